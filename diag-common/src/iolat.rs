@@ -1,0 +1,335 @@
+//! `osdiag iolat`: what its eBPF object counts, and the layout in which it is read.
+//!
+//! Everything is kept twice, by the parity of [`Control::epoch`]: the user side flips the epoch, waits for a
+//! grace period and then reads and clears the half that nobody writes any more. So intervals are exact.
+
+use crate::hist;
+
+macro_rules! operations {
+    ($($variant:ident = $number:literal, $name:literal;)*) => {
+        /// A traced system call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Op { $(#[doc = concat!("`", $name, "(2)`")] $variant,)* }
+
+        impl Op {
+            /// All operations, by their number.
+            pub const ALL: &'static [Op] = &[$(Op::$variant,)*];
+
+            /// The system call's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Op::$variant => $name,)* }
+            }
+
+            /// The operation of an x86-64 system call number (arch/x86/entry/syscalls/syscall_64.tbl).
+            #[inline(always)]
+            pub const fn of_syscall(number: u64) -> Option<Op> {
+                match number {
+                    $($number => Some(Op::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    Read = 0, "read";
+    Write = 1, "write";
+    Pread = 17, "pread64";
+    Pwrite = 18, "pwrite64";
+    Readv = 19, "readv";
+    Writev = 20, "writev";
+    Fsync = 74, "fsync";
+    Fdatasync = 75, "fdatasync";
+    SyncFileRange = 277, "sync_file_range";
+    Preadv = 295, "preadv";
+    Pwritev = 296, "pwritev";
+    Preadv2 = 327, "preadv2";
+    Pwritev2 = 328, "pwritev2";
+}
+
+impl Op {
+    /// The operation with this number, where there is one.
+    pub fn from_number(number: u8) -> Option<Op> {
+        Op::ALL.get(number as usize).copied()
+    }
+
+    /// Whether the call returns how many bytes it moved.
+    #[inline(always)]
+    pub const fn moves_bytes(self) -> bool {
+        !matches!(self, Op::Fsync | Op::Fdatasync | Op::SyncFileRange)
+    }
+}
+
+/// File-system magics whose regular files are no I/O (include/uapi/linux/magic.h, 6.18).
+pub const PSEUDO_FILESYSTEMS: [u32; 17] = [
+    0x0000_9fa0, // proc
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0x7363_6673, // securityfs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x6265_6570, // configfs
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x0904_1934, // anon_inodefs
+    0x534f_434b, // sockfs
+    0x5049_5045, // pipefs
+    0x0000_1cd1, // devpts
+];
+
+/// What operations are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct SlotKey {
+    /// The device in the kernel's own encoding, `major << 20 | minor`.
+    pub dev: u32,
+    /// [`Op`].
+    pub op: u32,
+    /// The file system's magic; 0 for a block device opened as a file.
+    pub magic: u64,
+}
+
+/// One latency bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bin {
+    /// Operations.
+    pub count: u64,
+    /// Their wall time, ns.
+    pub sum_ns: u64,
+}
+
+/// What one CPU knows of a group of operations. Dense, so that an operation that only ran costs one array look-up.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Slot {
+    /// Bytes that the calls returned.
+    pub bytes: u64,
+    /// Shortest latency, ns; stored inverted (`!ns`), so that zero means none.
+    pub min_inverted: u64,
+    /// Longest latency, ns.
+    pub max_ns: u64,
+    /// Waiting time whose cause found no room in the matrix, ns.
+    pub unsplit_ns: u64,
+    /// Latency histogram; see [`hist`].
+    pub bins: [Bin; hist::BUCKETS as usize],
+}
+
+/// Cause number for a wait that only its stack explains; user space classifies it.
+pub const CAUSE_STACK: u8 = 31;
+/// `via` where nothing is known of what the holder or waker was waiting for.
+pub const VIA_NONE: u8 = 0xff;
+
+/// A cell of the matrix latency bucket × cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct CellKey {
+    /// Index of the slot, parity included.
+    pub slot: u16,
+    /// The operation's latency bucket; with [`CellKey::PART`] set, the bucket of the cause's own part.
+    pub bucket: u16,
+    /// [`crate::cause::Cause`] or [`CAUSE_STACK`].
+    pub cause: u8,
+    /// What the holder or waker was itself waiting for: a cause, or [`VIA_NONE`].
+    pub via: u8,
+    /// Zero.
+    pub reserved: u16,
+    /// With [`CAUSE_STACK`], which stack.
+    pub stack: u32,
+}
+
+impl CellKey {
+    /// Set in `bucket`: the cell counts the latency of the cause's part alone.
+    pub const PART: u16 = 0x8000;
+}
+
+/// What a cell of the matrix holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cell {
+    /// Nanoseconds of this cause.
+    pub ns: u64,
+    /// Operations that had any.
+    pub ops: u64,
+}
+
+/// Frames kept of a kernel stack.
+pub const STACK_FRAMES: usize = 24;
+
+/// A kernel stack, innermost frame first, zero-terminated where shorter.
+pub type Stack = [u64; STACK_FRAMES];
+
+/// Slow operations to keep at most in an interval (`--slowest`).
+pub const MAX_SLOWEST: u32 = 100;
+
+/// One writer, the user side, but for the rising threshold, which belongs to the kernel side.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Control {
+    /// Which half of the maps is written: the parity counts.
+    pub epoch: u32,
+    /// How many slow operations the user wants.
+    pub wanted: u32,
+    /// Operations sent so far whose bucket is at or above `threshold`.
+    pub above: u32,
+    /// The bucket below which an operation is not sent.
+    pub threshold: u32,
+    /// How many were sent, by bucket.
+    pub sent: [u32; hist::BUCKETS as usize],
+}
+
+/// Bytes of an event that hold the path.
+pub const PATH_BYTES: usize = 1024;
+
+/// A slow operation. Only as many bytes of `path` are sent as are used.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Event {
+    /// When the operation ended, `CLOCK_MONOTONIC` ns.
+    pub end_ns: u64,
+    /// Its wall time, ns.
+    pub latency_ns: u64,
+    /// The system call's return value.
+    pub ret: i64,
+    /// Where in the file it began; `i64::MIN` where that has no meaning.
+    pub offset: i64,
+    /// Bytes asked for, where the call takes a length.
+    pub requested: u64,
+    /// Cgroup of the task, in the hierarchy that the session looks at.
+    pub cgroup: u64,
+    /// The device in the kernel's own encoding.
+    pub dev: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub pid: u32,
+    /// Stack of the longest wait of which one was taken; 0 for none.
+    pub stack: u32,
+    /// The file system's magic; 0 for a block device opened as a file.
+    pub magic: u64,
+    /// The thread's name.
+    pub comm: [u8; 16],
+    /// Which causes `ns` and `via` hold, by bit.
+    pub touched: u32,
+    /// Index of the slot, parity included.
+    pub slot: u16,
+    /// [`Op`].
+    pub op: u8,
+    /// How many entries of `waits` are used.
+    pub waits_used: u8,
+    /// Time by cause, ns; `cpu.run` is the rest.
+    pub ns: [u64; 32],
+    /// What the holder or waker was waiting for, by cause.
+    pub via: [u8; 32],
+    /// Waits that only a stack explains.
+    pub waits: [StackWait; MAX_STACK_WAITS],
+    /// Bytes of `path` that are used.
+    pub path_bytes: u32,
+    /// How many components of the path there are, the file's own name first.
+    pub components: u32,
+    /// Path components, the file's own name first, each ended by a zero byte.
+    pub path: [u8; PATH_BYTES],
+}
+
+/// Waits of one operation that only their stacks explain; further ones are counted as lost detail.
+pub const MAX_STACK_WAITS: usize = 4;
+
+/// Time that an operation waited at one stack.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct StackWait {
+    /// Time, ns.
+    pub ns: u64,
+    /// Which stack.
+    pub stack: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// What could be lost in the kernel; each has a counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Loss { $($(#[$doc])* $variant,)* }
+
+        impl Loss {
+            /// All of them, by number.
+            pub const ALL: &'static [Loss] = &[$(Loss::$variant,)*];
+
+            /// The key in a record's `lost`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Loss::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+losses! {
+    /// An operation was not seen because its task got no state.
+    TaskState = "task_state";
+    /// An operation was not counted because there were too many groups.
+    Slots = "slots";
+    /// A cause was not counted because the matrix was full: its time is `other`.
+    Cells = "cells";
+    /// A slow operation was not sent because the ring was full.
+    Events = "events";
+    /// A stack was not stored: its wait is `other`.
+    Stacks = "stacks";
+    /// A wait was merged with another because an operation had too many unexplained ones.
+    StackWaits = "stack_waits";
+    /// A path was cut.
+    Paths = "paths";
+    /// A 32-bit system call was not looked at.
+    CompatSyscalls = "compat_syscalls";
+    /// A forked process was not followed because there were too many.
+    Processes = "processes";
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Cell, CellKey, Control, Slot, SlotKey};
+
+    // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
+    unsafe impl aya::Pod for SlotKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Slot {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for CellKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cell {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Control {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_fits_a_per_cpu_value() {
+        // PCPU_MIN_UNIT_SIZE, include/linux/percpu.h (6.18), bounds the value of a per-CPU array.
+        assert!(size_of::<Slot>() <= 32 << 10);
+    }
+
+    #[test]
+    fn numbers_and_operations_agree() {
+        for (number, &op) in Op::ALL.iter().enumerate() {
+            assert_eq!(Op::from_number(number as u8), Some(op));
+        }
+        assert_eq!(Op::of_syscall(3), None);
+    }
+
+    #[test]
+    fn keys_have_no_padding() {
+        assert_eq!(size_of::<SlotKey>(), 16);
+        assert_eq!(size_of::<CellKey>(), 12);
+        assert_eq!(size_of::<Event>() % 8, 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! What crosses between the kernel side and the user side of osdiag.
+//!
+//! One module for each tool holds its map keys and values; [`cause`] and [`hist`] are shared by all of them.
+//! Everything here is `#[repr(C)]`, without padding that is read, and the same on both sides.
+#![cfg_attr(not(feature = "user"), no_std)]
+
+pub mod cause;
+pub mod hist;
+pub mod iolat;
+pub mod scope;
