@@ -1,0 +1,274 @@
+use proptest::prelude::*;
+
+use super::{Btf, BtfError};
+use crate::kernel::fields::{ABSENT, By, Field, Source, at, optional, required, resolve};
+
+/// Writes BTF, one type after the other; a call's result is the new type's id.
+struct Writer {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl Writer {
+    fn new() -> Writer {
+        Writer { types: Vec::new(), strings: vec![0], count: 0 }
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let at = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn add(&mut self, name: &str, kind: u32, flag: bool, count: u32, size_or_type: u32, body: &[u32]) -> u32 {
+        let name = self.string(name);
+        let info = u32::from(flag) << 31 | kind << 24 | count;
+        for word in [name, info, size_or_type].iter().chain(body) {
+            self.types.extend_from_slice(&word.to_le_bytes());
+        }
+        self.count += 1;
+        self.count
+    }
+
+    fn int(&mut self, name: &str, bytes: u32) -> u32 {
+        self.add(name, 1, false, 0, bytes, &[bytes * 8])
+    }
+
+    fn structure(
+        &mut self,
+        kind: u32,
+        name: &str,
+        flag: bool,
+        bytes: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
+        let mut body = Vec::new();
+        for &(name, type_id, place) in members {
+            body.extend([self.string(name), type_id, place]);
+        }
+        self.add(name, kind, flag, members.len() as u32, bytes, &body)
+    }
+
+    fn function(&mut self, params: &[(&str, u32)]) -> u32 {
+        let mut body = Vec::new();
+        for &(name, type_id) in params {
+            body.extend([self.string(name), type_id]);
+        }
+        self.add("", 13, false, params.len() as u32, 0, &body)
+    }
+
+    fn bytes(&self, layout: &[u8]) -> Vec<u8> {
+        let header: u32 = if layout.is_empty() { 24 } else { 32 };
+        let mut out = vec![0x9f, 0xeb, 1, 0];
+        let types = self.types.len() as u32;
+        let strings = self.strings.len() as u32;
+        let words = [header, 0, types, types, strings, types + strings, layout.len() as u32];
+        for word in &words[..header as usize / 4 - 1] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&self.types);
+        out.extend_from_slice(&self.strings);
+        out.extend_from_slice(layout);
+        out
+    }
+}
+
+/// One of everything that a query looks at.
+fn sample() -> Writer {
+    let mut w = Writer::new();
+    let int = w.int("unsigned int", 4);
+    let constant = w.add("", 10, false, 0, int, &[]);
+    let typedef = w.add("u32", 8, false, 0, constant, &[]);
+    let array = w.add("", 3, false, 0, 0, &[typedef, int, 6]);
+    let anonymous = w.structure(5, "", false, 24, &[("words", array, 0), ("first", typedef, 0)]);
+    let inner = w.structure(4, "inner", false, 8, &[("low", int, 0), ("high", int, 32)]);
+    let outer = w.structure(
+        4,
+        "outer",
+        true,
+        40,
+        &[("flag", int, 1 << 24 | 3), ("wide", int, 12 << 24 | 4), ("", anonymous, 64), ("in", inner, 256)],
+    );
+    w.structure(4, "twice", false, 8, &[("same", int, 0), ("moved", int, 32)]);
+    w.structure(4, "twice", false, 8, &[("same", int, 0), ("moved", int, 0), ("only", int, 32)]);
+    let names = [w.string("ONE"), w.string("MINUS")];
+    w.add("count", 6, true, 2, 4, &[names[0], 1, names[1], u32::MAX]);
+    let name = w.string("NAMELESS");
+    w.add("", 6, false, 1, 4, &[name, 7]);
+    let name = w.string("WIDE");
+    w.add("", 19, false, 1, 8, &[name, 1, 1]);
+    let pointer = w.add("", 2, false, 0, outer, &[]);
+    let nameless = w.function(&[("", 0), ("", pointer), ("", typedef)]);
+    let pointer_to = w.add("", 2, false, 0, nameless, &[]);
+    w.add("btf_trace_event", 8, false, 0, pointer_to, &[]);
+    w.add("btf_trace_old", 8, false, 0, pointer_to, &[]);
+    let named = w.function(&[("__data", 0), ("o", pointer), ("n", typedef)]);
+    w.add("__traceiter_event", 12, false, 0, named, &[]);
+    w
+}
+
+fn btf() -> Btf {
+    Btf::parse(sample().bytes(&[])).unwrap()
+}
+
+fn place(name: &str, path: &str) -> Option<(u32, u32, Option<(u32, u32)>)> {
+    btf().member(name, path).unwrap().map(|m| (m.offset, m.size, m.bits))
+}
+
+#[test]
+fn members_are_found_through_anonymous_and_embedded_structs() {
+    assert_eq!(place("outer", "words"), Some((8, 24, None)));
+    assert_eq!(place("outer", "first"), Some((8, 4, None)));
+    assert_eq!(place("outer", "in.high"), Some((36, 4, None)));
+    assert_eq!(place("outer", "in"), Some((32, 8, None)));
+    assert_eq!(place("outer", "flag"), Some((0, 4, Some((3, 1)))));
+    assert_eq!(place("outer", "wide"), Some((0, 4, Some((4, 12)))));
+    for (name, path) in
+        [("outer", "low"), ("outer", "in.none"), ("outer", "first.x"), ("outer", ""), ("none", "x")]
+    {
+        assert_eq!(place(name, path), None, "{name}.{path}");
+    }
+}
+
+#[test]
+fn a_name_that_occurs_twice_answers_where_its_types_agree() {
+    assert_eq!(place("twice", "same"), Some((0, 4, None)));
+    assert_eq!(place("twice", "only"), Some((4, 4, None)));
+    assert!(matches!(btf().member("twice", "moved"), Err(BtfError::Ambiguous(..))));
+    assert_eq!(btf().struct_size("twice").unwrap(), Some(8));
+    assert_eq!(btf().struct_size("none").unwrap(), None);
+}
+
+#[test]
+fn constants_have_their_sign_and_width() {
+    let btf = btf();
+    assert_eq!(btf.enum_value("count", "ONE").unwrap(), Some(1));
+    assert_eq!(btf.enum_value("count", "MINUS").unwrap(), Some(-1));
+    assert_eq!(btf.enum_value("count", "NAMELESS").unwrap(), None);
+    assert_eq!(btf.enum_value("", "NAMELESS").unwrap(), Some(7));
+    assert_eq!(btf.enum_value("", "WIDE").unwrap(), Some(1 << 32 | 1));
+}
+
+#[test]
+fn a_prototype_takes_its_names_from_a_function() {
+    let params = btf().prototype("event").unwrap().unwrap();
+    assert_eq!(params.len(), 2);
+    assert_eq!(
+        (params[0].name.as_deref(), &*params[0].type_name, params[0].pointer),
+        (Some("o"), "outer", true)
+    );
+    assert_eq!(
+        (params[1].name.as_deref(), &*params[1].type_name, params[1].pointer),
+        (Some("n"), "u32", false)
+    );
+    let params = btf().prototype("old").unwrap().unwrap();
+    assert_eq!((params[1].name.as_deref(), &*params[1].type_name), (None, "u32"));
+    assert_eq!(btf().prototype("none").unwrap(), None);
+}
+
+#[test]
+fn a_kind_of_later_kernels_is_skipped_by_its_layout() {
+    let mut w = Writer::new();
+    w.add("later", 21, false, 2, 0, &[0, 0, 0]);
+    let int = w.int("int", 4);
+    w.structure(4, "s", false, 4, &[("x", int, 0)]);
+    assert!(Btf::parse(w.bytes(&[])).is_err());
+    let mut layout = [0; 22 * 4];
+    layout[21 * 4..].copy_from_slice(&[4, 4, 0, 0]);
+    let btf = Btf::parse(w.bytes(&layout)).unwrap();
+    assert_eq!(btf.member("s", "x").unwrap().map(|m| m.offset), Some(0));
+}
+
+#[test]
+fn a_table_resolves_to_the_first_candidate() {
+    const TABLE: &[Field] = &[
+        required("A", Source::Offset(&[at("outer", "renamed", "9.0"), at("outer", "in.high", "up to 8.0")])),
+        required("B", Source::Bits { mask: "B_MASK", candidates: &[at("outer", "flag", "all")] }),
+        optional("C", Source::Bits { mask: "C_MASK", candidates: &[at("outer", "wide", "all")] }),
+        required("D", Source::Size(&[at("outer", "words", "all")])),
+        required("E", Source::Constant(&[at("", "NAMELESS", "all")])),
+        required("F", Source::Argument { event: "event", by: By::Name("n", &[]) }),
+        required("G", Source::Argument { event: "old", by: By::Name("n", &[(2, 1)]) }),
+        optional("H", Source::Argument { event: "none", by: By::Type("u32") }),
+        optional("I", Source::Constant(&[at("count", "MINUS", "all")])),
+    ];
+    let resolved = resolve(&btf(), TABLE).unwrap();
+    let values: Vec<(&str, u32)> = resolved.iter().map(|r| (r.global, r.value)).collect();
+    let expected = [
+        ("A", 36),
+        ("B", 0),
+        ("B_MASK", 8),
+        ("C", ABSENT),
+        ("C_MASK", ABSENT),
+        ("D", 24),
+        ("E", 7),
+        ("F", 1),
+        ("G", 1),
+        ("H", ABSENT),
+        ("I", ABSENT),
+    ];
+    assert_eq!(values, expected);
+    assert_eq!(resolved[0].from, "outer.in.high (up to 8.0)");
+    const MISSING: &[Field] =
+        &[required("A", Source::Offset(&[at("outer", "gone", "9.0"), at("old", "gone", "5.0")]))];
+    let error = resolve(&btf(), MISSING).unwrap_err().to_string();
+    assert_eq!(error, "this kernel's types have no outer.gone or old.gone; it cannot be traced");
+}
+
+/// Asks everything; what matters is that it returns.
+fn ask(bytes: Vec<u8>) {
+    let Ok(btf) = Btf::parse(bytes) else { return };
+    for path in ["flag", "wide", "words", "first", "in.high", "in.none", "moved", "only"] {
+        let _ = btf.member("outer", path);
+        let _ = btf.member("twice", path);
+    }
+    let _ = btf.struct_size("outer");
+    let _ = btf.enum_value("count", "MINUS");
+    let _ = btf.enum_value("", "WIDE");
+    let _ = btf.prototype("event");
+    let _ = btf.prototype("old");
+}
+
+#[test]
+fn every_truncation_is_an_error_or_an_answer() {
+    let bytes = sample().bytes(&[]);
+    for length in 0..bytes.len() {
+        ask(bytes[..length].to_vec());
+        assert!(Btf::parse(bytes[..length].to_vec()).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_struct_that_holds_itself_is_malformed() {
+    let mut w = Writer::new();
+    w.structure(4, "outer", false, 4, &[("", 1, 0), ("", 1, 0), ("", 1, 0)]);
+    let btf = Btf::parse(w.bytes(&[])).unwrap();
+    assert!(matches!(btf.member("outer", "x"), Err(BtfError::Malformed(_))));
+}
+
+proptest! {
+    #[test]
+    fn damage_never_panics(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
+        let mut bytes = sample().bytes(&[]);
+        for (index, value) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = value;
+        }
+        ask(bytes);
+    }
+
+    #[test]
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut bytes = sample().bytes(&[]);
+        bytes.truncate(24);
+        bytes[8..24].copy_from_slice(&[0, 0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0]);
+        bytes.extend_from_slice(&noise);
+        bytes.resize(24 + 400, 0);
+        ask(bytes);
+    }
+}

@@ -1,0 +1,241 @@
+//! Field tables: what the kernel side has to know of a kernel's types, each as a global of the eBPF object.
+//!
+//! A tool states its globals as a `const` table of [`Field`]; [`resolve`] turns it into values for the kernel whose
+//! types are given. Several candidates stand for one field where kernels differ: the first that exists wins.
+
+use anyhow::Result;
+
+use super::btf::{Btf, Param};
+use crate::exit::Failure;
+
+/// The value of a global whose field this kernel does not have.
+pub(crate) const ABSENT: u32 = u32::MAX;
+
+/// A member of a struct, or a constant of an enum, in some kernels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// The struct, union or enum; empty for an enum without a name.
+    pub(crate) of: &'static str,
+    /// The dotted path of the member, or the constant.
+    pub(crate) path: &'static str,
+    /// Which kernels have it, and the commit that changed it.
+    pub(crate) since: &'static str,
+}
+
+/// A [`Candidate`], short to write.
+pub(crate) const fn at(of: &'static str, path: &'static str, since: &'static str) -> Candidate {
+    Candidate { of, path, since }
+}
+
+/// Whether the eBPF object can do without a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It cannot run.
+    Required,
+    /// It runs without.
+    Optional,
+}
+
+/// How a parameter of a tracepoint is recognised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// By its name; where the types name no parameters, by its position in a prototype of so many parameters,
+    /// as pairs (parameters, position).
+    Name(&'static str, &'static [(usize, u32)]),
+    /// By its type, if a single parameter has it: without qualifiers, for a pointer what it points to.
+    Type(&'static str),
+}
+
+/// What the value of a global is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// Bytes from the start of a struct to a member.
+    Offset(&'static [Candidate]),
+    /// Bytes from the start of a struct to the byte that has a bit field.
+    Bits {
+        /// A second global: which bits of that byte are the field.
+        mask: &'static str,
+        /// Where it is.
+        candidates: &'static [Candidate],
+    },
+    /// Bytes that a member has.
+    Size(&'static [Candidate]),
+    /// The value of a constant of an enum.
+    Constant(&'static [Candidate]),
+    /// The position of a parameter of a tracepoint; the first is 0.
+    Argument {
+        /// The tracepoint.
+        event: &'static str,
+        /// Which parameter.
+        by: By,
+    },
+}
+
+/// One entry of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    /// The name of the global, an unsigned 32-bit integer.
+    pub(crate) global: &'static str,
+    /// What it is.
+    pub(crate) source: Source,
+    /// Whether the object can do without.
+    pub(crate) need: Need,
+}
+
+/// A [`Field`] that the object cannot do without.
+pub(crate) const fn required(global: &'static str, source: Source) -> Field {
+    Field { global, source, need: Need::Required }
+}
+
+/// A [`Field`] that the object can do without.
+pub(crate) const fn optional(global: &'static str, source: Source) -> Field {
+    Field { global, source, need: Need::Optional }
+}
+
+/// A global and its value in one kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// The global.
+    pub(crate) global: &'static str,
+    /// Its value, [`ABSENT`] where this kernel has nothing of the kind.
+    pub(crate) value: u32,
+    /// What the value was taken from, for people.
+    pub(crate) from: String,
+}
+
+/// The values of all globals of a table, in its order.
+///
+/// [`Failure::Unsupported`] when the kernel lacks a required field; other errors when its types contradict themselves.
+pub(crate) fn resolve(btf: &Btf, fields: &[Field]) -> Result<Vec<Resolved>> {
+    let mut resolved = Vec::with_capacity(fields.len() + 4);
+    for field in fields {
+        let before = resolved.len();
+        resolve_one(btf, field, &mut resolved)?;
+        if field.need == Need::Required && resolved[before..].iter().any(|r| r.value == ABSENT) {
+            let what = &resolved[before].from;
+            return Err(Failure::Unsupported(format!(
+                "this kernel's types have {what}; it cannot be traced"
+            ))
+            .into());
+        }
+    }
+    Ok(resolved)
+}
+
+fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> {
+    let mut push = |global, value: Option<u32>, from: String| {
+        out.push(Resolved { global, value: value.unwrap_or(ABSENT), from });
+    };
+    match field.source {
+        Source::Offset(candidates) => {
+            let (value, from) = first(candidates, |c| Ok(btf.member(c.of, c.path)?.map(|m| m.offset)))?;
+            push(field.global, value, from);
+        }
+        Source::Size(candidates) => {
+            let (value, from) = first(candidates, |c| Ok(btf.member(c.of, c.path)?.map(|m| m.size)))?;
+            push(field.global, value, from);
+        }
+        Source::Constant(candidates) => {
+            let constant =
+                |c: &Candidate| Ok(btf.enum_value(c.of, c.path)?.and_then(|v| u32::try_from(v).ok()));
+            let (value, from) = first(candidates, constant)?;
+            push(field.global, value, from);
+        }
+        Source::Bits { mask, candidates } => {
+            let place = |c: &Candidate| {
+                let member = btf.member(c.of, c.path)?;
+                Ok(member.and_then(|m| Some((m.offset, byte_mask(m.bits?)?))))
+            };
+            let (value, from) = first(candidates, place)?;
+            push(field.global, value.map(|(offset, _)| offset), from.clone());
+            push(mask, value.map(|(_, mask)| mask), from);
+        }
+        Source::Argument { event, by } => {
+            let prototype = btf.prototype(event)?;
+            let position = prototype.as_deref().and_then(|params| position(params, by));
+            let wanted = match by {
+                By::Name(name, _) => name,
+                By::Type(name) => name,
+            };
+            let from = match (&prototype, position) {
+                (None, _) => format!("no tracepoint {event}"),
+                (_, None) => format!("no {wanted} among the parameters of {event}"),
+                (_, Some(at)) => format!("{event}: {wanted} is parameter {at}"),
+            };
+            push(field.global, position, from);
+        }
+    }
+    Ok(())
+}
+
+/// The first candidate that exists, and what to say of it.
+fn first<T>(
+    candidates: &[Candidate],
+    find: impl Fn(&Candidate) -> Result<Option<T>>,
+) -> Result<(Option<T>, String)> {
+    for c in candidates {
+        if let Some(value) = find(c)? {
+            return Ok((Some(value), format!("{} ({})", dotted(c), c.since)));
+        }
+    }
+    let names: Vec<String> = candidates.iter().map(dotted).collect();
+    Ok((None, format!("no {}", names.join(" or "))))
+}
+
+fn dotted(c: &Candidate) -> String {
+    if c.of.is_empty() { c.path.to_owned() } else { format!("{}.{}", c.of, c.path) }
+}
+
+/// The mask of a bit field within its byte; `None` where it reaches into the next.
+fn byte_mask((bit, width): (u32, u32)) -> Option<u32> {
+    (bit + width <= 8).then(|| ((1 << width) - 1) << bit)
+}
+
+fn position(params: &[Param], by: By) -> Option<u32> {
+    match by {
+        By::Name(_, positions) if params.iter().all(|p| p.name.is_none()) => {
+            positions.iter().find(|&&(arity, _)| arity == params.len()).map(|&(_, position)| position)
+        }
+        By::Name(name, _) => params.iter().position(|p| p.name.as_deref() == Some(name)).map(|i| i as u32),
+        By::Type(name) => {
+            let mut having = (0u32..).zip(params).filter(|(_, p)| p.type_name == name);
+            let (position, _) = having.next()?;
+            having.next().is_none().then_some(position)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn param(name: Option<&str>, type_name: &str) -> Param {
+        Param { name: name.map(str::to_owned), type_name: type_name.to_owned(), pointer: false }
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_name_and_only_without_names_by_position() {
+        let by = By::Name("pause", &[(2, 1)]);
+        let named = [param(Some("pause"), "long int"), param(Some("start_time"), "long unsigned int")];
+        assert_eq!(position(&named, by), Some(0));
+        let nameless = [param(None, "long unsigned int"), param(None, "long int")];
+        assert_eq!(position(&nameless, by), Some(1));
+        let other = [param(Some("a"), "int"), param(Some("b"), "int")];
+        assert_eq!(position(&other, by), None);
+        assert_eq!(position(&nameless[..1], by), None);
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_type_if_it_is_the_only_one() {
+        let params = [param(None, "gfp_t"), param(None, "int"), param(None, "int")];
+        assert_eq!(position(&params, By::Type("gfp_t")), Some(0));
+        assert_eq!(position(&params, By::Type("int")), None);
+    }
+
+    #[test]
+    fn a_mask_stays_within_a_byte() {
+        assert_eq!(byte_mask((3, 1)), Some(0x08));
+        assert_eq!(byte_mask((0, 8)), Some(0xff));
+        assert_eq!(byte_mask((7, 2)), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! What is to be known of the running kernel: its types, the places of its fields, its symbols.
+
+pub(crate) mod btf;
+pub(crate) mod fields;
