@@ -1,9 +1,13 @@
 //! Builds, runs and tests osdiag: `cargo xtask --help` lists what there is.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod build;
+mod privilege;
+mod setup;
 mod test;
 mod vm;
 mod workspace;
@@ -20,6 +24,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Make sure of what the build needs; the other tasks do this by themselves
+    Setup,
+    /// Build target/release/osdiag, one static binary
+    Build,
+    /// Build osdiag and run it as root
+    Run {
+        /// What osdiag is given, word for word
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Check formatting, lints, units, the command line and the running kernel
     Test {
         /// Only these parts (default: all but vm)
@@ -30,6 +44,9 @@ enum Task {
 fn main() -> ExitCode {
     let task = Cli::parse().task;
     let done = Workspace::find().and_then(|workspace| match task {
+        Task::Setup => setup::ensure(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Build => build::release(&workspace).map(|_| ExitCode::SUCCESS),
+        Task::Run { arguments } => build::run(&workspace, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Test { parts } => test::run(&workspace, &parts),
     });
     done.unwrap_or_else(|error| {

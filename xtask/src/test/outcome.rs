@@ -14,6 +14,15 @@ pub(crate) struct Outcome {
     pub(crate) skipped: usize,
 }
 
+impl Outcome {
+    /// One test that held.
+    pub(crate) const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    /// One test that did not.
+    pub(crate) const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
+    /// One test that could not run.
+    pub(crate) const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
+}
+
 impl AddAssign for Outcome {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;

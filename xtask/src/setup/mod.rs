@@ -1,0 +1,28 @@
+//! `cargo xtask setup`: makes sure of what the build needs beyond cargo, and says each step that it takes.
+//!
+//! Whatever is fetched or built lands under `target/tools`; only LLVM's development package is installed into the
+//! system, and no configuration is changed.
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+pub(crate) mod apt;
+mod linker;
+mod rust_src;
+mod toolchain;
+
+use toolchain::Toolchain;
+
+/// Brings everything in place that is not there yet.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
+    let shell = workspace.shell()?;
+    let toolchain = Toolchain::active(&shell)?;
+    rust_src::ensure(&shell, workspace, &toolchain)?;
+    linker::ensure(&shell, workspace, &toolchain)
+}
+
+/// Says a step that takes time or changes something.
+pub(crate) fn say(step: &str) {
+    eprintln!("setup: {step}");
+}

@@ -1,0 +1,53 @@
+//! The part `style`: formatting, lints and the rules of this house, one test each.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Outcome, house, say, skip};
+use crate::workspace::{Workspace, cargo};
+
+/// What the kernel side is built for.
+const BPF_TARGET: &str = "bpfel-unknown-none";
+
+/// Runs every check, also after one has failed.
+pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
+    let mut total = Outcome::default();
+    let user = workspace.root();
+    let kernel = workspace.ebpf();
+    total += check("fmt", Command::new(cargo()).current_dir(user).args(["fmt", "--all", "--check"]))?;
+    let lint = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    total += check("clippy", Command::new(cargo()).current_dir(user).args(lint))?;
+    if kernel.join("src/bin").is_dir() {
+        total += check("fmt-ebpf", Command::new(cargo()).current_dir(&kernel).args(["fmt", "--check"]))?;
+        total += check("clippy-ebpf", &mut clippy_ebpf(workspace))?;
+    } else {
+        total += skip("fmt-ebpf, clippy-ebpf", "there is no kernel side");
+    }
+    total += verdict("house", house::check(workspace)?);
+    Ok(total)
+}
+
+/// Clippy for the kernel side, which needs a `core` of its own and a compiler that takes unstable flags.
+fn clippy_ebpf(workspace: &Workspace) -> Command {
+    let mut clippy = Command::new(cargo());
+    clippy
+        .current_dir(workspace.ebpf())
+        .args(["clippy", "--quiet", "--lib", "--bins", "--target", BPF_TARGET, "-Z", "build-std=core"])
+        .arg("--target-dir")
+        .arg(workspace.target().join("ebpf-check"))
+        .args(["--", "-D", "warnings"])
+        .env("RUSTC_BOOTSTRAP", "1");
+    clippy
+}
+
+/// Runs a command whose exit status is the answer.
+fn check(name: &str, command: &mut Command) -> Result<Outcome> {
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    Ok(verdict(name, status.success()))
+}
+
+fn verdict(name: &str, holds: bool) -> Outcome {
+    say(&format!("{name}: {}", if holds { "ok" } else { "FAILED" }));
+    if holds { Outcome::PASSED } else { Outcome::FAILED }
+}
