@@ -2,3 +2,4 @@
 
 pub(crate) mod btf;
 pub(crate) mod fields;
+pub(crate) mod symbols;

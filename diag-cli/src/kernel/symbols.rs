@@ -1,0 +1,127 @@
+//! The kernel's functions by address, from `/proc/kallsyms`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use anyhow::{Context, Result, bail};
+
+const KALLSYMS: &str = "/proc/kallsyms";
+const READ_BYTES: usize = 64 << 10;
+
+/// Beyond this, an address belongs to no function: it lies in a gap of the text.
+const LARGEST_FUNCTION: u64 = 1 << 17;
+
+/// Where each function begins, in one sorted list and one string: 5 MB for 120 000 functions.
+pub(crate) struct Symbols {
+    starts: Vec<(u64, u32)>,
+    /// The names, each ended by a line feed.
+    names: String,
+}
+
+impl Symbols {
+    /// Reads the symbols of the running kernel and its modules, which takes some 60 ms.
+    ///
+    /// The error is a sentence that says why addresses stay without a name: mostly that the kernel hides them.
+    pub(crate) fn load() -> Result<Symbols> {
+        let file = File::open(KALLSYMS).with_context(|| format!("cannot read {KALLSYMS}"))?;
+        Symbols::read(BufReader::with_capacity(READ_BYTES, file))
+    }
+
+    fn read(mut source: impl BufRead) -> Result<Symbols> {
+        let mut symbols = Symbols { starts: Vec::new(), names: String::new() };
+        let mut line = Vec::new();
+        let mut hidden = false;
+        while source.read_until(b'\n', &mut line).with_context(|| format!("cannot read {KALLSYMS}"))? != 0 {
+            let entry = std::str::from_utf8(&line).ok().and_then(function);
+            if let Some((start, name)) = entry {
+                hidden |= start == 0;
+                if start != 0 {
+                    symbols.starts.push((start, u32::try_from(symbols.names.len())?));
+                    symbols.names.push_str(name);
+                    symbols.names.push('\n');
+                }
+            }
+            line.clear();
+        }
+        if symbols.starts.is_empty() && hidden {
+            bail!(
+                "the kernel hides the addresses in {KALLSYMS}; run as root with kernel.kptr_restrict at most 1"
+            );
+        }
+        if symbols.starts.is_empty() {
+            bail!("{KALLSYMS} is empty: the kernel has no CONFIG_KALLSYMS");
+        }
+        // Of several names for an address the first counts, as in get_symbol_pos() (kernel/kallsyms.c, 6.18).
+        symbols.starts.sort_by_key(|&(start, _)| start);
+        symbols.starts.dedup_by_key(|&mut (start, _)| start);
+        symbols.starts.shrink_to_fit();
+        symbols.names.shrink_to_fit();
+        Ok(symbols)
+    }
+
+    /// The function that an address is in, and how many bytes it is into it.
+    pub(crate) fn name(&self, address: u64) -> Option<(&str, u64)> {
+        let index = self.starts.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
+        let (start, name) = self.starts[index];
+        let offset = address - start;
+        let name = self.names[name as usize..].lines().next()?;
+        (offset < LARGEST_FUNCTION).then_some((name, offset))
+    }
+}
+
+/// The address and name in a line `ffffffff81000000 T _stext`, if it is about a function.
+fn function(line: &str) -> Option<(u64, &str)> {
+    let mut words = line.split_ascii_whitespace();
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    let kind = words.next()?;
+    matches!(kind, "t" | "T" | "w" | "W").then_some((address, words.next()?))
+}
+
+/// A function's name in the source, without what compilers append to parts and clones of it (`.constprop.0`, `.cold`).
+pub(crate) fn source_name(name: &str) -> &str {
+    match name.find('.') {
+        Some(0) | None => name,
+        Some(dot) => &name[..dot],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = "\
+0000000000000000 A fixed_percpu_data
+ffffffff81000000 T _stext
+ffffffff81000000 T first_alias
+ffffffff81000400 t second.isra.0
+ffffffff82000000 D data
+ffffffffc0000100 t in_module\t[ext4]
+ffffffff81000200 W weak
+";
+
+    #[test]
+    fn an_address_is_named_by_the_function_that_it_is_in() {
+        let symbols = Symbols::read(SAMPLE.as_bytes()).unwrap();
+        assert_eq!(symbols.name(0xffff_ffff_8100_0000), Some(("_stext", 0)));
+        assert_eq!(symbols.name(0xffff_ffff_8100_01ff), Some(("_stext", 0x1ff)));
+        assert_eq!(symbols.name(0xffff_ffff_8100_0210), Some(("weak", 0x10)));
+        assert_eq!(symbols.name(0xffff_ffff_c000_0123), Some(("in_module", 0x23)));
+        assert_eq!(symbols.name(0xffff_ffff_8200_0000), None);
+        assert_eq!(symbols.name(0x40_0000), None);
+    }
+
+    #[test]
+    fn hidden_addresses_are_an_error_that_says_so() {
+        let error = |text: &str| Symbols::read(text.as_bytes()).err().unwrap().to_string();
+        assert!(error("0000000000000000 T _stext\n").contains("kptr_restrict"));
+        assert!(error("").contains("CONFIG_KALLSYMS"));
+        assert!(error("\u{fffd} not a symbol\n\n1 T\n").contains("CONFIG_KALLSYMS"));
+    }
+
+    #[test]
+    fn a_clone_has_the_name_of_its_source() {
+        assert_eq!(source_name("shrink_node.constprop.0"), "shrink_node");
+        assert_eq!(source_name("vfs_read"), "vfs_read");
+        assert_eq!(source_name(".text"), ".text");
+    }
+}
