@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use super::say;
 use crate::workspace::Workspace;
 
-/// The ending of an object that is another object's twin for older kernels.
-const TWIN: &str = "-hash";
+/// What sets an object apart that is the twin of another for some kernels: a tool has none in its name.
+const TWIN: char = '-';
 
 /// Says each room that a tool lacks; whether none does.
 pub(super) fn check(workspace: &Workspace) -> Result<bool> {
@@ -32,7 +32,7 @@ fn stems(manifest: &str) -> Result<Vec<String>> {
     let manifest: toml::Table = manifest.parse().context("cannot read the kernel side's manifest")?;
     let bins = manifest.get("bin").and_then(toml::Value::as_array);
     let names = bins.into_iter().flatten().filter_map(|bin| bin.get("name")?.as_str());
-    Ok(names.filter(|name| !name.ends_with(TWIN)).map(str::to_owned).collect())
+    Ok(names.filter(|name| !name.contains(TWIN)).map(str::to_owned).collect())
 }
 
 /// Where a tool lives besides its object.
