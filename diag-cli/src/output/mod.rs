@@ -1,0 +1,10 @@
+//! What every tool says, and how: records, histograms, text, the terminal.
+
+pub(crate) mod cost;
+pub(crate) mod histogram;
+pub(crate) mod host;
+pub(crate) mod record;
+pub(crate) mod streams;
+pub(crate) mod terminal;
+pub(crate) mod text;
+pub(crate) mod time;

@@ -1,0 +1,67 @@
+//! Wall-clock times in records.
+
+use std::{borrow::Cow, fmt, time::SystemTime};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
+/// A moment by the wall clock, shown in RFC 3339 with nanoseconds, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        Self(jiff::Timestamp::now())
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A time outside the years that RFC 3339 can say becomes the nearest one that it can.
+    fn from(time: SystemTime) -> Self {
+        let nearest = if time < SystemTime::UNIX_EPOCH { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        Self(jiff::Timestamp::try_from(time).unwrap_or(nearest))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.9}", self.0)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "RFC 3339 with nanoseconds, UTC.",
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{9}Z$",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_always_nine_digits() {
+        let at = |ns| Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_nanos(ns)).to_string();
+        assert_eq!(at(0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(at(1_700_000_000_000_000_001), "2023-11-14T22:13:20.000000001Z");
+        assert_eq!(at(1_700_000_000_120_000_000), "2023-11-14T22:13:20.120000000Z");
+    }
+}
