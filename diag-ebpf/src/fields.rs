@@ -1,0 +1,45 @@
+//! Where the running kernel keeps what the programs read.
+//!
+//! The loader resolves each global from the kernel's BTF before the object is loaded. They end up in frozen
+//! read-only data, so the verifier knows them as constants: a direct load at such an offset passes, and a branch
+//! on an absent field is pruned.
+
+use aya_ebpf::Global;
+
+/// The value of a field that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Whether this kernel has the field.
+#[inline(always)]
+pub fn present(field: &Global<u32>) -> bool {
+    field.load() != ABSENT
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(ABSENT);)*
+    };
+}
+
+fields! {
+    TASK_PID; TASK_TGID; TASK_COMM; TASK_STATE; TASK_FILES; TASK_CGROUPS; TASK_SIGNAL; SIGNAL_LIVE;
+    /// `thread_info.status`, which has `TS_COMPAT` (arch/x86/include/asm/thread_info.h).
+    TASK_TI_STATUS;
+    TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
+    TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
+    TASK_CFS_RQ; CFS_RQ_RQ; CFS_RQ_THROTTLE_COUNT; RQ_STEAL; RQ_IRQ;
+    FILES_FDT; FILES_FDTAB; FILES_FD_ARRAY; FDT_FD; FDT_MAX_FDS;
+    FILE_INODE; FILE_DENTRY; FILE_POS;
+    INODE_MODE; INODE_SB; INODE_RDEV; INODE_RWSEM;
+    SB_DEV; SB_MAGIC; SB_WRITERS; SB_WRITERS_SIZE;
+    DENTRY_PARENT; DENTRY_NAME;
+    REGS_DI; REGS_SI; REGS_DX; REGS_R10; REGS_ORIG_AX;
+    REQUEST_START; REQUEST_IO_START; REQUEST_PART; BDEV_DEV;
+    CSS_SET_DFL; CSS_SET_SUBSYS; CSS_CGROUP; CSS_PARENT; CGROUP_SELF; CGROUP_LEVEL; CGROUP_KN; KN_ID;
+    /// Position of `prev_state` in `sched_switch`, which 5.18 added.
+    ARG_PREV_STATE;
+    /// Position of `pause` in `balance_dirty_pages`; 6.18 moved it.
+    ARG_PAUSE;
+    /// Position of the request in `block_rq_issue`; 5.11 dropped the queue before it.
+    ARG_REQUEST;
+}

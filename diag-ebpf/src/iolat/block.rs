@@ -1,0 +1,139 @@
+//! Block requests: what a task that waited for one waited for.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::map,
+    maps::{LruHashMap, PerCpuArray},
+};
+use diag_common::{cause::Cause, iolat::VIA_NONE};
+
+use super::state::{TaskState, Tasks};
+use crate::{
+    fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_START, present},
+    side::Ptr,
+};
+
+/// A completed request: allocated at `queued`, given to the device at `issued`, done at `done`; all ns.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Completion {
+    pub queued: u64,
+    pub issued: u64,
+    pub done: u64,
+    /// The task that the completion interrupted or ran in.
+    pub context: u64,
+}
+
+/// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`).
+#[map]
+static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// The completion that this CPU last worked on.
+#[map]
+static COMPLETING: PerCpuArray<Completion> = PerCpuArray::with_max_entries(1, 0);
+
+/// The last completion by device; 0 is any device.
+#[map]
+static LAST_COMPLETION: LruHashMap<u32, Completion> = LruHashMap::with_max_entries(256, 0);
+
+/// A wake-up longer than this after a completion on the same CPU is no part of it. One request of 1 MiB wakes the
+/// waiters of 256 pages.
+const COMPLETION_NS: u64 = 1_000_000;
+
+/// `block_rq_issue(struct request *rq)`
+#[inline(always)]
+pub fn issue(request: Ptr) {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let _ = ISSUED.insert(request as u64, now, 0);
+}
+
+/// `block_rq_complete(struct request *rq, blk_status_t error, unsigned int nr_bytes)`: the first thing that
+/// `blk_update_request` does; the wake-ups follow on the same CPU (block/blk-mq.c, 6.18).
+#[inline(always)]
+pub fn complete<S: Tasks>(request: Ptr) {
+    // SAFETY: loads from the request; the helper has no preconditions.
+    let (now, mut queued, mut issued): (u64, u64, u64) = unsafe {
+        (bpf_ktime_get_ns(), S::read(request, REQUEST_START.load()), S::read(request, REQUEST_IO_START.load()))
+    };
+    let context = current_context();
+    let Some(last) = COMPLETING.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's element.
+    let last = unsafe { &mut *last };
+    if issued == 0 {
+        // SAFETY: the value is read at once.
+        issued = unsafe { ISSUED.get(request as u64) }.copied().unwrap_or(0);
+    }
+    // A flush is not issued itself: it ends with the queue's own flush request, which has just completed here
+    // (block/blk-flush.c, flush_end_io, 6.18).
+    if issued == 0 && last.context == context && now.saturating_sub(last.done) < COMPLETION_NS {
+        issued = last.issued;
+    }
+    if queued == 0 {
+        queued = issued;
+    }
+    *last = Completion { queued, issued, done: now, context };
+    let _ = ISSUED.remove(request as u64);
+    let _ = LAST_COMPLETION.insert(0u32, *last, 0);
+    let dev = device::<S>(request);
+    if dev != 0 {
+        let _ = LAST_COMPLETION.insert(dev, *last, 0);
+    }
+}
+
+#[inline(always)]
+fn device<S: Tasks>(request: Ptr) -> u32 {
+    if !present(&REQUEST_PART) || !present(&BDEV_DEV) {
+        return 0;
+    }
+    // SAFETY: typed pointers: request, block_device.
+    unsafe {
+        let part: Ptr = S::read(request, REQUEST_PART.load());
+        if part.is_null() { 0 } else { S::read(part, BDEV_DEV.load()) }
+    }
+}
+
+#[inline(always)]
+fn current_context() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_current_pid_tgid() }
+}
+
+/// The completion in which the current wake-up happens, if it does.
+#[inline(always)]
+pub fn waking(now: u64) -> Option<Completion> {
+    let last = COMPLETING.get(0)?;
+    let recent = last.done != 0 && now.saturating_sub(last.done) < COMPLETION_NS;
+    (recent && last.context == current_context()).then_some(*last)
+}
+
+/// The last completion of a device's requests, or of any, if it fell into the wait that began at `since`.
+#[inline(always)]
+pub fn during(dev: u32, since: u64) -> Option<Completion> {
+    // SAFETY: the values are copied at once; a torn one is out by one request.
+    let own = unsafe { LAST_COMPLETION.get(dev) };
+    let any = if own.is_none() { unsafe { LAST_COMPLETION.get(0u32) } } else { own };
+    let completion = *any?;
+    (completion.done > since).then_some(completion)
+}
+
+/// Splits a wait from `since` to `until` by the request that ended it: at the device, queued, and before it was a
+/// request at all. What lies after its completion stays for the caller, as the return value.
+#[inline(always)]
+pub fn split(state: &mut TaskState, request: &Completion, since: u64, until: u64, stack: u32) -> u64 {
+    let done = request.done.min(until);
+    let mut charge = |cause: Cause, from: u64, to: u64| {
+        let from = from.max(since);
+        if to > from {
+            state.add_detailed(cause as u32, to - from, VIA_NONE, stack);
+        }
+    };
+    if request.issued == 0 {
+        charge(Cause::BlockWait, since, done);
+    } else {
+        charge(Cause::Device, request.issued, done);
+        charge(Cause::Queue, request.queued, request.issued.min(done));
+        charge(Cause::BlockWait, since, request.queued.min(done));
+    }
+    until - done.max(since)
+}

@@ -1,0 +1,83 @@
+//! What a task is in when it runs or sleeps: reclaim, compaction, dirty throttling, a contended lock.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use diag_common::cause::Cause;
+
+use super::state::{TaskState, Tasks, context};
+use crate::{
+    fields::{INODE_RWSEM, SB_WRITERS, SB_WRITERS_SIZE},
+    side::Ptr,
+};
+
+/// `LCB_F_SPIN` and `LCB_F_MUTEX` (include/trace/events/lock.h, 6.18).
+const SPIN: u32 = 1 << 0;
+const MUTEX: u32 = 1 << 5;
+
+#[inline(always)]
+fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
+    let task = S::current();
+    let state = S::state(task)?;
+    if !state.active() {
+        return None;
+    }
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    Some((task, state, now))
+}
+
+/// Enters a context (see [`context`]).
+#[inline(always)]
+pub fn begin<S: Tasks>(bit: u8) {
+    if let Some((task, state, now)) = in_operation::<S>() {
+        state.charge_running::<S>(task, now);
+        state.contexts |= bit;
+    }
+}
+
+/// Leaves a context.
+#[inline(always)]
+pub fn end<S: Tasks>(bit: u8) {
+    if let Some((task, state, now)) = in_operation::<S>() {
+        state.charge_running::<S>(task, now);
+        state.contexts &= !bit;
+    }
+}
+
+/// `balance_dirty_pages(…, long pause, …)`: a positive pause is a sleep that follows at once; it ends with the wake-up
+/// (mm/page-writeback.c, 6.18).
+#[inline(always)]
+pub fn dirty_throttle<S: Tasks>(pause: i64) {
+    if pause > 0 {
+        begin::<S>(context::DIRTY_THROTTLE);
+    }
+}
+
+/// `contention_begin(void *lock, unsigned int flags)`: names the locks that the operation's own file tells. A spinning
+/// lock counts as running.
+#[inline(always)]
+pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
+    if flags & SPIN != 0 && flags & MUTEX == 0 {
+        return;
+    }
+    let Some((task, state, now)) = in_operation::<S>() else { return };
+    let writers = state.sb + SB_WRITERS.load() as u64;
+    let cause = if lock == state.inode + INODE_RWSEM.load() as u64 {
+        Cause::InodeLock
+    } else if lock.wrapping_sub(writers) < SB_WRITERS_SIZE.load() as u64 {
+        Cause::Freeze
+    } else {
+        return;
+    };
+    state.charge_running::<S>(task, now);
+    state.lock = cause as u8 + 1;
+}
+
+/// `contention_end(void *lock, int ret)`
+#[inline(always)]
+pub fn contention_end<S: Tasks>() {
+    let Some((task, state, now)) = in_operation::<S>() else { return };
+    if state.lock != 0 {
+        state.charge_running::<S>(task, now);
+        state.lock = 0;
+    }
+}

@@ -1,0 +1,167 @@
+//! What an operation leaves behind: a count in its group's histogram, and its causes in the matrix.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, Queue},
+};
+use diag_common::{
+    cause::Cause,
+    hist,
+    iolat::{
+        CAUSE_STACK, Cell, CellKey, Control, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, VIA_NONE,
+    },
+};
+
+use super::{
+    file::{self, File},
+    slowest,
+    state::{TaskState, Tasks},
+};
+use crate::{atomic, loss, side::Ptr};
+
+/// Sized by the loader to the number of CPUs.
+const MAX_SLOTS: u32 = 64;
+
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Which slot a group has, parity excluded.
+#[map]
+static SLOT_NUMBERS: HashMap<SlotKey, u32> = HashMap::with_max_entries(MAX_SLOTS, 0);
+
+/// Slots that no group has yet; the loader fills it.
+#[map]
+static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(MAX_SLOTS, 0);
+
+#[map]
+static SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(2 * MAX_SLOTS, 0);
+
+/// The matrix latency × cause, sparse: an operation that only ran has nothing here.
+#[map]
+static CELLS: HashMap<CellKey, Cell> = HashMap::with_max_entries(32768, 0);
+
+/// The slot of an operation on `file`; none where the file system does not count.
+#[inline(always)]
+pub fn slot(state: &mut TaskState, op: Op, file: &File) -> Option<u32> {
+    let tag = file.magic << 32 | file.dev as u64;
+    // SAFETY: there are fewer than 16 operations.
+    let cached = unsafe { state.cache.get_unchecked_mut(op as usize & 15) };
+    if cached.tag == tag {
+        return Some(cached.slot as u32);
+    }
+    if file::is_pseudo(file.magic) {
+        return None;
+    }
+    let key = SlotKey { dev: file.dev, op: op as u32, magic: file.magic };
+    let slot = slot_of_key(&key)?;
+    cached.tag = tag;
+    cached.slot = slot as u64;
+    Some(slot)
+}
+
+#[inline(always)]
+fn slot_of_key(key: &SlotKey) -> Option<u32> {
+    // SAFETY: entries are never removed.
+    if let Some(&slot) = unsafe { SLOT_NUMBERS.get(key) } {
+        return Some(slot);
+    }
+    let Ok(Some(free)) = FREE_SLOTS.pop() else {
+        loss::count(Loss::Slots);
+        return None;
+    };
+    if SLOT_NUMBERS.insert(key, free, BPF_NOEXIST as u64).is_err() {
+        let _ = FREE_SLOTS.push(free, 0);
+    }
+    // SAFETY: as above.
+    unsafe { SLOT_NUMBERS.get(key) }.copied()
+}
+
+/// Ends the operation of `task`.
+#[inline(always)]
+pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64, now: u64) {
+    state.charge_running::<S>(task, now);
+    let latency = now.saturating_sub(state.start);
+    let bucket = hist::bucket(latency);
+    let Some(control) = CONTROL.get_ptr_mut(0) else { return };
+    // SAFETY: an array element; the user side alone writes the epoch.
+    let control = unsafe { &mut *control };
+    let index = state.slot << 1 | control.epoch & 1;
+    let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
+    // SAFETY: this CPU's element; the bucket is below BUCKETS.
+    let slot = unsafe { &mut *slot };
+    if bucket < hist::BUCKETS {
+        // SAFETY: just checked.
+        let bin = unsafe { slot.bins.get_unchecked_mut(bucket as usize) };
+        bin.count += 1;
+        bin.sum_ns += latency;
+    }
+    slot.min_inverted = slot.min_inverted.max(!latency);
+    slot.max_ns = slot.max_ns.max(latency);
+    let moves_bytes = state.op < Op::Fsync as u8 || state.op > Op::SyncFileRange as u8;
+    if ret > 0 && moves_bytes {
+        slot.bytes += ret as u64;
+    }
+    if state.touched != 0 {
+        causes(state, slot, index as u16, bucket as u16);
+    }
+    if bucket >= control.threshold && control.wanted != 0 {
+        slowest::send::<S>(state, control, task, regs, ret, latency, bucket, now, index as u16);
+    }
+}
+
+/// Counts the operation's causes, each under the operation's bucket and under its own.
+#[inline(always)]
+fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16) {
+    for cause in 0..Cause::ALL.len() as u32 {
+        if state.touched & (1 << cause) == 0 {
+            continue;
+        }
+        let at = (cause & 31) as usize;
+        // SAFETY: the index is below 32.
+        let (ns, via, stack) =
+            unsafe { (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at)) };
+        count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, reserved: 0, stack }, ns);
+    }
+    if state.touched & (1 << CAUSE_STACK) == 0 {
+        return;
+    }
+    for wait in 0..MAX_STACK_WAITS {
+        if wait as u32 >= state.stack_waits {
+            break;
+        }
+        // SAFETY: the index is in range.
+        let wait = unsafe { state.waits.get_unchecked(wait) };
+        let key =
+            CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, reserved: 0, stack: wait.stack };
+        count(slot, key, wait.ns);
+    }
+}
+
+#[inline(always)]
+fn count(slot: &mut Slot, mut key: CellKey, ns: u64) {
+    if !add(&key, ns) {
+        slot.unsplit_ns += ns;
+        loss::count(Loss::Cells);
+        return;
+    }
+    key.bucket = hist::bucket(ns) as u16 | CellKey::PART;
+    if !add(&key, ns) {
+        loss::count(Loss::Cells);
+    }
+}
+
+#[inline(always)]
+fn add(key: &CellKey, ns: u64) -> bool {
+    if CELLS.get_ptr_mut(key).is_none() {
+        // A lost race means that another CPU made the cell.
+        let _ = CELLS.insert(key, Cell { ns: 0, ops: 0 }, BPF_NOEXIST as u64);
+    }
+    let Some(cell) = CELLS.get_ptr_mut(key) else { return false };
+    // SAFETY: a map value, aligned, written by atomic additions alone.
+    unsafe {
+        atomic::add_u64(&raw mut (*cell).ns, ns);
+        atomic::add_u64(&raw mut (*cell).ops, 1);
+    }
+    true
+}

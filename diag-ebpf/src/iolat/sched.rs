@@ -1,0 +1,251 @@
+//! The state machine of a task inside an operation: running, blocked, runnable.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use diag_common::{
+    cause::Cause,
+    iolat::{Loss, VIA_NONE},
+};
+
+use super::{
+    block,
+    state::{TaskState, Tasks, context, hint, phase},
+};
+use crate::{
+    fields::{
+        ARG_PREV_STATE, CFS_RQ_THROTTLE_COUNT, TASK_CFS_RQ, TASK_COMM, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK,
+        TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK, TASK_STATE, present,
+    },
+    loss,
+    side::{Ptr, Side},
+    stack,
+};
+
+/// A wait at least this long gets its stack taken even where the waker explains it: it says what was waited at.
+const LONG_WAIT_NS: u64 = 1_000_000;
+
+/// A task that is switched in without having been seen waking was woken while it went to sleep, if this soon.
+const LOST_WAKEUP_NS: u64 = 1_000_000;
+
+/// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
+#[inline(always)]
+pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
+    let leaving = S::state(prev);
+    let coming = S::state(next);
+    if leaving.is_none() && coming.is_none() {
+        return;
+    }
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if let Some(state) = leaving {
+        if state.active() {
+            // `prev_state` lies about a task that is preempted on its way to sleep.
+            let sleeps = !preempt && sleeping_state::<S>(prev, prev_state) != 0;
+            switch_out::<S>(program, state, prev, sleeps, prev_state, now);
+        }
+    }
+    if let Some(state) = coming {
+        if state.active() {
+            switch_in::<S>(state, next, now);
+        }
+    }
+}
+
+#[inline(always)]
+fn sleeping_state<S: Tasks>(prev: Ptr, prev_state: u32) -> u32 {
+    if present(&ARG_PREV_STATE) {
+        return prev_state;
+    }
+    // SAFETY: a load from a task, whose state nobody has changed yet.
+    unsafe { S::read(prev, TASK_STATE.load()) }
+}
+
+#[inline(always)]
+fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeps: bool, prev_state: u32, now: u64) {
+    state.charge_running::<S>(task, now);
+    state.hints = 0;
+    state.stack = 0;
+    if !sleeps {
+        state.phase = phase::RUNNABLE;
+        if throttled::<S>(task) {
+            state.hints = hint::THROTTLED;
+        }
+        return;
+    }
+    if state.helper != 0 && prev_state & INTERRUPTIBLE != 0 {
+        // It waits for work: what it did belongs to nobody who comes later.
+        state.touched = 0;
+        state.phase = phase::RUNNING;
+        state.start = 0;
+        return;
+    }
+    state.phase = phase::BLOCKED;
+    if flag::<S>(task, TASK_IN_IOWAIT.load(), TASK_IN_IOWAIT_MASK.load()) {
+        state.hints |= hint::IOWAIT;
+    }
+    if flag::<S>(task, TASK_IN_MEMSTALL.load(), TASK_IN_MEMSTALL_MASK.load()) {
+        state.hints |= hint::MEMSTALL;
+    }
+    if !S::STACK_OF_SLEEPER && state.helper == 0 && state.context_cause().is_none() && state.hints != hint::IOWAIT {
+        // SAFETY: the task is the current one.
+        state.stack = unsafe { stack::take::<S>(program, task) };
+    }
+}
+
+const INTERRUPTIBLE: u32 = 1;
+
+#[inline(always)]
+fn flag<S: Side>(task: Ptr, offset: u32, mask: u32) -> bool {
+    if offset == crate::fields::ABSENT {
+        return false;
+    }
+    // SAFETY: a load from a task.
+    unsafe { S::read::<u8>(task, offset) as u32 & mask != 0 }
+}
+
+/// Whether a CPU quota holds the task's run queue (`cfs_rq.throttle_count`, kernel/sched/sched.h, 6.12).
+#[inline(always)]
+fn throttled<S: Side>(task: Ptr) -> bool {
+    if !present(&CFS_RQ_THROTTLE_COUNT) {
+        return false;
+    }
+    // SAFETY: typed pointers: task, cfs_rq.
+    unsafe {
+        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
+        !queue.is_null() && S::read::<u32>(queue, CFS_RQ_THROTTLE_COUNT.load()) != 0
+    }
+}
+
+#[inline(always)]
+fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
+    let waited = now.saturating_sub(state.mark);
+    if state.phase == phase::BLOCKED && waited >= LOST_WAKEUP_NS {
+        state.add(Cause::OtherWait, waited);
+    } else if state.phase != phase::RUNNING {
+        let held = state.hints & hint::THROTTLED != 0;
+        state.add(if held { Cause::Throttled } else { Cause::Runqueue }, waited);
+    }
+    state.begin_running::<S>(task, now);
+}
+
+/// `sched_waking(struct task_struct *p)`: runs in the context of who ended the wait.
+#[inline(always)]
+pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
+    let Some(state) = S::state(task) else { return };
+    if !state.active() || state.phase != phase::BLOCKED {
+        return;
+    }
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let since = state.mark;
+    let wait = now.saturating_sub(since);
+    explain::<S>(program, state, task, since, now, wait);
+    state.contexts &= !context::DIRTY_THROTTLE;
+    state.phase = phase::RUNNABLE;
+    state.hints = if throttled::<S>(task) { hint::THROTTLED } else { 0 };
+    state.mark = now;
+}
+
+/// Gives a wait its cause: the context it was in, the waker, and only then its stack.
+#[inline(always)]
+fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64, now: u64, wait: u64) {
+    if let Some(cause) = state.context_cause() {
+        let via = if state.contexts == 0 { waker_via::<S>(wait) } else { VIA_NONE };
+        let stack = long_stack::<S>(program, state, task, wait);
+        state.add_detailed(cause as u32, wait, via, stack);
+        return;
+    }
+    if state.hints & hint::MEMSTALL == 0 {
+        if state.hints & hint::IOWAIT != 0 {
+            if let Some(request) = block::waking(now) {
+                let stack = long_stack::<S>(program, state, task, wait);
+                let rest = block::split(state, &request, since, now, stack);
+                state.add_detailed(Cause::Device as u32, rest, VIA_NONE, stack);
+                return;
+            }
+        }
+        if is_journal_thread::<S>() {
+            let via = journal_via::<S>(wait);
+            let stack = long_stack::<S>(program, state, task, wait);
+            state.add_detailed(Cause::Journal as u32, wait, via, stack);
+            return;
+        }
+        if state.hints & hint::IOWAIT != 0 {
+            // Completed in a work item, not in the interrupt: ext4 converts extents, dm decrypts.
+            if let Some(request) = block::during(state.dev, since) {
+                let stack = long_stack::<S>(program, state, task, wait);
+                let rest = block::split(state, &request, since, now, stack);
+                if rest != 0 {
+                    state.add_detailed(Cause::FsWait as u32, rest, VIA_NONE, stack);
+                }
+                return;
+            }
+        }
+    }
+    let stack = stack_of_wait::<S>(program, state, task, wait);
+    if stack != 0 {
+        state.add_stack_wait(wait, stack);
+    } else if state.hints & hint::IOWAIT != 0 {
+        state.add(Cause::BlockWait, wait);
+    } else {
+        state.add(Cause::OtherWait, wait);
+    }
+}
+
+#[inline(always)]
+fn stack_of_wait<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, wait: u64) -> u32 {
+    let number = if S::STACK_OF_SLEEPER {
+        // SAFETY: the task sleeps; the verifier knows it by type.
+        unsafe { stack::take::<S>(program, task) }
+    } else {
+        state.stack
+    };
+    if number != 0 && wait > state.longest_ns {
+        state.longest_ns = wait;
+        state.longest_stack = number;
+    }
+    number
+}
+
+#[inline(always)]
+fn long_stack<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, wait: u64) -> u32 {
+    if wait >= LONG_WAIT_NS { stack_of_wait::<S>(program, state, task, wait) } else { 0 }
+}
+
+/// Whether the current task writes a journal for others: jbd2, the xfs log, a btrfs transaction.
+#[inline(always)]
+fn is_journal_thread<S: Tasks>() -> bool {
+    // SAFETY: a load from a task.
+    let name: u64 = unsafe { S::read(S::current(), TASK_COMM.load()) };
+    const fn is(name: u64, prefix: &[u8]) -> bool {
+        let mut wanted = [0u8; 8];
+        let mut mask = [0u8; 8];
+        let mut i = 0;
+        while i < prefix.len() {
+            wanted[i] = prefix[i];
+            mask[i] = 0xff;
+            i += 1;
+        }
+        name & u64::from_ne_bytes(mask) == u64::from_ne_bytes(wanted)
+    }
+    is(name, b"jbd2/") || is(name, b"btrfs-tr")
+}
+
+/// What the waker, an operation or a helper itself, was waiting for.
+#[inline(always)]
+fn waker_via<S: Tasks>(wait: u64) -> u8 {
+    match S::state(S::current()) {
+        Some(waker) if waker.active() => waker.dominant(wait),
+        _ => VIA_NONE,
+    }
+}
+
+/// The same for a journal thread, which is followed from the first time that it ends a wait.
+#[inline(always)]
+fn journal_via<S: Tasks>(wait: u64) -> u8 {
+    let Some(thread) = S::state_or_create(S::current()) else {
+        loss::count(Loss::TaskState);
+        return VIA_NONE;
+    };
+    thread.helper = 1;
+    if thread.active() { thread.dominant(wait) } else { VIA_NONE }
+}

@@ -1,0 +1,274 @@
+//! What is known of a task inside an operation, and how its time is charged.
+
+use diag_common::{
+    cause::Cause,
+    iolat::{CAUSE_STACK, Loss, MAX_STACK_WAITS, StackWait, VIA_NONE},
+};
+
+use crate::{
+    fields::{CFS_RQ_RQ, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, present},
+    loss,
+    side::{Ptr, Side},
+};
+
+/// The tool's state for each task.
+pub trait Tasks: Side {
+    /// The state of `task`, where it has one.
+    fn state(task: Ptr) -> Option<&'static mut TaskState>;
+    /// The state of `task`, all zero where it had none.
+    fn state_or_create(task: Ptr) -> Option<&'static mut TaskState>;
+    /// Drops the state of a task that exits, where the kernel does not.
+    fn forget(task: Ptr);
+}
+
+/// What the task does.
+pub mod phase {
+    /// It runs.
+    pub const RUNNING: u8 = 0;
+    /// It sleeps.
+    pub const BLOCKED: u8 = 1;
+    /// It waits for a CPU.
+    pub const RUNNABLE: u8 = 2;
+}
+
+/// Why it runs or sleeps: what it is in, as bits.
+pub mod context {
+    /// Direct or node reclaim.
+    pub const RECLAIM: u8 = 1;
+    /// Reclaim for a memory cgroup's limit.
+    pub const MEMCG_RECLAIM: u8 = 2;
+    /// Direct compaction.
+    pub const COMPACTION: u8 = 4;
+    /// A pause in `balance_dirty_pages`.
+    pub const DIRTY_THROTTLE: u8 = 8;
+}
+
+/// What its `task_struct` said when it went to sleep, as bits.
+pub mod hint {
+    /// `in_iowait`.
+    pub const IOWAIT: u8 = 1;
+    /// `in_memstall`.
+    pub const MEMSTALL: u8 = 2;
+    /// A CPU quota holds its run queue.
+    pub const THROTTLED: u8 = 4;
+}
+
+/// The group that an operation of this task last belonged to.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CachedSlot {
+    /// Device and file system; 0 for none.
+    pub tag: u64,
+    /// The slot's index.
+    pub slot: u64,
+}
+
+/// A task's state. All zero is a task outside any operation.
+#[repr(C)]
+pub struct TaskState {
+    /// When the operation began, ns; 0 outside one.
+    pub start: u64,
+    /// When the current stretch of running or waiting began.
+    pub mark: u64,
+    /// The run queue's steal clock at `mark`.
+    pub steal: u64,
+    /// The run queue's interrupt clock at `mark`.
+    pub irq: u64,
+    /// The operation's `struct file`, `inode` and `super_block`.
+    pub file: u64,
+    pub inode: u64,
+    pub sb: u64,
+    /// The super block's magic; 0 for a block device.
+    pub magic: u64,
+    /// Device, in the kernel's own encoding.
+    pub dev: u32,
+    /// The operation's slot, without parity.
+    pub slot: u32,
+    /// Causes that have time in `ns`, by bit.
+    pub touched: u32,
+    /// The stack taken when the task went to sleep; 0 for none.
+    pub stack: u32,
+    /// Stack of the longest wait that has one, and how long that was.
+    pub longest_stack: u32,
+    pub stack_waits: u32,
+    pub longest_ns: u64,
+    /// See [`phase`], [`context`], [`hint`].
+    pub phase: u8,
+    pub contexts: u8,
+    pub hints: u8,
+    /// The cause of the lock that the task contends for, plus one.
+    pub lock: u8,
+    /// The operation.
+    pub op: u8,
+    /// A kernel thread that operations wait for, rather than an operation.
+    pub helper: u8,
+    pub reserved: u16,
+    /// Time by cause, valid where touched.
+    pub ns: [u64; 32],
+    /// What the waker was waiting for, by cause, valid where touched.
+    pub via: [u8; 32],
+    /// A stack by cause, valid where touched; 0 for none.
+    pub stacks: [u32; 32],
+    /// Waits that only a stack explains.
+    pub waits: [StackWait; MAX_STACK_WAITS],
+    /// The last group, by operation.
+    pub cache: [CachedSlot; 16],
+}
+
+impl TaskState {
+    /// Whether the task is inside an operation, or a helper.
+    #[inline(always)]
+    pub fn active(&self) -> bool {
+        self.start != 0
+    }
+
+    /// Adds time to a cause.
+    #[inline(always)]
+    pub fn add(&mut self, cause: Cause, ns: u64) {
+        self.add_detailed(cause as u32, ns, VIA_NONE, 0);
+    }
+
+    /// Adds time to a cause, with what is known beside it.
+    #[inline(always)]
+    pub fn add_detailed(&mut self, cause: u32, ns: u64, via: u8, stack: u32) {
+        let index = (cause & 31) as usize;
+        let bit = 1u32 << index;
+        // SAFETY: the index is below 32.
+        unsafe {
+            let total = self.ns.get_unchecked_mut(index);
+            let via_of = self.via.get_unchecked_mut(index);
+            let stack_of = self.stacks.get_unchecked_mut(index);
+            if self.touched & bit == 0 {
+                self.touched |= bit;
+                *total = ns;
+                *via_of = via;
+                *stack_of = stack;
+                return;
+            }
+            // The longer part decides what is told beside the sum.
+            if ns > *total || *via_of == VIA_NONE {
+                *via_of = via;
+            }
+            if stack != 0 && (ns > *total || *stack_of == 0) {
+                *stack_of = stack;
+            }
+            *total += ns;
+        }
+    }
+
+    /// Adds a wait that only its stack explains.
+    #[inline(always)]
+    pub fn add_stack_wait(&mut self, ns: u64, stack: u32) {
+        for index in 0..MAX_STACK_WAITS {
+            // SAFETY: the index is in range.
+            let wait = unsafe { self.waits.get_unchecked_mut(index) };
+            if index as u32 >= self.stack_waits {
+                *wait = StackWait { ns, stack, reserved: 0 };
+                self.stack_waits = index as u32 + 1;
+                self.touched |= 1 << CAUSE_STACK;
+                return;
+            }
+            if wait.stack == stack {
+                wait.ns += ns;
+                return;
+            }
+        }
+        loss::count(Loss::StackWaits);
+        self.waits[0].ns += ns;
+    }
+
+    /// The cause that the task's contexts give to its time, running or not.
+    #[inline(always)]
+    pub fn context_cause(&self) -> Option<Cause> {
+        if self.contexts != 0 {
+            if self.contexts & context::DIRTY_THROTTLE != 0 {
+                return Some(Cause::DirtyThrottle);
+            }
+            if self.contexts & context::COMPACTION != 0 {
+                return Some(Cause::Compaction);
+            }
+            if self.contexts & context::MEMCG_RECLAIM != 0 {
+                return Some(Cause::MemcgReclaim);
+            }
+            return Some(Cause::Reclaim);
+        }
+        match self.lock {
+            0 => None,
+            lock if lock == Cause::InodeLock as u8 + 1 => Some(Cause::InodeLock),
+            _ => Some(Cause::Freeze),
+        }
+    }
+
+    /// Charges the stretch of running that ends `now`. Plain running is not kept: it is what remains.
+    #[inline(always)]
+    pub fn charge_running<S: Side>(&mut self, task: Ptr, now: u64) {
+        let mut ran = now.saturating_sub(self.mark);
+        self.mark = now;
+        let (steal, irq) = clocks::<S>(task);
+        if steal > self.steal {
+            let stolen = (steal - self.steal).min(ran);
+            self.steal = steal;
+            ran -= stolen;
+            self.add(Cause::Steal, stolen);
+        }
+        if irq > self.irq {
+            let interrupted = (irq - self.irq).min(ran);
+            self.irq = irq;
+            ran -= interrupted;
+            self.add(Cause::Irq, interrupted);
+        }
+        if let Some(cause) = self.context_cause() {
+            self.add(cause, ran);
+        }
+    }
+
+    /// Starts a stretch of running.
+    #[inline(always)]
+    pub fn begin_running<S: Side>(&mut self, task: Ptr, now: u64) {
+        self.phase = phase::RUNNING;
+        self.mark = now;
+        (self.steal, self.irq) = clocks::<S>(task);
+    }
+
+    /// The cause that has most of this task's own waiting, where that explains at least half of `wait`.
+    #[inline(always)]
+    pub fn dominant(&self, wait: u64) -> u8 {
+        let mut best = VIA_NONE;
+        let mut most = wait / 2;
+        for index in 0..32u32 {
+            if self.touched & (1 << index) == 0 || index >= Cause::ALL.len() as u32 {
+                continue;
+            }
+            // SAFETY: the index is below 32.
+            let ns = unsafe { *self.ns.get_unchecked(index as usize) };
+            if ns > most {
+                most = ns;
+                best = index as u8;
+            }
+        }
+        best
+    }
+}
+
+/// The steal and interrupt clocks of the CPU that `task` is on (`struct rq`, kernel/sched/sched.h, 6.18); 0 where the
+/// kernel keeps none.
+#[inline(always)]
+fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
+    if !present(&RQ_STEAL) && !present(&RQ_IRQ) {
+        return (0, 0);
+    }
+    // SAFETY: typed pointers: task, cfs_rq, rq.
+    unsafe {
+        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
+        if queue.is_null() {
+            return (0, 0);
+        }
+        let rq: Ptr = S::read(queue, CFS_RQ_RQ.load());
+        if rq.is_null() {
+            return (0, 0);
+        }
+        let steal = if present(&RQ_STEAL) { S::read(rq, RQ_STEAL.load()) } else { 0 };
+        let irq = if present(&RQ_IRQ) { S::read(rq, RQ_IRQ.load()) } else { 0 };
+        (steal, irq)
+    }
+}

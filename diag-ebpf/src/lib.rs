@@ -1,0 +1,15 @@
+//! The kernel side of osdiag.
+//!
+//! Each tool is one module here and one object for each [`side::Side`]: `tp_btf` programs with task storage where
+//! the kernel has both, and raw tracepoints with a hash where it has not. Both share every line of the tool.
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+pub mod atomic;
+pub mod fields;
+pub mod iolat;
+pub mod loss;
+pub mod scope;
+pub mod side;
+pub mod stack;
+pub mod storage;

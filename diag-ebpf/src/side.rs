@@ -1,0 +1,128 @@
+//! How a program reads kernel memory: the one thing in which the two kinds of hooks differ.
+
+use core::ptr;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_task,
+    generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel},
+};
+use diag_common::iolat::{STACK_FRAMES, Stack};
+
+/// A kernel pointer, as the programs handle it.
+pub type Ptr = *const u8;
+
+/// The kind of hook that a program hangs on.
+pub trait Side {
+    /// Whether the stack of a sleeping task can be taken when it is woken; else it is taken when it goes to sleep.
+    const STACK_OF_SLEEPER: bool;
+
+    /// Reads `T` at `base + offset`; zero where that is no readable memory.
+    ///
+    /// # Safety
+    /// On [`Btf`], `base` is a pointer that the verifier knows by its type.
+    unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T;
+
+    /// The current `task_struct`.
+    fn current() -> Ptr;
+
+    /// Takes the kernel stack of `task`, which is the current one where [`Side::STACK_OF_SLEEPER`] is not set.
+    ///
+    /// # Safety
+    /// `task` is a `task_struct`, and `context` the program's own.
+    unsafe fn stack(context: Ptr, task: Ptr, frames: *mut Stack) -> i64;
+}
+
+/// An object's own type, on which its tool hangs its maps; it reads as its kind of hook does.
+pub trait Object {
+    /// The kind of hook.
+    type Kind: Side;
+}
+
+impl<O: Object> Side for O {
+    const STACK_OF_SLEEPER: bool = O::Kind::STACK_OF_SLEEPER;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T {
+        // SAFETY: the caller's.
+        unsafe { O::Kind::read(base, offset) }
+    }
+
+    #[inline(always)]
+    fn current() -> Ptr {
+        O::Kind::current()
+    }
+
+    #[inline(always)]
+    unsafe fn stack(context: Ptr, task: Ptr, frames: *mut Stack) -> i64 {
+        // SAFETY: the caller's.
+        unsafe { O::Kind::stack(context, task, frames) }
+    }
+}
+
+/// Reads through a plain address. For what is behind a pointer that the verifier has no type for.
+///
+/// # Safety
+/// Any address will do: a fault reads as zero.
+#[inline(always)]
+pub unsafe fn probe<T: Copy>(base: Ptr, offset: u32) -> T {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the helper writes at most `size_of::<T>()` bytes, and handles faults.
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            base.wrapping_add(offset as usize).cast(),
+        );
+        value.assume_init()
+    }
+}
+
+/// `tp_btf`: typed pointers, read by direct loads.
+pub struct Btf;
+
+impl Side for Btf {
+    const STACK_OF_SLEEPER: bool = true;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T {
+        // SAFETY: the verifier turns this into a load that yields zero on a fault.
+        unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
+    }
+
+    #[inline(always)]
+    fn current() -> Ptr {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_get_current_task_btf() as Ptr }
+    }
+
+    #[inline(always)]
+    unsafe fn stack(_context: Ptr, task: Ptr, frames: *mut Stack) -> i64 {
+        // SAFETY: the caller's.
+        unsafe { bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) }
+    }
+}
+
+/// Raw tracepoints: plain addresses, read by a helper.
+pub struct Raw;
+
+impl Side for Raw {
+    const STACK_OF_SLEEPER: bool = false;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T {
+        // SAFETY: any address will do.
+        unsafe { probe(base, offset) }
+    }
+
+    #[inline(always)]
+    fn current() -> Ptr {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_get_current_task() as Ptr }
+    }
+
+    #[inline(always)]
+    unsafe fn stack(context: Ptr, _task: Ptr, frames: *mut Stack) -> i64 {
+        // SAFETY: the caller's.
+        unsafe { bpf_get_stack(context as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) }
+    }
+}

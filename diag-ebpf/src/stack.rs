@@ -1,0 +1,55 @@
+//! Kernel stacks, each kept once.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use diag_common::iolat::{Loss, STACK_FRAMES, Stack};
+
+use crate::{
+    loss,
+    side::{Ptr, Side},
+};
+
+#[map]
+static STACKS: HashMap<u32, Stack> = HashMap::with_max_entries(2048, 0);
+
+#[map]
+static STACK_BUFFER: PerCpuArray<Stack> = PerCpuArray::with_max_entries(1, 0);
+
+/// Takes a stack (see [`Side::stack`]) and returns its number, which is a hash of its frames; 0 where that fails.
+///
+/// # Safety
+/// As for [`Side::stack`].
+#[inline(always)]
+pub unsafe fn take<S: Side>(context: Ptr, task: Ptr) -> u32 {
+    // SAFETY: the buffer is this CPU's, and `task` the caller's promise.
+    unsafe {
+        let Some(buffer) = STACK_BUFFER.get_ptr_mut(0) else { return 0 };
+        let bytes = S::stack(context, task, buffer);
+        if bytes <= 0 {
+            loss::count(Loss::Stacks);
+            return 0;
+        }
+        let used = bytes as u64 / 8;
+        let mut hash = 0x9e37_79b9_7f4a_7c15u64;
+        for frame in 0..STACK_FRAMES {
+            let slot = buffer.cast::<u64>().add(frame);
+            if frame as u64 >= used {
+                *slot = 0;
+            }
+            hash = (hash ^ *slot).wrapping_mul(0x0000_0100_0000_01b3);
+            hash ^= hash >> 29;
+        }
+        let number = (hash ^ (hash >> 32)) as u32 | 1;
+        if STACKS.get_ptr(number).is_none() {
+            // A lost race means that another CPU stored the same frames.
+            if STACKS.insert(number, &*buffer, BPF_NOEXIST as u64).is_err() && STACKS.get_ptr(number).is_none() {
+                loss::count(Loss::Stacks);
+                return 0;
+            }
+        }
+        number
+    }
+}

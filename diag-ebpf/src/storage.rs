@@ -1,0 +1,92 @@
+//! State for each task: task storage, or a hash where the kernel has none (before 5.11).
+
+use core::{cell::UnsafeCell, ptr};
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_map_type},
+    helpers::generated::bpf_task_storage_get,
+    maps::{Array, HashMap},
+};
+
+use crate::{
+    fields::TASK_PID,
+    side::{Ptr, Raw, Side},
+};
+
+/// Layout of a BTF-defined map; the loader reads the types, nobody the values.
+#[repr(C)]
+struct Definition<T> {
+    r#type: *const [i32; bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+/// A map of type task storage, for which aya-ebpf has no wrapper.
+#[repr(transparent)]
+pub struct TaskStorage<T>(UnsafeCell<Definition<T>>);
+
+// SAFETY: nothing but the address is ever used.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    /// The map's definition.
+    #[expect(clippy::new_without_default, reason = "a map definition is a static")]
+    pub const fn new() -> Self {
+        TaskStorage(UnsafeCell::new(Definition {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }))
+    }
+
+    #[inline(always)]
+    fn lookup(&self, task: Ptr, flags: u64) -> Option<&'static mut T> {
+        // SAFETY: the verifier checks that `task` is a task; a value lives as long as its task.
+        unsafe {
+            bpf_task_storage_get(self.0.get().cast(), task as *mut _, ptr::null_mut(), flags).cast::<T>().as_mut()
+        }
+    }
+
+    /// The state of `task`, where it has one.
+    #[inline(always)]
+    pub fn get(&self, task: Ptr) -> Option<&'static mut T> {
+        self.lookup(task, 0)
+    }
+
+    /// The state of `task`, all zero where it had none.
+    #[inline(always)]
+    pub fn get_or_create(&self, task: Ptr) -> Option<&'static mut T> {
+        const CREATE: u64 = 1; // BPF_LOCAL_STORAGE_GET_F_CREATE
+        self.lookup(task, CREATE)
+    }
+}
+
+/// The state of `task` in a hash by thread id.
+#[inline(always)]
+pub fn hashed<T>(map: &HashMap<u32, T>, task: Ptr) -> Option<&'static mut T> {
+    // SAFETY: entries are preallocated, and freed only when the task exits.
+    unsafe { map.get_ptr_mut(pid(task))?.as_mut() }
+}
+
+/// The state of `task` in a hash by thread id; a copy of `zero`'s element where it had none.
+#[inline(always)]
+pub fn hashed_or_create<T>(map: &HashMap<u32, T>, zero: &Array<T>, task: Ptr) -> Option<&'static mut T> {
+    if let Some(state) = hashed(map, task) {
+        return Some(state);
+    }
+    // The value is too large for a BPF stack.
+    let zero = zero.get(0)?;
+    let _ = map.insert(pid(task), zero, BPF_NOEXIST as u64);
+    hashed(map, task)
+}
+
+/// The thread id of `task`.
+#[inline(always)]
+pub fn pid(task: Ptr) -> u32 {
+    // SAFETY: a fault reads as zero.
+    unsafe { Raw::read(task, TASK_PID.load()) }
+}
