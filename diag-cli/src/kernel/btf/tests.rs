@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::query::Member;
 use super::{Btf, BtfError};
 use crate::kernel::fields::{ABSENT, By, Field, Source, at, optional, required, resolve};
 
@@ -116,18 +117,26 @@ fn btf() -> Btf {
     Btf::parse(sample().bytes(&[])).unwrap()
 }
 
-fn place(name: &str, path: &str) -> Option<(u32, u32, Option<(u32, u32)>)> {
-    btf().member(name, path).unwrap().map(|m| (m.offset, m.size, m.bits))
+fn place(name: &str, path: &str) -> Option<Member> {
+    btf().member(name, path).unwrap()
+}
+
+fn whole(offset: u32, size: u32) -> Option<Member> {
+    Some(Member { offset, size, bits: None })
+}
+
+fn bits(offset: u32, size: u32, bits: (u32, u32)) -> Option<Member> {
+    Some(Member { offset, size, bits: Some(bits) })
 }
 
 #[test]
 fn members_are_found_through_anonymous_and_embedded_structs() {
-    assert_eq!(place("outer", "words"), Some((8, 24, None)));
-    assert_eq!(place("outer", "first"), Some((8, 4, None)));
-    assert_eq!(place("outer", "in.high"), Some((36, 4, None)));
-    assert_eq!(place("outer", "in"), Some((32, 8, None)));
-    assert_eq!(place("outer", "flag"), Some((0, 4, Some((3, 1)))));
-    assert_eq!(place("outer", "wide"), Some((0, 4, Some((4, 12)))));
+    assert_eq!(place("outer", "words"), whole(8, 24));
+    assert_eq!(place("outer", "first"), whole(8, 4));
+    assert_eq!(place("outer", "in.high"), whole(36, 4));
+    assert_eq!(place("outer", "in"), whole(32, 8));
+    assert_eq!(place("outer", "flag"), bits(0, 4, (3, 1)));
+    assert_eq!(place("outer", "wide"), bits(0, 4, (4, 12)));
     for (name, path) in
         [("outer", "low"), ("outer", "in.none"), ("outer", "first.x"), ("outer", ""), ("none", "x")]
     {
@@ -137,8 +146,8 @@ fn members_are_found_through_anonymous_and_embedded_structs() {
 
 #[test]
 fn a_name_that_occurs_twice_answers_where_its_types_agree() {
-    assert_eq!(place("twice", "same"), Some((0, 4, None)));
-    assert_eq!(place("twice", "only"), Some((4, 4, None)));
+    assert_eq!(place("twice", "same"), whole(0, 4));
+    assert_eq!(place("twice", "only"), whole(4, 4));
     assert!(matches!(btf().member("twice", "moved"), Err(BtfError::Ambiguous(..))));
     assert_eq!(btf().struct_size("twice").unwrap(), Some(8));
     assert_eq!(btf().struct_size("none").unwrap(), None);

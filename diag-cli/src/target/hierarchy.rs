@@ -1,0 +1,305 @@
+//! The cgroup hierarchies of this machine: the unified one (v2), and those of v1 with their controllers.
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use diag_common::scope::{MAX_LEVELS, UNIFIED};
+
+use crate::exit::Failure;
+use crate::kernel::btf::Btf;
+
+/// v1 controllers in the order in which their hierarchies are asked for a cgroup; the others come after these.
+const PREFERRED: [&str; 5] = ["memory", "cpu", "blkio", "cpuacct", "pids"];
+
+/// Where the machine's state is read from, so that tests can show another machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Roots {
+    /// The proc file system.
+    pub(crate) proc: PathBuf,
+    /// The root of the file system in which container engines keep their state.
+    pub(crate) state: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Roots {
+        Roots { proc: "/proc".into(), state: "/".into() }
+    }
+}
+
+/// What a hierarchy is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// cgroup v2.
+    Unified,
+    /// v1, with a controller: the first where several share it.
+    Controller(String),
+    /// v1, with a name and without controllers.
+    Named(String),
+}
+
+/// A mounted cgroup hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    /// What it is for.
+    pub(crate) kind: Kind,
+    /// Where it is mounted.
+    pub(crate) mount: PathBuf,
+    /// Which of its folders is mounted there: `/`, or less of it in a container.
+    pub(super) root: String,
+    device: String,
+    /// How deep the root of this process's cgroup namespace is; `None` if that is not known.
+    namespace_level: Option<i32>,
+}
+
+impl Hierarchy {
+    /// A word for people: `unified`, `memory`, `name=systemd`.
+    pub(crate) fn label(&self) -> &str {
+        match &self.kind {
+            Kind::Unified => "unified",
+            Kind::Controller(name) | Kind::Named(name) => name,
+        }
+    }
+
+    /// The value of `SCOPE_SUBSYS`: [`UNIFIED`], or the controller's index in `css_set.subsys`.
+    ///
+    /// [`Failure::Unsupported`] for a hierarchy without a controller, and for a controller that the kernel lacks.
+    pub(crate) fn subsystem(&self, btf: &Btf) -> Result<u32> {
+        let Kind::Controller(name) = &self.kind else {
+            if self.kind == Kind::Unified {
+                return Ok(UNIFIED);
+            }
+            let why = format!("the cgroup hierarchy {} has no controller to select tasks by", self.label());
+            return Err(Failure::Unsupported(why).into());
+        };
+        // include/linux/cgroup_subsys.h (6.18): the names of v1 are those of the enum, but for `io`.
+        let constant = format!("{}_cgrp_id", if name == "blkio" { "io" } else { name });
+        let index = btf.enum_value("cgroup_subsys_id", &constant)?.and_then(|v| u32::try_from(v).ok());
+        let missing = || Failure::Unsupported(format!("this kernel's types have no {constant}"));
+        Ok(index.ok_or_else(missing)?)
+    }
+
+    /// The path within the hierarchy of a folder below the mount, as `/proc/PID/cgroup` shows it.
+    pub(crate) fn path_of(&self, folder: &Path) -> String {
+        let below = folder.strip_prefix(&self.mount).unwrap_or(folder).to_string_lossy();
+        // A root outside this cgroup namespace is shown as `/..`: what is above it has no name here.
+        let root = if self.root.split('/').any(|part| part == "..") { "" } else { self.root.as_str() };
+        let path = format!("{}/{below}", root.trim_end_matches('/'));
+        if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path }
+    }
+
+    /// How many folders the hierarchy's own root is above a folder below the mount; `None` if that is not known.
+    pub(crate) fn level_of(&self, folder: &Path) -> Option<u32> {
+        let below = folder.strip_prefix(&self.mount).ok()?.components().count();
+        let level = self.namespace_level? + depth(&self.root) + i32::try_from(below).ok()?;
+        u32::try_from(level).ok()
+    }
+
+    /// Every folder of the hierarchy that can be read, its root first, and the cgroup's id: the inode's number.
+    pub(crate) fn folders(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut level = match super::cgroup::id_of(&self.mount) {
+            Ok(id) => vec![(self.mount.clone(), id)],
+            Err(_) => Vec::new(),
+        };
+        for _ in 0..=MAX_LEVELS {
+            let mut next = Vec::new();
+            for (folder, _) in &level {
+                let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+                let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+                next.extend(folders.map(|e| (e.path(), e.ino())));
+            }
+            found.append(&mut level);
+            level = next;
+        }
+        found
+    }
+}
+
+/// The hierarchies of this machine, those first that are asked first.
+#[derive(Clone, Debug)]
+pub(crate) struct Hierarchies {
+    mounts: Vec<Hierarchy>,
+}
+
+impl Hierarchies {
+    /// Reads what is mounted.
+    pub(crate) fn read(roots: &Roots) -> Result<Hierarchies> {
+        let read = |path: &str| {
+            let path = roots.proc.join(path);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let controllers = read("cgroups")?;
+        let controllers: Vec<&str> =
+            controllers.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+        let mut mounts: Vec<Hierarchy> =
+            read("self/mountinfo")?.lines().filter_map(|line| parse(line, &controllers)).collect();
+        mounts.sort_by_key(rank);
+        let namespace = own_namespace(roots);
+        for mount in &mut mounts {
+            mount.namespace_level = namespace.as_ref().and_then(|namespace| namespace.of(mount));
+        }
+        Ok(Hierarchies { mounts })
+    }
+
+    /// Each hierarchy once, in order of preference: v2, then v1, memory first and those without a controller last.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
+        let seen = |i: usize| self.mounts[..i].iter().any(|m| m.device == self.mounts[i].device);
+        self.mounts.iter().enumerate().filter(move |&(i, _)| !seen(i)).map(|(_, m)| m)
+    }
+
+    /// The mounted hierarchy that a folder belongs to.
+    pub(crate) fn holding(&self, folder: &Path) -> Option<&Hierarchy> {
+        let holding = self.mounts.iter().filter(|m| folder.starts_with(&m.mount));
+        holding.max_by_key(|m| m.mount.as_os_str().len())
+    }
+
+    /// The hierarchy by which tasks are told apart when no target names one: v2 where it is in use, else the first
+    /// of v1 that has a controller. `None` without either.
+    pub(crate) fn main(&self) -> Option<&Hierarchy> {
+        let usable = || self.iter().filter(|h| !matches!(h.kind, Kind::Named(_)));
+        let divided = |h: &&Hierarchy| {
+            h.folders().iter().skip(1).any(|(folder, _)| super::cgroup::has_processes(folder))
+        };
+        usable().find(divided).or_else(|| usable().next())
+    }
+
+    /// What to tell someone who named a cgroup that is not there.
+    pub(crate) fn accepted(&self) -> String {
+        let mounts: Vec<String> = self.iter().map(|m| m.mount.display().to_string()).collect();
+        if mounts.is_empty() {
+            return "no cgroup hierarchy is mounted here".to_owned();
+        }
+        format!("expected a folder below {}, its path from there, or its inode number", mounts.join(", "))
+    }
+}
+
+fn rank(hierarchy: &Hierarchy) -> usize {
+    match &hierarchy.kind {
+        Kind::Unified => 0,
+        Kind::Controller(name) => 1 + PREFERRED.iter().position(|p| p == name).unwrap_or(PREFERRED.len()),
+        Kind::Named(_) => usize::MAX,
+    }
+}
+
+/// A line of mountinfo (Documentation/filesystems/proc.rst, 3.5), if it mounts a cgroup hierarchy.
+fn parse(line: &str, controllers: &[&str]) -> Option<Hierarchy> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let mount: Vec<&str> = mount.split(' ').collect();
+    let file_system: Vec<&str> = file_system.split(' ').collect();
+    let kind = match *file_system.first()? {
+        "cgroup2" => Kind::Unified,
+        "cgroup" => {
+            let options = || file_system.get(2).into_iter().flat_map(|options| options.split(','));
+            let mut serving: Vec<&str> = options().filter(|option| controllers.contains(option)).collect();
+            serving.sort_by_key(|name| PREFERRED.iter().position(|p| p == name).unwrap_or(PREFERRED.len()));
+            match serving.first() {
+                Some(&name) => Kind::Controller(name.to_owned()),
+                None => Kind::Named(options().find(|option| option.starts_with("name="))?.to_owned()),
+            }
+        }
+        _ => return None,
+    };
+    let unescaped = |field: &str| PathBuf::from(std::ffi::OsString::from_vec(unescape(field.as_bytes())));
+    Some(Hierarchy {
+        kind,
+        mount: unescaped(mount.get(4)?),
+        root: unescaped(mount.get(3)?).to_string_lossy().into_owned(),
+        device: (*mount.get(2)?).to_owned(),
+        namespace_level: None,
+    })
+}
+
+/// Undoes the octal escapes (`\040`) of mountinfo.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, after)) = rest.split_first() {
+        let octal =
+            after.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            out.push(byte);
+            rest = &after[3..];
+        } else {
+            out.push(first);
+            rest = after;
+        }
+    }
+    out
+}
+
+/// How much deeper a path leads; `..` leads up.
+fn depth(path: &str) -> i32 {
+    path.split('/').map(|part| i32::from(!part.is_empty()) - 2 * i32::from(part == "..")).sum()
+}
+
+/// How deep the root of this process's cgroup namespace is in each hierarchy.
+enum Namespace {
+    /// It is the machine's own.
+    Initial,
+    /// `/proc/PID/cgroup` of a task that is in every hierarchy's own root.
+    Inner(String),
+}
+
+impl Namespace {
+    fn of(&self, mount: &Hierarchy) -> Option<i32> {
+        let Namespace::Inner(lines) = self else { return Some(0) };
+        let fields = lines.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
+        let mut own = fields.filter(|f| match (&mount.kind, f.get(1)) {
+            (Kind::Unified, Some(names)) => names.is_empty(),
+            (Kind::Controller(name) | Kind::Named(name), Some(names)) => names.split(',').any(|n| n == name),
+            (_, None) => false,
+        });
+        own.next().and_then(|f| f.get(2).map(|path| -depth(path)))
+    }
+}
+
+/// `None` where a container hides how deep in the hierarchies it is.
+fn own_namespace(roots: &Roots) -> Option<Namespace> {
+    // PROC_CGROUP_INIT_INO, include/uapi/linux/nsfs.h (6.18), include/linux/proc_ns.h before.
+    let initial = Path::new("cgroup:[4026531835]");
+    if fs::read_link(roots.proc.join("self/ns/cgroup")).is_ok_and(|link| link == initial) {
+        return Some(Namespace::Initial);
+    }
+    // Process 2 of a machine is kthreadd, which never leaves the root; seen from a namespace that is `/../..`.
+    let comm = fs::read_to_string(roots.proc.join("2/comm")).ok()?;
+    let lines = fs::read_to_string(roots.proc.join("2/cgroup")).ok()?;
+    (comm.trim_end() == "kthreadd").then_some(Namespace::Inner(lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_mountinfo_tells_the_hierarchy() {
+        let parse = |line| parse(line, &["cpu", "cpuacct", "memory"]);
+        let shared =
+            parse("33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpuacct,cpu").unwrap();
+        assert_eq!(shared.kind, Kind::Controller("cpu".into()));
+        let named = parse("41 31 0:37 /x /mnt/a\\040b rw,relatime shared:9 - cgroup c rw,xattr,name=systemd")
+            .unwrap();
+        assert_eq!((named.label(), named.mount.to_str()), ("name=systemd", Some("/mnt/a b")));
+        assert_eq!(named.path_of(Path::new("/mnt/a b/c/d")), "/x/c/d");
+        assert_eq!(named.path_of(Path::new("/mnt/a b")), "/x");
+        assert_eq!(parse("42 31 0:38 / /c rw - cgroup2 cgroup2 rw").unwrap().kind, Kind::Unified);
+        assert_eq!(parse("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw"), None);
+        assert_eq!(parse("garbage"), None);
+    }
+
+    #[test]
+    fn levels_count_from_the_machines_root_even_in_a_namespace() {
+        let mut mount = parse("1 1 0:1 / /c rw - cgroup2 cgroup2 rw", &[]).unwrap();
+        assert_eq!(mount.level_of(Path::new("/c/a/b")), None);
+        mount.namespace_level = Some(0);
+        assert_eq!(mount.level_of(Path::new("/c")), Some(0));
+        assert_eq!(mount.level_of(Path::new("/c/a/b")), Some(2));
+        mount.namespace_level = Namespace::Inner("4:memory:/..\n0::/../..\n".into()).of(&mount);
+        assert_eq!(mount.level_of(Path::new("/c/a")), Some(3));
+        mount.root = "/../..".into();
+        assert_eq!(mount.level_of(Path::new("/c/a")), Some(1));
+        assert_eq!(mount.path_of(Path::new("/c/a")), "/a");
+    }
+}

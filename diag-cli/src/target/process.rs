@@ -1,0 +1,137 @@
+//! Processes as a target.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use procfs::process::{Process, all_processes};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::exit::Failure;
+
+/// Bytes of a thread's name that the kernel keeps (`TASK_COMM_LEN` less the final zero, include/linux/sched.h, 6.18).
+const COMM_BYTES: usize = 15;
+
+/// Checks `-p PID`; [`Failure::Usage`] if one of them is no process.
+pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
+    for &pid in pids {
+        let status = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.status().ok());
+        let Some(status) = status else {
+            return Err(
+                Failure::Usage(format!("no process {pid}: expected the PID of a running process")).into()
+            );
+        };
+        if status.tgid != status.pid {
+            let (thread, process) = (status.pid, status.tgid);
+            return Err(Failure::Usage(format!(
+                "{thread} is a thread of process {process}: expected a process, give --pid {process}"
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Checks `--comm NAME`; [`Failure::Usage`] for a name that no thread can have.
+pub(super) fn check_comm(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > COMM_BYTES || name.contains('\0') {
+        return Err(Failure::Usage(format!(
+            "--comm {name}: expected 1 to {COMM_BYTES} bytes, as the kernel keeps no more of a thread's name"
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// Processes and their descendants, as they are now.
+///
+/// Errors when the process list cannot be read.
+pub(crate) fn with_descendants(pids: &[u32]) -> Result<Vec<u32>> {
+    let parents: Vec<(u32, u32)> = all_processes()
+        .context("cannot list processes")?
+        .filter_map(|process| process.ok()?.stat().ok())
+        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned()))
+        .collect();
+    let mut family: Vec<u32> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next: Vec<u32> = pids.to_vec();
+    while let Some(pid) = next.pop() {
+        if seen.insert(pid) {
+            family.push(pid);
+            next.extend(parents.iter().filter(|&&(_, parent)| parent == pid).map(|&(child, _)| child));
+        }
+    }
+    Ok(family)
+}
+
+/// Holds on to processes, so that a PID that is used again is not taken for them.
+pub(super) struct Held {
+    /// Ready to be read once the process has exited. None from the start on, where it had exited before.
+    processes: Vec<OwnedFd>,
+}
+
+impl Held {
+    /// Takes hold of processes. Errors when this system refuses that for one that exists.
+    pub(super) fn new(pids: &[u32]) -> Result<Held> {
+        let mut processes = Vec::new();
+        for &pid in pids {
+            let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+            match pidfd_open(raw, PidfdFlags::empty()) {
+                Ok(process) => processes.push(process),
+                Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot watch process {pid}")),
+            }
+        }
+        Ok(Held { processes })
+    }
+
+    /// Whether all of them have exited.
+    pub(super) fn gone(&mut self) -> bool {
+        self.processes.retain(|process| {
+            let mut poll_one = [PollFd::new(process, PollFlags::IN)];
+            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            !poll(&mut poll_one, Some(&now)).is_ok_and(|ready| ready > 0)
+        });
+        self.processes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_process_is_named() {
+        let error = check_pids(&[u32::MAX]).unwrap_err().to_string();
+        assert_eq!(error, format!("no process {}: expected the PID of a running process", u32::MAX));
+        check_pids(&[std::process::id()]).unwrap();
+        let thread = std::thread::spawn(|| {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+            check_pids(&[tid]).unwrap_err().to_string()
+        });
+        assert!(thread.join().unwrap().contains(&format!("a thread of process {}", std::process::id())));
+    }
+
+    #[test]
+    fn a_name_longer_than_the_kernel_keeps_is_refused() {
+        check_comm("exactly-fifteen").unwrap();
+        assert!(check_comm("sixteen-bytes-xx").unwrap_err().to_string().contains("1 to 15 bytes"));
+        assert!(check_comm("").is_err());
+    }
+
+    #[test]
+    fn a_child_is_a_descendant_until_it_exits() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let me = std::process::id();
+        assert!(with_descendants(&[me]).unwrap().contains(&child.id()));
+        assert!(!with_descendants(&[child.id()]).unwrap().contains(&me));
+        let mut held = Held::new(&[child.id()]).unwrap();
+        assert!(!held.gone());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(held.gone());
+    }
+}

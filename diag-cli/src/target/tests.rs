@@ -1,0 +1,382 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{FromArgMatches, error::ErrorKind};
+use diag_common::scope::UNIFIED;
+use tempfile::TempDir;
+
+use super::*;
+use crate::kernel::btf::Btf;
+
+const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const DB: &str = "aaaabbbb89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A machine whose cgroup hierarchies and engine state are folders of ours.
+struct Machine {
+    folder: TempDir,
+    mountinfo: String,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let machine = Machine { folder: tempfile::tempdir().unwrap(), mountinfo: String::new() };
+        machine.write(
+            "proc/cgroups",
+            "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t1\t1\ncpu\t1\t1\t1\n",
+        );
+        fs::create_dir_all(machine.at("proc/self/ns")).unwrap();
+        symlink("cgroup:[4026531835]", machine.at("proc/self/ns/cgroup")).unwrap();
+        machine
+    }
+
+    /// The v2 hierarchy, memory's, and systemd's own.
+    fn hybrid() -> Machine {
+        let mut machine = Machine::new();
+        machine.mount("systemd", "cgroup", "rw,xattr,name=systemd");
+        machine.mount("memory", "cgroup", "rw,memory");
+        machine.mount("unified", "cgroup2", "rw");
+        machine
+    }
+
+    fn mount(&mut self, name: &str, file_system: &str, options: &str) {
+        fs::create_dir_all(self.at(name)).unwrap();
+        let number = self.mountinfo.lines().count();
+        let path = self.at(name);
+        self.mountinfo +=
+            &format!("{number} 1 0:{number} / {} rw - {file_system} none {options}\n", path.display());
+        self.write("proc/self/mountinfo", &self.mountinfo);
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        fs::write(self.at(path), text).unwrap();
+    }
+
+    /// A cgroup with a process in it.
+    fn busy(&self, path: &str) {
+        self.write(&format!("{path}/cgroup.procs"), "7\n");
+    }
+
+    fn idle(&self, path: &str) {
+        self.write(&format!("{path}/cgroup.procs"), "");
+    }
+
+    fn inode(&self, path: &str) -> u64 {
+        fs::metadata(self.at(path)).unwrap().ino()
+    }
+
+    fn resolve(&self, args: &TargetArgs) -> Result<Target> {
+        Target::resolve(args, &Roots { proc: self.at("proc"), state: self.at("") })
+    }
+
+    fn cgroup(&self, wanted: &str) -> Result<Cgroup> {
+        let target = self.resolve(&TargetArgs { cgroup: Some(wanted.into()), ..TargetArgs::default() })?;
+        Ok(target.cgroup().unwrap().clone())
+    }
+
+    fn container(&self, wanted: &str) -> Result<Container> {
+        match self.resolve(&TargetArgs { container: Some(wanted.into()), ..TargetArgs::default() })? {
+            Target::Container(container) => Ok(container),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn unit(&self, wanted: &str) -> Result<Unit> {
+        match self.resolve(&TargetArgs { unit: Some(wanted.into()), ..TargetArgs::default() })? {
+            Target::Unit(unit) => Ok(unit),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The sentence of an error that is one line and of the user's making.
+fn refused<T: std::fmt::Debug>(result: Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Failure::Usage(_))), "{error:?}");
+    let text = error.to_string();
+    assert!(!text.contains('\n'));
+    text
+}
+
+#[test]
+fn a_cgroup_is_found_by_any_of_its_names() {
+    let machine = Machine::hybrid();
+    machine.busy("memory/jobs/nightly");
+    machine.idle("memory/jobs/daily");
+    let expected = machine.cgroup("/jobs/nightly").unwrap();
+    assert_eq!((expected.path.as_str(), expected.level), ("/jobs/nightly", 2));
+    assert_eq!(expected.id, machine.inode("memory/jobs/nightly"));
+    assert_eq!(expected.hierarchy.label(), "memory");
+    for name in ["jobs/nightly", "jobs/nightly/", "/jobs//nightly"] {
+        assert_eq!(machine.cgroup(name).unwrap(), expected, "{name}");
+    }
+    assert_eq!(machine.cgroup(machine.at("memory/jobs/nightly").to_str().unwrap()).unwrap(), expected);
+    assert_eq!(machine.cgroup(&expected.id.to_string()).unwrap(), expected);
+    assert_eq!(machine.cgroup("jobs/daily").unwrap().path, "/jobs/daily");
+    assert_eq!(machine.cgroup(machine.at("memory").to_str().unwrap()).unwrap().path, "/");
+    for name in ["jobs/monthly", "../proc", "18446744073709551615"] {
+        let why = refused(machine.cgroup(name));
+        assert!(why.starts_with(&format!("no cgroup {name}: expected a folder below ")), "{why}");
+    }
+}
+
+#[test]
+fn of_several_hierarchies_the_one_with_processes_counts() {
+    let machine = Machine::hybrid();
+    for hierarchy in ["unified", "memory", "systemd"] {
+        machine.busy(&format!("{hierarchy}/busy"));
+        machine.idle(&format!("{hierarchy}/left"));
+    }
+    assert_eq!(machine.cgroup("busy").unwrap().hierarchy.label(), "unified");
+    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "unified");
+    machine.busy("memory/left/inner");
+    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "memory");
+    machine.write("unified/left/cgroup.events", "populated 1\nfrozen 0\n");
+    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "unified");
+}
+
+#[test]
+fn a_hierarchy_without_controllers_passes_on_to_one_that_has_some() {
+    let machine = Machine::hybrid();
+    machine.busy("systemd/only");
+    machine.busy("systemd/both");
+    machine.busy("memory/both");
+    let both = machine.cgroup(machine.at("systemd/both").to_str().unwrap()).unwrap();
+    assert_eq!((both.hierarchy.label(), both.path.as_str()), ("memory", "/both"));
+    assert!(refused(machine.cgroup("only")).contains("exists in name=systemd alone"));
+}
+
+#[test]
+fn tasks_are_told_apart_by_the_hierarchy_that_divides_them() {
+    let machine = Machine::hybrid();
+    let main = || {
+        let roots = Roots { proc: machine.at("proc"), state: machine.at("") };
+        Hierarchies::read(&roots).unwrap().main().unwrap().label().to_owned()
+    };
+    assert_eq!(main(), "unified");
+    machine.busy("memory/jobs");
+    assert_eq!(main(), "memory");
+    machine.busy("unified/jobs");
+    assert_eq!(main(), "unified");
+}
+
+#[test]
+fn a_container_that_does_not_know_its_depth_is_told_so() {
+    let machine = Machine::hybrid();
+    machine.busy("memory/jobs");
+    fs::remove_file(machine.at("proc/self/ns/cgroup")).unwrap();
+    let error = machine.cgroup("jobs").unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Failure::Unsupported(_))), "{error:?}");
+    machine.write("proc/2/comm", "kthreadd\n");
+    machine.write("proc/2/cgroup", "4:memory:/../..\n0::/\n");
+    assert_eq!(machine.cgroup("jobs").unwrap().level, 3);
+}
+
+#[test]
+fn a_container_is_found_by_name_and_by_the_start_of_its_id() {
+    let machine = Machine::hybrid();
+    machine.busy(&format!("memory/docker/{WEB}"));
+    machine.idle(&format!("unified/docker/{WEB}"));
+    machine.busy(&format!("memory/machine.slice/libpod-{DB}.scope/container"));
+    machine.busy("memory/lxc.payload.mail");
+    machine.write(&format!("var/lib/docker/containers/{WEB}/config.v2.json"), r#"{"Name": "/web"}"#);
+    machine.write(
+        "var/lib/containers/storage/overlay-containers/containers.json",
+        &format!(r#"[{{"id": "{DB}", "names": ["db"]}}]"#),
+    );
+    let web = machine.container("web").unwrap();
+    assert_eq!((web.id.as_str(), web.name.as_deref(), web.runtime), (WEB, Some("web"), "docker"));
+    assert_eq!(web.cgroup.folder, machine.at(&format!("memory/docker/{WEB}")));
+    assert_eq!(machine.container("aaaa4").unwrap(), web);
+    assert_eq!(machine.container("AAAA4").unwrap(), web);
+    assert_eq!(machine.container("db").unwrap().runtime, "podman");
+    assert_eq!(machine.container("mail").unwrap().runtime, "lxc");
+    let why = refused(machine.container("aaaa"));
+    for part in ["ambiguous", "aaaabbbb89ab (db)", "aaaa456789ab (web)"] {
+        assert!(why.contains(part), "{why}");
+    }
+    for unknown in ["aaa", "cache", "bbbb", ""] {
+        refused(machine.container(unknown));
+    }
+    assert!(refused(machine.container("aaa")).contains("at least 4 characters of an id; running are "));
+}
+
+#[test]
+fn a_pod_is_found_by_name_and_its_containers_within_it() {
+    let mut machine = Machine::new();
+    machine.mount("unified", "cgroup2", "rw");
+    let uid = "2f5d7c1e-2b8a-4d9c-8f7e-1a2b3c4d5e6f";
+    let pod = "unified/kubepods.slice/kubepods-pod2f5d7c1e_2b8a_4d9c_8f7e_1a2b3c4d5e6f.slice";
+    for (id, annotations) in [
+        (WEB, r#"{"io.kubernetes.cri.container-name": "nginx", "io.kubernetes.cri.sandbox-name": "web-0"}"#),
+        (DB, r#"{"io.kubernetes.cri.sandbox-name": "web-0"}"#),
+    ] {
+        machine.busy(&format!("{pod}/cri-containerd-{id}.scope"));
+        let bundle = format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json");
+        machine.write(&bundle, &format!(r#"{{"annotations": {annotations}}}"#));
+    }
+    assert_eq!(machine.container("nginx").unwrap().id, WEB);
+    assert_eq!(machine.container("web-0/nginx").unwrap().id, WEB);
+    for name in ["web-0", uid] {
+        let found = machine.container(name).unwrap();
+        assert_eq!((found.id.as_str(), found.cgroup.folder), (uid, machine.at(pod)), "{name}");
+    }
+}
+
+#[test]
+fn a_unit_is_found_by_its_name_wherever_its_slice_is() {
+    let machine = Machine::hybrid();
+    for path in [
+        "system.slice/nginx.service",
+        "system.slice/system-getty.slice/getty@tty1.service",
+        "user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service",
+        "user.slice/user-1000.slice/user@1000.service/app.slice/editor.service",
+        "user.slice/user-1001.slice/user@1001.service/app.slice/editor.service",
+        "system.slice/run-1.scope",
+    ] {
+        machine.busy(&format!("systemd/{path}"));
+        machine.busy(&format!("memory/{path}"));
+    }
+    let nginx = machine.unit("nginx").unwrap();
+    assert_eq!(
+        (nginx.name.as_str(), nginx.cgroup.path.as_str()),
+        ("nginx.service", "/system.slice/nginx.service")
+    );
+    assert_eq!(nginx.cgroup.hierarchy.label(), "memory");
+    assert_eq!(machine.unit("getty@tty1").unwrap().cgroup.level, 3);
+    assert_eq!(machine.unit("run-1.scope").unwrap().cgroup.level, 2);
+    assert_eq!(machine.unit("system.slice").unwrap().cgroup.level, 1);
+    assert_eq!(machine.unit("-.slice").unwrap().cgroup.path, "/");
+    assert!(refused(machine.unit("editor")).contains("ambiguous"));
+    assert!(refused(machine.unit("ngin")).contains("did you mean nginx.service?"));
+    assert!(refused(machine.unit("mail")).contains("expected an active unit"));
+    refused(machine.unit("a/b"));
+}
+
+#[test]
+fn ids_are_shown_as_paths_even_after_their_end() {
+    let machine = Machine::hybrid();
+    machine.busy("memory/jobs/nightly");
+    let cgroup = machine.cgroup("jobs").unwrap();
+    let nightly = machine.inode("memory/jobs/nightly");
+    let mut names = CgroupNames::new(cgroup.hierarchy);
+    assert_eq!(names.path(nightly), Some("/jobs/nightly"));
+    assert_eq!(names.path(cgroup.id), Some("/jobs"));
+    assert_eq!(names.path(u64::MAX), None);
+    fs::remove_dir_all(machine.at("memory/jobs/nightly")).unwrap();
+    assert_eq!(names.path(nightly), Some("/jobs/nightly"));
+}
+
+#[test]
+fn a_cgroup_that_is_removed_ends_the_watch() {
+    let machine = Machine::hybrid();
+    machine.busy("memory/jobs");
+    let target =
+        machine.resolve(&TargetArgs { cgroup: Some("jobs".into()), ..TargetArgs::default() }).unwrap();
+    let mut watch = target.watch().unwrap();
+    assert!(!watch.ended());
+    fs::rename(machine.at("memory/jobs"), machine.at("memory/old")).unwrap();
+    assert!(watch.ended());
+    machine.busy("memory/jobs");
+    assert!(watch.ended());
+    assert!(!Target::System.watch().unwrap().ended());
+}
+
+#[test]
+fn the_running_machine_has_a_hierarchy_that_the_kernel_knows() {
+    let hierarchies = Hierarchies::read(&Roots::default()).unwrap();
+    let (Some(main), Ok(btf)) = (hierarchies.main(), Btf::running()) else {
+        eprintln!("SKIPPED: this machine has no cgroup hierarchy or shows no types");
+        return;
+    };
+    for hierarchy in hierarchies.iter().filter(|h| !h.label().starts_with("name=")) {
+        let index = hierarchy.subsystem(&btf).unwrap();
+        assert_eq!(index == UNIFIED, hierarchy.label() == "unified");
+    }
+    let root = Cgroup::find(&hierarchies, main.mount.to_str().unwrap()).unwrap();
+    assert_eq!(Some(root.level), main.level_of(&main.mount));
+    assert!(root.exists());
+}
+
+fn parse(line: &str) -> Result<TargetArgs, ErrorKind> {
+    let command = <TargetArgs as Args>::augment_args(clap::Command::new("tool").no_binary_name(true));
+    let matches = command.try_get_matches_from(line.split(' ')).map_err(|error| error.kind())?;
+    TargetArgs::from_arg_matches(&matches).map_err(|error| error.kind())
+}
+
+#[test]
+fn one_kind_of_target_at_a_time() {
+    assert_eq!(parse("-p 1 --pid 2").unwrap().pids, [1, 2]);
+    assert_eq!(parse("-- grep -r x").unwrap().command, ["grep", "-r", "x"]);
+    assert_eq!(parse("--comm a --unit b").unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse("-p 1 -- true").unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse("-p x").unwrap_err(), ErrorKind::ValueValidation);
+}
+
+fn fork(argv: &[&str]) -> Held {
+    let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
+    Held::fork(&argv, Output::Errors).unwrap()
+}
+
+fn wait(running: &mut Running) -> u8 {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        if let Some(status) = running.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("the command does not end")
+}
+
+#[test]
+fn a_command_begins_when_it_is_released_and_passes_its_status_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    let held = fork(&["sh", "-c", &format!("echo $$ > {}; exit 7", mark.display())]);
+    assert!(with_descendants(&[std::process::id()]).unwrap().contains(&held.pid()));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!mark.exists());
+    let pid = held.pid();
+    assert_eq!(wait(&mut held.release().unwrap()), 7);
+    assert_eq!(fs::read_to_string(mark).unwrap().trim(), pid.to_string());
+}
+
+#[test]
+fn a_command_that_is_killed_has_the_status_of_its_signal() {
+    let mut running = fork(&["sleep", "60"]).release().unwrap();
+    assert_eq!(running.try_wait().unwrap(), None);
+    running.signal(rustix::process::Signal::TERM).unwrap();
+    assert_eq!(wait(&mut running), 128 + 15);
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_wrong_usage() {
+    let error = fork(&["/no/such/command"]).release().err().unwrap();
+    assert!(matches!(error.downcast_ref(), Some(Failure::Usage(_))), "{error:?}");
+    assert_eq!(error.to_string(), "no command /no/such/command: expected a program, and its arguments");
+    let folder = tempfile::tempdir().unwrap();
+    let why = fork(&[folder.path().to_str().unwrap()]).release().err().unwrap().to_string();
+    assert!(why.starts_with("cannot run "), "{why}");
+}
+
+#[test]
+fn a_command_that_is_given_up_never_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    let held = fork(&["touch", mark.to_str().unwrap()]);
+    let process = format!("/proc/{}", held.pid());
+    drop(held);
+    let start = Instant::now();
+    while Path::new(&process).exists() && start.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(!Path::new(&process).exists());
+    assert!(!mark.exists());
+}
