@@ -32,6 +32,27 @@ pub trait Side {
     unsafe fn stack(context: Ptr, task: Ptr, frames: *mut Stack) -> i64;
 }
 
+/// Argument `N` of a program's context, for positions that only the loader knows: in assembly, lest several of them be
+/// merged into one load at a computed offset, which the verifier refuses on a context.
+///
+/// # Safety
+/// `context` is the program's own, and has that many arguments.
+#[inline(always)]
+pub unsafe fn argument<const N: usize>(context: Ptr) -> u64 {
+    let value: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        core::arch::asm!(
+            "{value} = *(u64 *)({context} + {offset})",
+            value = out(reg) value,
+            context = in(reg) context,
+            offset = const 8 * N,
+            options(nostack, readonly),
+        );
+    }
+    value
+}
+
 /// An object's own type, on which its tool hangs its maps; it reads as its kind of hook does.
 pub trait Object {
     /// The kind of hook.

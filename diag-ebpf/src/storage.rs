@@ -1,6 +1,6 @@
 //! State for each task: task storage, or a hash where the kernel has none (before 5.11).
 
-use core::{cell::UnsafeCell, ptr};
+use core::ptr;
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_map_type},
@@ -13,19 +13,16 @@ use crate::{
     side::{Ptr, Raw, Side},
 };
 
-/// Layout of a BTF-defined map; the loader reads the types, nobody the values.
+/// A map of type task storage, for which aya-ebpf has no wrapper. The loader reads the members' types from BTF;
+/// nobody reads the members.
 #[repr(C)]
-struct Definition<T> {
+pub struct TaskStorage<T> {
     r#type: *const [i32; bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE as usize],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
 }
-
-/// A map of type task storage, for which aya-ebpf has no wrapper.
-#[repr(transparent)]
-pub struct TaskStorage<T>(UnsafeCell<Definition<T>>);
 
 // SAFETY: nothing but the address is ever used.
 unsafe impl<T> Sync for TaskStorage<T> {}
@@ -34,20 +31,20 @@ impl<T> TaskStorage<T> {
     /// The map's definition.
     #[expect(clippy::new_without_default, reason = "a map definition is a static")]
     pub const fn new() -> Self {
-        TaskStorage(UnsafeCell::new(Definition {
+        TaskStorage {
             r#type: ptr::null(),
             key: ptr::null(),
             value: ptr::null(),
             max_entries: ptr::null(),
             map_flags: ptr::null(),
-        }))
+        }
     }
 
     #[inline(always)]
     fn lookup(&self, task: Ptr, flags: u64) -> Option<&'static mut T> {
         // SAFETY: the verifier checks that `task` is a task; a value lives as long as its task.
         unsafe {
-            bpf_task_storage_get(self.0.get().cast(), task as *mut _, ptr::null_mut(), flags).cast::<T>().as_mut()
+            bpf_task_storage_get(ptr::from_ref(self) as *mut _, task as *mut _, ptr::null_mut(), flags).cast::<T>().as_mut()
         }
     }
 

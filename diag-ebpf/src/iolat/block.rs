@@ -42,10 +42,10 @@ const COMPLETION_NS: u64 = 1_000_000;
 
 /// `block_rq_issue(struct request *rq)`
 #[inline(always)]
-pub fn issue(request: Ptr) {
+pub fn issue(request: u64) {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let _ = ISSUED.insert(request as u64, now, 0);
+    let _ = ISSUED.insert(request, now, 0);
 }
 
 /// `block_rq_complete(struct request *rq, blk_status_t error, unsigned int nr_bytes)`: the first thing that

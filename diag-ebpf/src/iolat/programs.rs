@@ -9,7 +9,7 @@ macro_rules! iolat_programs {
             fields::{ARG_PAUSE, ARG_PREV_STATE, ARG_REQUEST},
             iolat::{block, context, sched, state::context as bits, syscall},
             scope,
-            side::Ptr,
+            side::{Ptr, argument},
         };
 
         #[$kind]
@@ -26,9 +26,14 @@ macro_rules! iolat_programs {
 
         #[$kind]
         pub fn sched_switch(ctx: $context) -> i32 {
-            let state = if diag_ebpf::fields::present(&ARG_PREV_STATE) { ctx.arg(3) } else { 0 };
+            let context = ctx.as_ptr() as Ptr;
+            // SAFETY: the position is that of the running kernel.
+            let state = match ARG_PREV_STATE.load() {
+                3 => unsafe { argument::<3>(context) as u32 },
+                _ => 0,
+            };
             let preempt: u64 = ctx.arg(0);
-            sched::switch::<$side>(ctx.as_ptr() as Ptr, preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
+            sched::switch::<$side>(context, preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
             0
         }
 
@@ -53,7 +58,13 @@ macro_rules! iolat_programs {
 
         #[$kind]
         pub fn block_rq_issue(ctx: $context) -> i32 {
-            block::issue(if ARG_REQUEST.load() == 1 { ctx.arg(1) } else { ctx.arg(0) });
+            let context = ctx.as_ptr() as Ptr;
+            // SAFETY: the position is that of the running kernel.
+            let request = match ARG_REQUEST.load() {
+                1 => unsafe { argument::<1>(context) },
+                _ => unsafe { argument::<0>(context) },
+            };
+            block::issue(request);
             0
         }
 
@@ -125,12 +136,14 @@ macro_rules! iolat_programs {
 
         #[$kind]
         pub fn balance_dirty_pages(ctx: $context) -> i32 {
+            let context = ctx.as_ptr() as Ptr;
+            // SAFETY: the position is that of the running kernel.
             let pause = match ARG_PAUSE.load() {
-                6 => ctx.arg(6),
-                10 => ctx.arg(10),
+                6 => unsafe { argument::<6>(context) },
+                10 => unsafe { argument::<10>(context) },
                 _ => 0,
             };
-            context::dirty_throttle::<$side>(pause);
+            context::dirty_throttle::<$side>(pause as i64);
             0
         }
 

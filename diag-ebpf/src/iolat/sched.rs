@@ -29,25 +29,24 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
-    let leaving = S::state(prev);
-    let coming = S::state(next);
-    if leaving.is_none() && coming.is_none() {
-        return;
-    }
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    if let Some(state) = leaving {
+    if let Some(state) = S::state(prev) {
         if state.active() {
             // `prev_state` lies about a task that is preempted on its way to sleep.
-            let sleeps = !preempt && sleeping_state::<S>(prev, prev_state) != 0;
-            switch_out::<S>(program, state, prev, sleeps, prev_state, now);
+            let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
+            switch_out::<S>(program, state, prev, prev_state, now());
         }
     }
-    if let Some(state) = coming {
+    if let Some(state) = S::state(next) {
         if state.active() {
-            switch_in::<S>(state, next, now);
+            switch_in::<S>(state, next, now());
         }
     }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]
@@ -60,18 +59,18 @@ fn sleeping_state<S: Tasks>(prev: Ptr, prev_state: u32) -> u32 {
 }
 
 #[inline(always)]
-fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeps: bool, prev_state: u32, now: u64) {
+fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping: u32, now: u64) {
     state.charge_running::<S>(task, now);
     state.hints = 0;
     state.stack = 0;
-    if !sleeps {
+    if sleeping == 0 {
         state.phase = phase::RUNNABLE;
         if throttled::<S>(task) {
             state.hints = hint::THROTTLED;
         }
         return;
     }
-    if state.helper != 0 && prev_state & INTERRUPTIBLE != 0 {
+    if state.helper != 0 && sleeping & INTERRUPTIBLE != 0 {
         // It waits for work: what it did belongs to nobody who comes later.
         state.touched = 0;
         state.phase = phase::RUNNING;
@@ -134,8 +133,7 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     if !state.active() || state.phase != phase::BLOCKED {
         return;
     }
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = now();
     let since = state.mark;
     let wait = now.saturating_sub(since);
     explain::<S>(program, state, task, since, now, wait);

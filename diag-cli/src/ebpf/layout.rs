@@ -1,0 +1,101 @@
+//! Where kernels keep what the eBPF objects read: one table for all tools, one line a field.
+//!
+//! Each entry is a global of `diag-ebpf/src/fields.rs`. A candidate's note says which kernels have it.
+
+use crate::kernel::fields::{By, Field, Source, at, optional, required};
+
+const ALL: &str = "all kernels from 5.10";
+
+macro_rules! offset {
+    ($of:literal, $path:literal) => {
+        Source::Offset(&[at($of, $path, ALL)])
+    };
+    ($(($of:literal, $path:literal, $since:literal)),+ $(,)?) => {
+        Source::Offset(&[$(at($of, $path, $since)),+])
+    };
+}
+
+/// The table.
+pub(crate) const FIELDS: &[Field] = &[
+    required("TASK_PID", offset!("task_struct", "pid")),
+    required("TASK_TGID", offset!("task_struct", "tgid")),
+    required("TASK_COMM", offset!("task_struct", "comm")),
+    required(
+        "TASK_STATE",
+        offset!(("task_struct", "__state", "5.14, 2f064a59a11f"), ("task_struct", "state", "before 5.14")),
+    ),
+    required("TASK_FILES", offset!("task_struct", "files")),
+    required("TASK_CGROUPS", offset!("task_struct", "cgroups")),
+    required("TASK_SIGNAL", offset!("task_struct", "signal")),
+    required("SIGNAL_LIVE", offset!("signal_struct", "live")),
+    required("TASK_TI_STATUS", offset!("task_struct", "thread_info.status")),
+    required("TASK_IN_IOWAIT", Source::Bits { mask: "TASK_IN_IOWAIT_MASK", candidates: &[at("task_struct", "in_iowait", ALL)] }),
+    optional(
+        "TASK_IN_MEMSTALL",
+        Source::Bits {
+            mask: "TASK_IN_MEMSTALL_MASK",
+            candidates: &[at("task_struct", "in_memstall", "with CONFIG_PSI")],
+        },
+    ),
+    required("TASK_CFS_RQ", offset!("task_struct", "se.cfs_rq")),
+    required("CFS_RQ_RQ", offset!("cfs_rq", "rq")),
+    optional("CFS_RQ_THROTTLE_COUNT", offset!(("cfs_rq", "throttle_count", "with CONFIG_CFS_BANDWIDTH"))),
+    optional(
+        "RQ_STEAL",
+        offset!(
+            ("rq", "prev_steal_time_rq", "with CONFIG_PARAVIRT_TIME_ACCOUNTING"),
+            ("rq", "prev_steal_time", "with CONFIG_PARAVIRT")
+        ),
+    ),
+    optional("RQ_IRQ", offset!(("rq", "prev_irq_time", "with CONFIG_IRQ_TIME_ACCOUNTING"))),
+    required("FILES_FDT", offset!("files_struct", "fdt")),
+    required("FILES_FDTAB", offset!("files_struct", "fdtab")),
+    required("FILES_FD_ARRAY", offset!("files_struct", "fd_array")),
+    required("FDT_FD", offset!("fdtable", "fd")),
+    required("FDT_MAX_FDS", offset!("fdtable", "max_fds")),
+    required("FILE_INODE", offset!("file", "f_inode")),
+    required("FILE_DENTRY", offset!("file", "f_path.dentry")),
+    required("FILE_POS", offset!("file", "f_pos")),
+    required("INODE_MODE", offset!("inode", "i_mode")),
+    required("INODE_SB", offset!("inode", "i_sb")),
+    required("INODE_RDEV", offset!("inode", "i_rdev")),
+    required("INODE_RWSEM", offset!("inode", "i_rwsem")),
+    required("SB_DEV", offset!("super_block", "s_dev")),
+    required("SB_MAGIC", offset!("super_block", "s_magic")),
+    required("SB_WRITERS", offset!("super_block", "s_writers")),
+    required("SB_WRITERS_SIZE", Source::Size(&[at("super_block", "s_writers", ALL)])),
+    required("DENTRY_PARENT", offset!("dentry", "d_parent")),
+    required("DENTRY_NAME", offset!("dentry", "d_name.name")),
+    required("REGS_DI", offset!("pt_regs", "di")),
+    required("REGS_SI", offset!("pt_regs", "si")),
+    required("REGS_DX", offset!("pt_regs", "dx")),
+    required("REGS_R10", offset!("pt_regs", "r10")),
+    required("REGS_ORIG_AX", offset!("pt_regs", "orig_ax")),
+    required("REQUEST_START", offset!("request", "start_time_ns")),
+    required("REQUEST_IO_START", offset!("request", "io_start_time_ns")),
+    optional("REQUEST_PART", offset!("request", "part")),
+    optional(
+        "BDEV_DEV",
+        offset!(
+            ("hd_struct", "__dev.devt", "before 5.12"),
+            ("block_device", "bd_dev", "5.12, 1bdd5ae025e5: the part of a request is a block_device")
+        ),
+    ),
+    required("CSS_SET_DFL", offset!("css_set", "dfl_cgrp")),
+    required("CSS_SET_SUBSYS", offset!("css_set", "subsys")),
+    required("CSS_CGROUP", offset!("cgroup_subsys_state", "cgroup")),
+    required("CSS_PARENT", offset!("cgroup_subsys_state", "parent")),
+    required("CGROUP_SELF", offset!("cgroup", "self")),
+    required("CGROUP_LEVEL", offset!("cgroup", "level")),
+    required("CGROUP_KN", offset!("cgroup", "kn")),
+    required("KN_ID", offset!("kernfs_node", "id")),
+    optional(
+        "ARG_PREV_STATE",
+        Source::Argument { event: "sched_switch", by: By::Name("prev_state", &[(4, 3)]) },
+    ),
+    optional(
+        "ARG_PAUSE",
+        Source::Argument { event: "balance_dirty_pages", by: By::Name("pause", &[(12, 10), (8, 6)]) },
+    ),
+    optional("ARG_REQUEST", Source::Argument { event: "block_rq_issue", by: By::Type("request") }),
+];

@@ -1,0 +1,8 @@
+//! Getting an eBPF object into the kernel: which kind of hooks, with what layout, attached where, at what cost.
+
+pub(crate) mod cost;
+pub(crate) mod epoch;
+pub(crate) mod layout;
+pub(crate) mod object;
+pub(crate) mod privileges;
+pub(crate) mod probes;

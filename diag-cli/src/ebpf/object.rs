@@ -1,0 +1,200 @@
+//! Loading one object: its maps, its globals, and the kind of hooks that this kernel takes.
+
+use std::{fmt, path::Path};
+
+use anyhow::{Context, Result};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
+
+use super::{layout, privileges};
+use crate::{
+    exit::Failure,
+    kernel::{
+        btf::Btf,
+        fields::{self, Resolved},
+    },
+};
+
+/// Forces a kind of hooks, for tests that compare the two: `btf` or `raw`.
+const HOOKS_VARIABLE: &str = "OSDIAG_HOOKS";
+const RUNNING_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The kind of hooks that an object's programs hang on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hooks {
+    /// Tracepoints with typed arguments, and task storage: 5.13 and up, with BTF.
+    Btf,
+    /// Raw tracepoints, and a hash by thread.
+    Raw,
+}
+
+impl Hooks {
+    /// The name that records use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Hooks::Btf => "tp_btf",
+            Hooks::Raw => "raw_tp",
+        }
+    }
+}
+
+impl fmt::Display for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A tool's two objects, with the same programs and maps.
+pub(crate) struct Objects {
+    /// For [`Hooks::Btf`].
+    pub(crate) btf: &'static [u8],
+    /// For [`Hooks::Raw`].
+    pub(crate) raw: &'static [u8],
+}
+
+/// The running kernel as far as loading has to know it.
+pub(crate) struct Kernel {
+    /// The types to resolve fields from.
+    pub(crate) types: Btf,
+    /// The same types as aya reads them; `tp_btf` needs those that the kernel itself has.
+    running: Option<aya::Btf>,
+}
+
+impl Kernel {
+    /// Reads the running kernel's types, or those in `file`.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Kernel> {
+        let running = aya::Btf::from_sys_fs().ok();
+        let types = match file {
+            Some(file) => Btf::from_file(file).map_err(|error| Failure::Usage(format!("{error:#}")))?,
+            None => Btf::running().map_err(|_| {
+                Failure::Unsupported(format!(
+                    "{RUNNING_BTF} is missing or empty, so where this kernel keeps its fields is unknown; boot a kernel with CONFIG_DEBUG_INFO_BTF=y, or give its types with --btf FILE"
+                ))
+            })?,
+        };
+        Ok(Kernel { types, running })
+    }
+}
+
+/// A global of an object, beside the fields.
+pub(crate) enum Value {
+    /// 32 bits.
+    U32(u32),
+    /// 64 bits.
+    U64(u64),
+}
+
+/// What a session sets in an object before it is loaded.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// Globals by name.
+    pub(crate) globals: Vec<(&'static str, Value)>,
+    /// Entries of maps whose size depends on the machine.
+    pub(crate) entries: Vec<(&'static str, u32)>,
+}
+
+/// A loaded object. None of its programs is attached yet.
+pub(crate) struct Object {
+    /// aya's handle.
+    pub(crate) ebpf: Ebpf,
+    /// The kind of hooks.
+    pub(crate) hooks: Hooks,
+    /// Why not `tp_btf`, where it is not.
+    pub(crate) fallback: Option<String>,
+    /// The fields, as resolved.
+    pub(crate) fields: Vec<Resolved>,
+}
+
+impl Objects {
+    /// Loads the object for the best kind of hooks that works: the `tp_btf` one if the kernel takes `probe`, one of
+    /// its programs, and else the raw one.
+    pub(crate) fn load(&self, kernel: &Kernel, settings: &Settings, probe: &str) -> Result<Object> {
+        let fields = fields::resolve(&kernel.types, layout::FIELDS)?;
+        let wanted = std::env::var(HOOKS_VARIABLE).ok();
+        let typed = match (wanted.as_deref(), &kernel.running) {
+            (Some("raw"), _) => Err(format!("{HOOKS_VARIABLE}=raw")),
+            (_, None) => Err("the kernel has no BTF of its own".to_owned()),
+            (_, Some(btf)) => self.load_typed(btf, &fields, settings, probe).map_err(|e| format!("{e:#}")),
+        };
+        match typed {
+            Ok(ebpf) => Ok(Object { ebpf, hooks: Hooks::Btf, fallback: None, fields }),
+            Err(why) if wanted.as_deref() == Some("btf") => Err(Failure::Unsupported(why).into()),
+            Err(why) => {
+                let ebpf = load(self.raw, &fields, settings)?;
+                Ok(Object { ebpf, hooks: Hooks::Raw, fallback: Some(why), fields })
+            }
+        }
+    }
+
+    fn load_typed(&self, btf: &aya::Btf, fields: &[Resolved], settings: &Settings, probe: &str) -> Result<Ebpf> {
+        let mut ebpf = load(self.btf, fields, settings)?;
+        load_program(&mut ebpf, probe, Hooks::Btf, Some(btf))?;
+        Ok(ebpf)
+    }
+}
+
+fn load(object: &[u8], fields: &[Resolved], settings: &Settings) -> Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    loader.allow_unsupported_maps().verifier_log_level(VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS);
+    for field in fields {
+        // A tool's object has the globals that it uses, and no others.
+        loader.override_global(field.global, &field.value, false);
+    }
+    for (name, value) in &settings.globals {
+        match value {
+            Value::U32(value) => loader.override_global(name, value, true),
+            Value::U64(value) => loader.override_global(name, value, true),
+        };
+    }
+    for &(name, entries) in &settings.entries {
+        loader.map_max_entries(name, entries);
+    }
+    loader.load(object).map_err(|error| refused("the kernel refuses the maps", error))
+}
+
+/// Loads one program; the error says what the kernel said.
+pub(crate) fn load_program(ebpf: &mut Ebpf, name: &str, hooks: Hooks, btf: Option<&aya::Btf>) -> Result<()> {
+    let program = ebpf.program_mut(name).with_context(|| format!("there is no program {name}"))?;
+    let loaded = match (program, hooks) {
+        (Program::BtfTracePoint(program), Hooks::Btf) => {
+            if program.fd().is_ok() {
+                return Ok(());
+            }
+            program.load(name, btf.context("the kernel has no BTF")?)
+        }
+        (Program::RawTracePoint(program), Hooks::Raw) => program.load(),
+        _ => anyhow::bail!("{name} is no {hooks} program"),
+    };
+    loaded.map_err(|error| refused(&format!("the kernel refuses {name}"), error))
+}
+
+fn refused<E: std::error::Error + Send + Sync + 'static>(what: &str, error: E) -> anyhow::Error {
+    match privileges::refusal_hint() {
+        Some(hint) => Failure::Unsupported(format!("{what}: {hint}")).into(),
+        None => anyhow::Error::new(error).context(what.to_owned()),
+    }
+}
+
+impl Object {
+    /// Loads and attaches one program to its tracepoint.
+    pub(crate) fn attach(&mut self, kernel: &Kernel, name: &str) -> Result<()> {
+        load_program(&mut self.ebpf, name, self.hooks, kernel.running.as_ref())?;
+        let attached = match self.ebpf.program_mut(name) {
+            Some(Program::BtfTracePoint(program)) => program.attach().map(drop),
+            Some(Program::RawTracePoint(program)) => program.attach(name).map(drop),
+            _ => anyhow::bail!("there is no program {name}"),
+        };
+        attached.with_context(|| format!("cannot attach to {name}"))
+    }
+
+    /// Detaches and unloads every program; the maps stay.
+    pub(crate) fn detach(&mut self) {
+        for (_, program) in self.ebpf.programs_mut() {
+            let _ = match program {
+                Program::BtfTracePoint(program) => program.unload(),
+                Program::RawTracePoint(program) => program.unload(),
+                _ => Ok(()),
+            };
+        }
+    }
+
+}

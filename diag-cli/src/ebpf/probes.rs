@@ -1,0 +1,80 @@
+//! A tool's probes as data: what each is for, and what is lost without it.
+
+use anyhow::Result;
+
+use super::object::{Kernel, Object};
+use crate::{
+    exit::Failure,
+    output::record::{Probe, Unavailable},
+};
+
+/// Pretends that probes cannot be attached, for tests: their names, separated by commas.
+const WITHOUT_VARIABLE: &str = "OSDIAG_WITHOUT";
+
+/// A program of an object, named after its tracepoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeSpec {
+    /// The tracepoint.
+    pub(crate) name: &'static str,
+    /// What the answer lacks without it; none for a probe that there is no answer without.
+    pub(crate) effect: Option<&'static str>,
+}
+
+/// A probe that there is no answer without.
+pub(crate) const fn essential(name: &'static str) -> ProbeSpec {
+    ProbeSpec { name, effect: None }
+}
+
+/// A probe that the answer is poorer without, and by what.
+pub(crate) const fn helpful(name: &'static str, effect: &'static str) -> ProbeSpec {
+    ProbeSpec { name, effect: Some(effect) }
+}
+
+/// What came of attaching.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attached {
+    /// What is attached.
+    pub(crate) probes: Vec<Probe>,
+    /// What is not.
+    pub(crate) unavailable: Vec<Unavailable>,
+}
+
+/// Attaches `probes` in their order. [`Failure::Unsupported`] when an essential one fails.
+pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Attached> {
+    let without = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
+    let mut attached = Attached::default();
+    for probe in probes {
+        let done = if without.split(',').any(|name| name == probe.name) {
+            Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
+        } else if kernel.types.prototype(probe.name)?.is_none() {
+            Err(anyhow::anyhow!("this kernel has no tracepoint {}", probe.name))
+        } else {
+            object.attach(kernel, probe.name)
+        };
+        match (done, probe.effect) {
+            (Ok(()), _) => {
+                attached.probes.push(Probe { name: probe.name.to_owned(), hook: object.hooks.name() });
+            }
+            (Err(error), Some(effect)) => attached.unavailable.push(Unavailable {
+                name: probe.name.to_owned(),
+                why: one_line(&error),
+                effect: effect.to_owned(),
+            }),
+            (Err(error), None) => {
+                return Err(Failure::Unsupported(format!(
+                    "cannot trace {}, which nothing works without: {}",
+                    probe.name,
+                    one_line(&error)
+                ))
+                .into());
+            }
+        }
+    }
+    Ok(attached)
+}
+
+/// An error without the verifier's log, which has a line for each instruction.
+fn one_line(error: &anyhow::Error) -> String {
+    let full = format!("{error:#}"); if std::env::var("OSDIAG_DEBUG").is_ok() { eprintln!("{full}"); }
+    full.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,90 @@
+//! What `osdiag iolat` attaches, and with what settings.
+
+use anyhow::Result;
+use aya::maps::{Array, Queue};
+use diag_common::{
+    hist,
+    iolat::{Control, Slot},
+};
+
+use crate::ebpf::{
+    object::{Kernel, Object, Objects, Settings},
+    probes::{self, Attached, ProbeSpec, essential, helpful},
+};
+
+const OBJECTS: Objects = Objects {
+    btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat")),
+    raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat-raw")),
+};
+
+const NO_RECLAIM: &str = "time in reclaim counts as cpu.run and block, not as memory.reclaim";
+const NO_MEMCG_RECLAIM: &str = "time in memory-cgroup reclaim counts as cpu.run and block, not as memory.memcg-reclaim";
+const NO_COMPACTION: &str = "time in compaction counts as cpu.run, not as memory.compaction";
+
+/// The order in which they are attached: what explains an operation before what begins one.
+const PROBES: &[ProbeSpec] = &[
+    essential("sched_switch"),
+    essential("sched_waking"),
+    essential("sched_process_fork"),
+    essential("sched_process_exit"),
+    helpful("block_rq_issue", "a request's time in the guest's queue counts as block.device where the kernel does not stamp it"),
+    helpful("block_rq_complete", "waits for requests are block.wait, not block.device and block.queue"),
+    helpful("contention_begin", "lock waits are told by their stacks alone"),
+    helpful("contention_end", "a lock wait may count what the operation does after it"),
+    helpful("mm_vmscan_direct_reclaim_begin", NO_RECLAIM),
+    helpful("mm_vmscan_direct_reclaim_end", NO_RECLAIM),
+    helpful("mm_vmscan_node_reclaim_begin", NO_RECLAIM),
+    helpful("mm_vmscan_node_reclaim_end", NO_RECLAIM),
+    helpful("mm_vmscan_memcg_reclaim_begin", NO_MEMCG_RECLAIM),
+    helpful("mm_vmscan_memcg_reclaim_end", NO_MEMCG_RECLAIM),
+    helpful("mm_compaction_begin", NO_COMPACTION),
+    helpful("mm_compaction_end", NO_COMPACTION),
+    helpful("balance_dirty_pages", "dirty throttling is told by its stack alone"),
+    essential("sys_exit"),
+    essential("sys_enter"),
+];
+
+/// Memory that the histograms may take on all CPUs together, bytes.
+const SLOT_MEMORY: usize = 64 << 20;
+const MIN_SLOTS: usize = 16;
+const MAX_SLOTS: usize = 64;
+
+/// How many groups of operations can be told apart on a machine with so many possible CPUs.
+fn slots(cpus: usize) -> u32 {
+    let each = 2 * size_of::<Slot>() * cpus.max(1);
+    (SLOT_MEMORY / each).clamp(MIN_SLOTS, MAX_SLOTS) as u32
+}
+
+/// Loads the object, attaches its probes, and lets it begin.
+pub(crate) fn attach(kernel: &Kernel, mut settings: Settings, wanted: u32) -> Result<(Object, Attached)> {
+    let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
+    settings.entries.extend([("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)]);
+    let mut object = OBJECTS.load(kernel, &settings, "sched_waking")?;
+    if let Some(map) = object.ebpf.map_mut("FREE_SLOTS") {
+        let mut free = Queue::<_, u32>::try_from(map)?;
+        for slot in 0..slots {
+            free.push(slot, 0)?;
+        }
+    }
+    if let Some(map) = object.ebpf.map_mut("CONTROL") {
+        Array::<_, Control>::try_from(map)?.set(0, control(0, wanted), 0)?;
+    }
+    let attached = probes::attach(&mut object, kernel, PROBES)?;
+    Ok((object, attached))
+}
+
+/// The control block at the beginning of an epoch.
+pub(crate) fn control(epoch: u32, wanted: u32) -> Control {
+    Control { epoch, wanted, above: 0, threshold: 0, sent: [0; hist::BUCKETS as usize] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_machine_gets_fewer_groups() {
+        assert_eq!(slots(2), MAX_SLOTS as u32);
+        assert_eq!(slots(1024), MIN_SLOTS as u32);
+    }
+}

@@ -1,0 +1,1 @@
+pub(crate) mod attach; pub(crate) mod record;
