@@ -3,6 +3,8 @@
 //! Whatever is fetched or built lands under `target/tools`; only LLVM's development package is installed into the
 //! system, and no configuration is changed.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::workspace::Workspace;
@@ -20,6 +22,12 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::active(&shell)?;
     rust_src::ensure(&shell, workspace, &toolchain)?;
     linker::ensure(&shell, workspace, &toolchain)
+}
+
+/// Where cargo must be told to look for the source of `core`, if not at the compiler's own place.
+pub(crate) fn source_of_core(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let toolchain = Toolchain::active(&workspace.shell()?)?;
+    Ok(rust_src::elsewhere(workspace, &toolchain))
 }
 
 /// Says a step that takes time or changes something.

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Outcome, house, say, skip};
+use crate::setup;
 use crate::workspace::{Workspace, cargo};
 
 /// What the kernel side is built for.
@@ -20,7 +21,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     total += check("clippy", Command::new(cargo()).current_dir(user).args(lint))?;
     if kernel.join("src/bin").is_dir() {
         total += check("fmt-ebpf", Command::new(cargo()).current_dir(&kernel).args(["fmt", "--check"]))?;
-        total += check("clippy-ebpf", &mut clippy_ebpf(workspace))?;
+        total += check("clippy-ebpf", &mut clippy_ebpf(workspace)?)?;
     } else {
         total += skip("fmt-ebpf, clippy-ebpf", "there is no kernel side");
     }
@@ -29,7 +30,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
 }
 
 /// Clippy for the kernel side, which needs a `core` of its own and a compiler that takes unstable flags.
-fn clippy_ebpf(workspace: &Workspace) -> Command {
+fn clippy_ebpf(workspace: &Workspace) -> Result<Command> {
     let mut clippy = Command::new(cargo());
     clippy
         .current_dir(workspace.ebpf())
@@ -37,8 +38,9 @@ fn clippy_ebpf(workspace: &Workspace) -> Command {
         .arg("--target-dir")
         .arg(workspace.target().join("ebpf-check"))
         .args(["--", "-D", "warnings"])
-        .env("RUSTC_BOOTSTRAP", "1");
-    clippy
+        .env("RUSTC_BOOTSTRAP", "1")
+        .envs(setup::source_of_core(workspace)?.map(|source| ("__CARGO_TESTS_ONLY_SRC_ROOT", source)));
+    Ok(clippy)
 }
 
 /// Runs a command whose exit status is the answer.
