@@ -58,7 +58,7 @@ fn integration<'a>(
 /// A `cargo test` in the workspace's root.
 pub(super) fn test(workspace: &Workspace) -> Command {
     let mut command = Command::new(cargo());
-    command.current_dir(workspace.root()).args(["test", "--quiet"]);
+    command.current_dir(workspace.root()).arg("test");
     command
 }
 
