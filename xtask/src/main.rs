@@ -38,6 +38,9 @@ enum Task {
     Test {
         /// Only these parts (default: all but vm)
         parts: Vec<test::Part>,
+        /// Of the part vm, only these kernels, each by the start of its version such as 6.1 (default: all)
+        #[arg(long = "kernel", value_name = "VERSION")]
+        kernels: Vec<String>,
     },
 }
 
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::ensure(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Build => build::release(&workspace).map(|_| ExitCode::SUCCESS),
         Task::Run { arguments } => build::run(&workspace, &arguments).map(|()| ExitCode::SUCCESS),
-        Task::Test { parts } => test::run(&workspace, &parts),
+        Task::Test { parts, kernels } => test::run(&workspace, &parts, &kernels),
     });
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

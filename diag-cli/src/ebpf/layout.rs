@@ -29,7 +29,10 @@ pub(crate) const FIELDS: &[Field] = &[
     required("TASK_SIGNAL", offset!("task_struct", "signal")),
     required("SIGNAL_LIVE", offset!("signal_struct", "live")),
     required("TASK_TI_STATUS", offset!("task_struct", "thread_info.status")),
-    required("TASK_IN_IOWAIT", Source::Bits { mask: "TASK_IN_IOWAIT_MASK", candidates: &[at("task_struct", "in_iowait", ALL)] }),
+    required(
+        "TASK_IN_IOWAIT",
+        Source::Bits { mask: "TASK_IN_IOWAIT_MASK", candidates: &[at("task_struct", "in_iowait", ALL)] },
+    ),
     optional(
         "TASK_IN_MEMSTALL",
         Source::Bits {

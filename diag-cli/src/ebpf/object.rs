@@ -125,7 +125,13 @@ impl Objects {
         }
     }
 
-    fn load_typed(&self, btf: &aya::Btf, fields: &[Resolved], settings: &Settings, probe: &str) -> Result<Ebpf> {
+    fn load_typed(
+        &self,
+        btf: &aya::Btf,
+        fields: &[Resolved],
+        settings: &Settings,
+        probe: &str,
+    ) -> Result<Ebpf> {
         let mut ebpf = load(self.btf, fields, settings)?;
         load_program(&mut ebpf, probe, Hooks::Btf, Some(btf))?;
         Ok(ebpf)
@@ -196,5 +202,4 @@ impl Object {
             };
         }
     }
-
 }

@@ -15,8 +15,8 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// [`Failure::Unsupported`] with the capability that is missing, and how to get it.
 pub(crate) fn check() -> Result<()> {
     let has = capabilities(None)?.effective;
-    let may_trace = has.contains(CapabilitySet::SYS_ADMIN)
-        || has.contains(CapabilitySet::BPF | CapabilitySet::PERFMON);
+    let may_trace =
+        has.contains(CapabilitySet::SYS_ADMIN) || has.contains(CapabilitySet::BPF | CapabilitySet::PERFMON);
     if !may_trace {
         return Err(Failure::Unsupported(
             "tracing needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), which this user has not; run it as root"

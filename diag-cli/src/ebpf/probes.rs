@@ -75,6 +75,9 @@ pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec])
 
 /// An error without the verifier's log, which has a line for each instruction.
 fn one_line(error: &anyhow::Error) -> String {
-    let full = format!("{error:#}"); if std::env::var("OSDIAG_DEBUG").is_ok() { eprintln!("{full}"); }
+    let full = format!("{error:#}");
+    if std::env::var("OSDIAG_DEBUG").is_ok() {
+        eprintln!("{full}");
+    }
     full.lines().next().unwrap_or_default().to_owned()
 }

@@ -47,19 +47,19 @@ impl Part {
         }
     }
 
-    fn run(self, workspace: &Workspace) -> Result<Outcome> {
+    fn run(self, workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
         match self {
             Self::Style => style::run(workspace),
             Self::Unit => suite::unit(workspace),
             Self::Cli => suite::cli(workspace),
             Self::Live => live::run(workspace),
-            Self::Vm => vm::run(workspace),
+            Self::Vm => vm::run(workspace, kernels),
         }
     }
 }
 
 /// Runs `parts`, or the default ones, and prints a table of them with the totals as its last line.
-pub(crate) fn run(workspace: &Workspace, parts: &[Part]) -> Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, parts: &[Part], kernels: &[String]) -> Result<ExitCode> {
     setup::ensure(workspace)?;
     let parts = if parts.is_empty() { Part::DEFAULT } else { parts };
     let mut total = Outcome::default();
@@ -68,7 +68,7 @@ pub(crate) fn run(workspace: &Workspace, parts: &[Part]) -> Result<ExitCode> {
         let name = part.name();
         say(&format!("{name} ..."));
         let start = Instant::now();
-        let outcome = part.run(workspace).unwrap_or_else(|error| {
+        let outcome = part.run(workspace, kernels).unwrap_or_else(|error| {
             say(&format!("{name}: FAILED: {error:#}"));
             Outcome::FAILED
         });

@@ -18,7 +18,8 @@ const OBJECTS: Objects = Objects {
 };
 
 const NO_RECLAIM: &str = "time in reclaim counts as cpu.run and block, not as memory.reclaim";
-const NO_MEMCG_RECLAIM: &str = "time in memory-cgroup reclaim counts as cpu.run and block, not as memory.memcg-reclaim";
+const NO_MEMCG_RECLAIM: &str =
+    "time in memory-cgroup reclaim counts as cpu.run and block, not as memory.memcg-reclaim";
 const NO_COMPACTION: &str = "time in compaction counts as cpu.run, not as memory.compaction";
 
 /// The order in which they are attached: what explains an operation before what begins one.
@@ -27,7 +28,10 @@ const PROBES: &[ProbeSpec] = &[
     essential("sched_waking"),
     essential("sched_process_fork"),
     essential("sched_process_exit"),
-    helpful("block_rq_issue", "a request's time in the guest's queue counts as block.device where the kernel does not stamp it"),
+    helpful(
+        "block_rq_issue",
+        "a request's time in the guest's queue counts as block.device where the kernel does not stamp it",
+    ),
     helpful("block_rq_complete", "waits for requests are block.wait, not block.device and block.queue"),
     helpful("contention_begin", "lock waits are told by their stacks alone"),
     helpful("contention_end", "a lock wait may count what the operation does after it"),

@@ -1,1 +1,2 @@
-pub(crate) mod attach; pub(crate) mod record;
+pub(crate) mod attach;
+pub(crate) mod record;

@@ -60,6 +60,13 @@ impl Archive {
         Ok(Self { shell, directory: directory.to_owned(), options })
     }
 
+    /// The names of packages that start with `prefix`, in no order; some may be the system's own.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let Self { shell, options, .. } = self;
+        let names = cmd!(shell, "apt-cache {options...} pkgnames {prefix}").quiet().ignore_stderr().read()?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
     /// The versions of `package` in this suite, newest first.
     pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
         let Self { shell, options, .. } = self;

@@ -1,0 +1,37 @@
+//! The one program of the guest: process 1, and the workload that process 1 runs under osdiag.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod init;
+#[path = "../report.rs"]
+mod report;
+mod steps;
+mod tool;
+mod workload;
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::run();
+    }
+    match command(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("workload: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(arguments: &[String]) -> Result<()> {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["workload", directory, truth] => workload::run(directory.as_ref(), truth.as_ref()),
+        ["workload", directory, truth, cgroup] => {
+            workload::join(cgroup.as_ref())?;
+            workload::run(directory.as_ref(), truth.as_ref())
+        }
+        _ => bail!("usage: workload DIRECTORY TRUTH [CGROUP]"),
+    }
+}

@@ -1,0 +1,110 @@
+//! The virtual machine: QEMU, emulating, so that it runs wherever the tests do.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use xshell::Shell;
+
+use crate::setup::apt;
+
+/// What the guests' kernels, and so osdiag in them, are built for.
+const ARCH: &str = "x86_64";
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// The package that holds it.
+const PACKAGE: &str = "qemu-system-x86";
+
+/// How long a guest may run.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What each guest is made of. One host thread emulates all CPUs, since the emulator otherwise races with a kernel that
+/// patches its own code, as attaching probes does; `cx16` is off, since QEMU 7.2 gets its flags wrong.
+const HARDWARE: [&str; 17] = [
+    "-accel",
+    "tcg,thread=single",
+    "-cpu",
+    "max,-cx16",
+    "-smp",
+    "2",
+    "-m",
+    "1024",
+    "-nic",
+    "none",
+    "-display",
+    "none",
+    "-monitor",
+    "none",
+    "-no-reboot",
+    "-append",
+    "console=ttyS0 panic=-1 loglevel=5",
+];
+
+/// An emulator that can be run.
+pub(super) struct Machine(());
+
+/// What a guest left.
+pub(super) struct End {
+    /// All that its kernel printed.
+    pub(super) console: String,
+    /// The file with its report.
+    pub(super) report: PathBuf,
+    /// Whether it had to be stopped.
+    pub(super) stopped: bool,
+}
+
+impl Machine {
+    /// Makes sure of the emulator.
+    pub(super) fn ready(shell: &Shell) -> Result<Self> {
+        ensure!(env::consts::ARCH == ARCH, "the guests are for {ARCH}, not for {}", env::consts::ARCH);
+        if !is_there() {
+            apt::install(shell, &[PACKAGE])?;
+            ensure!(is_there(), "the package {PACKAGE} brings no {QEMU}");
+        }
+        Ok(Self(()))
+    }
+
+    /// Boots a kernel and waits for its guest to power off; files go to the directory `run`.
+    pub(super) fn run(&self, kernel: &Path, initramfs: &Path, disk: &Path, run: &Path) -> Result<End> {
+        let console = run.join("console");
+        let report = run.join("report");
+        let mut guest = Command::new(QEMU);
+        guest.args(HARDWARE).arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+        for line in [&console, &report] {
+            guest.arg("-serial").arg(format!("file:{}", line.display()));
+        }
+        guest
+            .arg("-drive")
+            .arg(format!("file={},if=virtio,format=raw,cache=unsafe,snapshot=on", disk.display()));
+        // The snapshot is a temporary file.
+        guest.env("TMPDIR", run).stdin(Stdio::null());
+        let guest = guest.spawn().with_context(|| format!("cannot run {QEMU}"))?;
+        let stopped = !wait(guest)?;
+        let console = String::from_utf8_lossy(&fs::read(console)?).into_owned();
+        Ok(End { console, report, stopped })
+    }
+}
+
+fn is_there() -> bool {
+    Command::new(QEMU).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Waits for the guest's end; false if it had to be stopped.
+fn wait(mut guest: Child) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = guest.try_wait()? {
+            ensure!(status.success(), "{QEMU} failed: {status}");
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(50));
+    }
+    guest.kill()?;
+    guest.wait()?;
+    Ok(false)
+}
