@@ -14,13 +14,16 @@ mod sources;
 /// Installs `packages` from the suites that the system is configured for.
 pub(crate) fn install(shell: &Shell, packages: &[&str]) -> Result<()> {
     let wanted = packages.join(" ");
-    if cmd!(shell, "apt-cache show {packages...}").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+    let is_known = |package: &&str| {
+        cmd!(shell, "apt-cache show {package}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+    };
+    if !packages.iter().all(is_known) {
         say("refreshing the package lists");
         run_as_root(&["apt-get", "update", "-qq"])?;
     }
     say(&format!("installing {wanted}"));
     let mut install = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
-    install.extend(["install", "-qq", "--no-install-recommends"]);
+    install.extend(["install", "-qq", "-y", "--no-install-recommends"]);
     install.extend(packages);
     run_as_root(&install).with_context(|| format!("cannot install {wanted}"))
 }
