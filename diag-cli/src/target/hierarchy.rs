@@ -1,7 +1,7 @@
 //! The cgroup hierarchies of this machine: the unified one (v2), and those of v1 with their controllers.
 
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use diag_common::scope::{MAX_LEVELS, UNIFIED};
 
 use crate::exit::Failure;
 use crate::kernel::btf::Btf;
+use crate::output::text::escape;
 
 /// v1 controllers in the order in which their hierarchies are asked for a cgroup; the others come after these.
 const PREFERRED: [&str; 5] = ["memory", "cpu", "blkio", "cpuacct", "pids"];
@@ -81,9 +82,10 @@ impl Hierarchy {
         Ok(index.ok_or_else(missing)?)
     }
 
-    /// The path within the hierarchy of a folder below the mount, as `/proc/PID/cgroup` shows it.
+    /// The path within the hierarchy of a folder below the mount, as `/proc/PID/cgroup` shows it; what is not UTF-8
+    /// is [`escape`]d.
     pub(crate) fn path_of(&self, folder: &Path) -> String {
-        let below = folder.strip_prefix(&self.mount).unwrap_or(folder).to_string_lossy();
+        let below = escape(folder.strip_prefix(&self.mount).unwrap_or(folder).as_os_str().as_bytes());
         // A root outside this cgroup namespace is shown as `/..`: what is above it has no name here.
         let root = if self.root.split('/').any(|part| part == "..") { "" } else { self.root.as_str() };
         let path = format!("{}/{below}", root.trim_end_matches('/'));

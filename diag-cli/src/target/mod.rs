@@ -12,42 +12,20 @@ mod tests;
 mod unit;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
-use clap::Args;
 
-use crate::exit::Failure;
+use crate::cli::Selection;
+use crate::output::record;
+use crate::output::text::escape;
 pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{Held, Output, Running};
 pub(crate) use container::Container;
-pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
+pub(crate) use hierarchy::{Hierarchies, Roots};
 pub(crate) use paths::CgroupNames;
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;
-
-/// The flags that choose a target; at most one.
-#[derive(Args, Clone, Debug, Default)]
-#[group(multiple = false)]
-pub(crate) struct TargetArgs {
-    /// Only tasks in this cgroup and below it: a path, or an id
-    #[arg(long, value_name = "PATH|ID")]
-    pub(crate) cgroup: Option<String>,
-    /// Only tasks of this container: Docker, containerd, CRI-O, Podman, Kubernetes, LXC or nspawn
-    #[arg(long, value_name = "NAME|ID-PREFIX")]
-    pub(crate) container: Option<String>,
-    /// Only tasks of this systemd unit
-    #[arg(long, value_name = "NAME")]
-    pub(crate) unit: Option<String>,
-    /// Only this process and its descendants (repeatable)
-    #[arg(short, long = "pid", value_name = "PID")]
-    pub(crate) pids: Vec<u32>,
-    /// Only threads of this name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) comm: Option<String>,
-    /// Run a command, and look at it and its descendants until it ends
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
-}
 
 /// What a session looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,30 +47,50 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Finds what the flags name. [`Failure::Usage`] where it does not exist, is ambiguous, or cannot exist.
-    pub(crate) fn resolve(args: &TargetArgs, roots: &Roots) -> Result<Target> {
+    /// Finds what the command line names. [`Failure::Usage`](crate::exit::Failure::Usage) where it does not exist or is
+    /// ambiguous.
+    pub(crate) fn resolve(selection: Selection<'_>, roots: &Roots) -> Result<Target> {
         let hierarchies = || Hierarchies::read(roots);
-        if let Some(cgroup) = &args.cgroup {
-            return Cgroup::find(&hierarchies()?, cgroup).map(Target::Cgroup);
+        Ok(match selection {
+            Selection::System => Target::System,
+            Selection::Cgroup(wanted) => Target::Cgroup(Cgroup::find(&hierarchies()?, wanted)?),
+            Selection::Container(wanted) => {
+                Target::Container(Container::find(&hierarchies()?, roots, wanted)?)
+            }
+            Selection::Unit(wanted) => Target::Unit(Unit::find(&hierarchies()?, wanted)?),
+            Selection::Pids(pids) => {
+                process::check_pids(pids)?;
+                Target::Pids(pids.to_vec())
+            }
+            Selection::Comm(comm) => Target::Comm(comm.to_owned()),
+            Selection::Command(argv) => Target::Command(argv.to_vec()),
+        })
+    }
+
+    /// What records say of it; of a command also the process that is it.
+    pub(crate) fn record(&self, pid: Option<u32>) -> record::Target {
+        let place = |cgroup: &Cgroup| (cgroup.path.clone(), cgroup.id);
+        match self {
+            Target::System => record::Target::System,
+            Target::Cgroup(cgroup) => {
+                let (path, id) = place(cgroup);
+                record::Target::Cgroup { path, id }
+            }
+            Target::Container(Container { id: container, cgroup, .. }) => {
+                let (path, id) = place(cgroup);
+                record::Target::Container { container: container.clone(), path, id }
+            }
+            Target::Unit(Unit { name, cgroup }) => {
+                let (path, id) = place(cgroup);
+                record::Target::Unit { unit: name.clone(), path, id }
+            }
+            Target::Pids(pids) => record::Target::Pid { pid: pids.clone() },
+            Target::Comm(comm) => record::Target::Comm { comm: comm.clone() },
+            Target::Command(argv) => {
+                let command = argv.iter().map(|arg| escape(arg.as_bytes())).collect();
+                record::Target::Command { command, pid: pid.unwrap_or_default() }
+            }
         }
-        if let Some(container) = &args.container {
-            return Container::find(&hierarchies()?, roots, container).map(Target::Container);
-        }
-        if let Some(unit) = &args.unit {
-            return Unit::find(&hierarchies()?, unit).map(Target::Unit);
-        }
-        if !args.pids.is_empty() {
-            process::check_pids(&args.pids)?;
-            return Ok(Target::Pids(args.pids.clone()));
-        }
-        if let Some(comm) = &args.comm {
-            process::check_comm(comm)?;
-            return Ok(Target::Comm(comm.clone()));
-        }
-        if args.command.first().is_some_and(|program| program.is_empty()) {
-            return Err(Failure::Usage("expected a command after --".into()).into());
-        }
-        Ok(if args.command.is_empty() { Target::System } else { Target::Command(args.command.clone()) })
     }
 
     /// The cgroup by which the target's tasks are told apart, where it is one.

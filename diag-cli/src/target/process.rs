@@ -10,9 +10,6 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::exit::Failure;
 
-/// Bytes of a thread's name that the kernel keeps (`TASK_COMM_LEN` less the final zero, include/linux/sched.h, 6.18).
-const COMM_BYTES: usize = 15;
-
 /// Checks `-p PID`; [`Failure::Usage`] if one of them is no process.
 pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
     for &pid in pids {
@@ -29,17 +26,6 @@ pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
             ))
             .into());
         }
-    }
-    Ok(())
-}
-
-/// Checks `--comm NAME`; [`Failure::Usage`] for a name that no thread can have.
-pub(super) fn check_comm(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > COMM_BYTES || name.contains('\0') {
-        return Err(Failure::Usage(format!(
-            "--comm {name}: expected 1 to {COMM_BYTES} bytes, as the kernel keeps no more of a thread's name"
-        ))
-        .into());
     }
     Ok(())
 }
@@ -113,13 +99,6 @@ mod tests {
             check_pids(&[tid]).unwrap_err().to_string()
         });
         assert!(thread.join().unwrap().contains(&format!("a thread of process {}", std::process::id())));
-    }
-
-    #[test]
-    fn a_name_longer_than_the_kernel_keeps_is_refused() {
-        check_comm("exactly-fifteen").unwrap();
-        assert!(check_comm("sixteen-bytes-xx").unwrap_err().to_string().contains("1 to 15 bytes"));
-        assert!(check_comm("").is_err());
     }
 
     #[test]

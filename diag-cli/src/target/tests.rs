@@ -3,11 +3,11 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{FromArgMatches, error::ErrorKind};
 use diag_common::scope::UNIFIED;
 use tempfile::TempDir;
 
 use super::*;
+use crate::exit::Failure;
 use crate::kernel::btf::Btf;
 
 const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -71,24 +71,24 @@ impl Machine {
         fs::metadata(self.at(path)).unwrap().ino()
     }
 
-    fn resolve(&self, args: &TargetArgs) -> Result<Target> {
+    fn resolve(&self, args: Selection<'_>) -> Result<Target> {
         Target::resolve(args, &Roots { proc: self.at("proc"), state: self.at("") })
     }
 
     fn cgroup(&self, wanted: &str) -> Result<Cgroup> {
-        let target = self.resolve(&TargetArgs { cgroup: Some(wanted.into()), ..TargetArgs::default() })?;
+        let target = self.resolve(Selection::Cgroup(wanted))?;
         Ok(target.cgroup().unwrap().clone())
     }
 
     fn container(&self, wanted: &str) -> Result<Container> {
-        match self.resolve(&TargetArgs { container: Some(wanted.into()), ..TargetArgs::default() })? {
+        match self.resolve(Selection::Container(wanted))? {
             Target::Container(container) => Ok(container),
             other => panic!("{other:?}"),
         }
     }
 
     fn unit(&self, wanted: &str) -> Result<Unit> {
-        match self.resolve(&TargetArgs { unit: Some(wanted.into()), ..TargetArgs::default() })? {
+        match self.resolve(Selection::Unit(wanted))? {
             Target::Unit(unit) => Ok(unit),
             other => panic!("{other:?}"),
         }
@@ -277,8 +277,7 @@ fn ids_are_shown_as_paths_even_after_their_end() {
 fn a_cgroup_that_is_removed_ends_the_watch() {
     let machine = Machine::hybrid();
     machine.busy("memory/jobs");
-    let target =
-        machine.resolve(&TargetArgs { cgroup: Some("jobs".into()), ..TargetArgs::default() }).unwrap();
+    let target = machine.resolve(Selection::Cgroup("jobs")).unwrap();
     let mut watch = target.watch().unwrap();
     assert!(!watch.ended());
     fs::rename(machine.at("memory/jobs"), machine.at("memory/old")).unwrap();
@@ -302,21 +301,6 @@ fn the_running_machine_has_a_hierarchy_that_the_kernel_knows() {
     let root = Cgroup::find(&hierarchies, main.mount.to_str().unwrap()).unwrap();
     assert_eq!(Some(root.level), main.level_of(&main.mount));
     assert!(root.exists());
-}
-
-fn parse(line: &str) -> Result<TargetArgs, ErrorKind> {
-    let command = <TargetArgs as Args>::augment_args(clap::Command::new("tool").no_binary_name(true));
-    let matches = command.try_get_matches_from(line.split(' ')).map_err(|error| error.kind())?;
-    TargetArgs::from_arg_matches(&matches).map_err(|error| error.kind())
-}
-
-#[test]
-fn one_kind_of_target_at_a_time() {
-    assert_eq!(parse("-p 1 --pid 2").unwrap().pids, [1, 2]);
-    assert_eq!(parse("-- grep -r x").unwrap().command, ["grep", "-r", "x"]);
-    assert_eq!(parse("--comm a --unit b").unwrap_err(), ErrorKind::ArgumentConflict);
-    assert_eq!(parse("-p 1 -- true").unwrap_err(), ErrorKind::ArgumentConflict);
-    assert_eq!(parse("-p x").unwrap_err(), ErrorKind::ValueValidation);
 }
 
 fn fork(argv: &[&str]) -> Held {
