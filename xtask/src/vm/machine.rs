@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What each guest is made of. One host thread emulates all CPUs, since the emulator otherwise races with a kernel that
 /// patches its own code, as attaching probes does; `cx16` is off, since QEMU 7.2 gets its flags wrong.
-const HARDWARE: [&str; 17] = [
+const HARDWARE: [&str; 15] = [
     "-accel",
     "tcg,thread=single",
     "-cpu",
@@ -41,9 +41,13 @@ const HARDWARE: [&str; 17] = [
     "-monitor",
     "none",
     "-no-reboot",
-    "-append",
-    "console=ttyS0 panic=-1 loglevel=5",
 ];
+
+/// What each guest's kernel is told.
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 loglevel=5";
+
+/// Variables of this name reach osdiag in the guest: a kernel hands what it does not know to process 1.
+const PASSED_ON: &str = "OSDIAG_";
 
 /// An emulator that can be run.
 pub(super) struct Machine(());
@@ -75,6 +79,7 @@ impl Machine {
         let report = run.join("report");
         let mut guest = Command::new(QEMU);
         guest.args(HARDWARE).arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+        guest.arg("-append").arg(command_line(env::vars()));
         for line in [&console, &report] {
             guest.arg("-serial").arg(format!("file:{}", line.display()));
         }
@@ -88,6 +93,11 @@ impl Machine {
         let console = String::from_utf8_lossy(&fs::read(console)?).into_owned();
         Ok(End { console, report, stopped })
     }
+}
+
+fn command_line(variables: impl Iterator<Item = (String, String)>) -> String {
+    let passed_on = variables.filter(|(name, _)| name.starts_with(PASSED_ON));
+    passed_on.fold(COMMAND_LINE.to_owned(), |line, (name, value)| line + &format!(" {name}=\"{value}\""))
 }
 
 fn is_there() -> bool {
@@ -107,4 +117,19 @@ fn wait(mut guest: Child) -> Result<bool> {
     guest.kill()?;
     guest.wait()?;
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_osdiag_are_passed_on() {
+        let variables = [("HOME", "/root"), ("OSDIAG_HOOKS", "raw")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(
+            command_line(variables.into_iter()),
+            "console=ttyS0 panic=-1 loglevel=5 OSDIAG_HOOKS=\"raw\""
+        );
+    }
 }

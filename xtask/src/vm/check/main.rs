@@ -20,7 +20,10 @@ use report::{Report, Step, step};
 const STEPS: [&str; 4] = [step::SCHEMA, step::COMMAND, step::RAW, step::CGROUP];
 
 /// How much of a tool's standard error is shown.
-const SHOWN: usize = 15;
+const SHOWN: usize = 10;
+
+/// How long a line of it may get.
+const WIDTH: usize = 200;
 
 fn main() -> ExitCode {
     match run(&env::args().skip(1).collect::<Vec<_>>()) {
@@ -102,7 +105,7 @@ impl Verdict {
     fn show(&self, step: &Step) {
         let lines = step.stderr.lines().collect::<Vec<_>>();
         for line in &lines[lines.len().saturating_sub(SHOWN)..] {
-            println!("{} stderr: {}", step.name, line.escape_debug());
+            println!("{} stderr: {}", step.name, line.escape_debug().take(WIDTH).collect::<String>());
         }
         for (text, kind) in [(&step.stdout, "stdout"), (&step.stderr, "stderr")] {
             let file = self.directory.join(format!("{}.{kind}", step.name.replace(' ', "-")));

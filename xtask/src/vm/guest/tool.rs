@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::report::Step;
 
 /// How long a run may take; emulation is some ten times slower than the machine under it.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often to look.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -84,8 +84,9 @@ impl Tool {
     }
 }
 
+/// The end of a file, where a verifier's log has its point.
 fn text(path: &str) -> Result<String> {
-    let mut bytes = fs::read(path)?;
-    bytes.truncate(TEXT_LIMIT);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = fs::read(path)?;
+    let end = &bytes[bytes.len().saturating_sub(TEXT_LIMIT)..];
+    Ok(String::from_utf8_lossy(end).into_owned())
 }
