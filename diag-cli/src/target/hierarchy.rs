@@ -174,7 +174,8 @@ impl Hierarchies {
         if mounts.is_empty() {
             return "no cgroup hierarchy is mounted here".to_owned();
         }
-        format!("expected a folder below {}, its path from there, or its inode number", mounts.join(", "))
+        let mounts = super::cgroup::shortlist(&mounts);
+        format!("expected a folder below {mounts}, its path from there, or its inode number")
     }
 }
 
