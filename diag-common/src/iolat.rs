@@ -138,11 +138,14 @@ pub struct CellKey {
     pub cause: u8,
     /// What the holder or waker was itself waiting for: a cause, or [`VIA_NONE`].
     pub via: u8,
-    /// Zero.
-    pub reserved: u16,
-    /// With [`CAUSE_STACK`], which stack.
+    /// [`STALLED`], or zero.
+    pub flags: u16,
+    /// The kernel stack of the wait; 0 where none was taken.
     pub stack: u32,
 }
+
+/// The kernel counted the wait as a memory stall (`in_memstall`).
+pub const STALLED: u32 = 1;
 
 impl CellKey {
     /// Set in `bucket`: the cell counts the latency of the cause's part alone.
@@ -227,6 +230,8 @@ pub struct Event {
     pub ns: [u64; 32],
     /// What the holder or waker was waiting for, by cause.
     pub via: [u8; 32],
+    /// A stack by cause; 0 for none.
+    pub stacks: [u32; 32],
     /// Waits that only a stack explains.
     pub waits: [StackWait; MAX_STACK_WAITS],
     /// Bytes of `path` that are used.
@@ -248,8 +253,8 @@ pub struct StackWait {
     pub ns: u64,
     /// Which stack.
     pub stack: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`STALLED`], or zero.
+    pub flags: u32,
 }
 
 macro_rules! losses {

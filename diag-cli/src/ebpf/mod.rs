@@ -6,3 +6,4 @@ pub(crate) mod layout;
 pub(crate) mod object;
 pub(crate) mod privileges;
 pub(crate) mod probes;
+pub(crate) mod scope;

@@ -1,5 +1,6 @@
-//! What is to be known of the running kernel: its types, the places of its fields, its symbols.
+//! What is to be known of the running kernel: its types, the places of its fields, its symbols, its mounts.
 
 pub(crate) mod btf;
 pub(crate) mod fields;
+pub(crate) mod mounts;
 pub(crate) mod symbols;

@@ -22,7 +22,7 @@ use crate::output::text::escape;
 pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{Held, Output, Running};
 pub(crate) use container::Container;
-pub(crate) use hierarchy::{Hierarchies, Roots};
+pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
 pub(crate) use paths::CgroupNames;
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;

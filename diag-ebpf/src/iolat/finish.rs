@@ -103,16 +103,17 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64
         slot.bytes += ret as u64;
     }
     if state.touched != 0 {
-        causes(state, slot, index as u16, bucket as u16);
+        causes(state, slot, index as u16, bucket as u16, latency);
     }
     if bucket >= control.threshold && control.wanted != 0 {
         slowest::send::<S>(state, control, task, regs, ret, latency, bucket, now, index as u16);
     }
 }
 
-/// Counts the operation's causes, each under the operation's bucket and under its own.
+/// Counts the operation's causes, each under the operation's bucket and under its own. What no cause took is running.
 #[inline(always)]
-fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16) {
+fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: u64) {
+    let mut explained = 0;
     for cause in 0..Cause::ALL.len() as u32 {
         if state.touched & (1 << cause) == 0 {
             continue;
@@ -121,21 +122,24 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16) {
         // SAFETY: the index is below 32.
         let (ns, via, stack) =
             unsafe { (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at)) };
-        count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, reserved: 0, stack }, ns);
+        explained += ns;
+        count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, flags: 0, stack }, ns);
     }
-    if state.touched & (1 << CAUSE_STACK) == 0 {
-        return;
-    }
-    for wait in 0..MAX_STACK_WAITS {
-        if wait as u32 >= state.stack_waits {
-            break;
+    if state.touched & (1 << CAUSE_STACK) != 0 {
+        for wait in 0..MAX_STACK_WAITS {
+            if wait as u32 >= state.stack_waits {
+                break;
+            }
+            // SAFETY: the index is in range.
+            let wait = unsafe { state.waits.get_unchecked(wait) };
+            explained += wait.ns;
+            let flags = wait.flags as u16;
+            let key = CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, flags, stack: wait.stack };
+            count(slot, key, wait.ns);
         }
-        // SAFETY: the index is in range.
-        let wait = unsafe { state.waits.get_unchecked(wait) };
-        let key =
-            CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, reserved: 0, stack: wait.stack };
-        count(slot, key, wait.ns);
     }
+    let key = CellKey { slot: index, bucket, cause: Cause::Run as u8, via: VIA_NONE, flags: 0, stack: 0 };
+    count(slot, key, latency.saturating_sub(explained));
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     cause::Cause,
-    iolat::{Loss, VIA_NONE},
+    iolat::{Loss, STALLED, VIA_NONE},
 };
 
 use super::{
@@ -181,7 +181,8 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
     }
     let stack = stack_of_wait::<S>(program, state, task, wait);
     if stack != 0 {
-        state.add_stack_wait(wait, stack);
+        let stalled = state.hints & hint::MEMSTALL != 0;
+        state.add_stack_wait(wait, stack, if stalled { STALLED } else { 0 });
     } else if state.hints & hint::IOWAIT != 0 {
         state.add(Cause::BlockWait, wait);
     } else {

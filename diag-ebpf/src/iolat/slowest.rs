@@ -77,6 +77,7 @@ pub fn send<S: Tasks>(
         for i in 0..32 {
             *event.ns.get_unchecked_mut(i) = *state.ns.get_unchecked(i);
             *event.via.get_unchecked_mut(i) = *state.via.get_unchecked(i);
+            *event.stacks.get_unchecked_mut(i) = *state.stacks.get_unchecked(i);
         }
         for i in 0..event.waits.len() {
             *event.waits.get_unchecked_mut(i) = *state.waits.get_unchecked(i);

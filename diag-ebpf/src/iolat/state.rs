@@ -158,17 +158,17 @@ impl TaskState {
 
     /// Adds a wait that only its stack explains.
     #[inline(always)]
-    pub fn add_stack_wait(&mut self, ns: u64, stack: u32) {
+    pub fn add_stack_wait(&mut self, ns: u64, stack: u32, flags: u32) {
         for index in 0..MAX_STACK_WAITS {
             // SAFETY: the index is in range.
             let wait = unsafe { self.waits.get_unchecked_mut(index) };
             if index as u32 >= self.stack_waits {
-                *wait = StackWait { ns, stack, reserved: 0 };
+                *wait = StackWait { ns, stack, flags };
                 self.stack_waits = index as u32 + 1;
                 self.touched |= 1 << CAUSE_STACK;
                 return;
             }
-            if wait.stack == stack {
+            if wait.stack == stack && wait.flags == flags {
                 wait.ns += ns;
                 return;
             }

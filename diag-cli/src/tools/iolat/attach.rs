@@ -1,15 +1,21 @@
 //! What `osdiag iolat` attaches, and with what settings.
 
 use anyhow::Result;
-use aya::maps::{Array, Queue};
+use aya::maps::Queue;
 use diag_common::{
     hist,
     iolat::{Control, Slot},
 };
 
-use crate::ebpf::{
-    object::{Kernel, Object, Objects, Settings},
-    probes::{self, Attached, ProbeSpec, essential, helpful},
+use super::collect::Collector;
+use crate::{
+    ebpf::{
+        object::{Kernel, Object, Objects, Settings, Value},
+        probes::{self, Attached, ProbeSpec, essential, helpful},
+        scope::Followed,
+    },
+    kernel::fields::ABSENT,
+    output::record::Unavailable,
 };
 
 const OBJECTS: Objects = Objects {
@@ -59,23 +65,51 @@ fn slots(cpus: usize) -> u32 {
     (SLOT_MEMORY / each).clamp(MIN_SLOTS, MAX_SLOTS) as u32
 }
 
-/// Loads the object, attaches its probes, and lets it begin.
-pub(crate) fn attach(kernel: &Kernel, mut settings: Settings, wanted: u32) -> Result<(Object, Attached)> {
+/// The object in the kernel, not attached yet.
+pub(crate) struct Loaded {
+    pub(crate) object: Object,
+    pub(crate) collector: Collector,
+    pub(crate) followed: Followed,
+}
+
+/// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval.
+pub(crate) fn load(kernel: &Kernel, globals: Vec<(&'static str, Value)>, wanted: u32) -> Result<Loaded> {
     let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
-    settings.entries.extend([("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)]);
-    let mut object = OBJECTS.load(kernel, &settings, "sched_waking")?;
+    let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
+    let mut object = OBJECTS.load(kernel, &Settings { globals, entries }, "sched_waking")?;
     if let Some(map) = object.ebpf.map_mut("FREE_SLOTS") {
         let mut free = Queue::<_, u32>::try_from(map)?;
         for slot in 0..slots {
             free.push(slot, 0)?;
         }
     }
-    if let Some(map) = object.ebpf.map_mut("CONTROL") {
-        Array::<_, Control>::try_from(map)?.set(0, control(0, wanted), 0)?;
-    }
-    let attached = probes::attach(&mut object, kernel, PROBES)?;
-    Ok((object, attached))
+    let followed = Followed::of(&mut object.ebpf)?;
+    let collector = Collector::new(&mut object.ebpf, wanted)?;
+    Ok(Loaded { object, collector, followed })
 }
+
+/// Attaches the probes, and says what the answer lacks on this kernel.
+pub(crate) fn attach(object: &mut Object, kernel: &Kernel) -> Result<Attached> {
+    let mut attached = probes::attach(object, kernel, PROBES)?;
+    for &(global, why, effect) in FIELDS_MISSED {
+        if object.fields.iter().any(|field| field.global == global && field.value == ABSENT) {
+            attached.unavailable.push(Unavailable {
+                name: global.to_ascii_lowercase(),
+                why: why.to_owned(),
+                effect: effect.to_owned(),
+            });
+        }
+    }
+    Ok(attached)
+}
+
+/// Optional fields: the global, why a kernel lacks it, and what the answer lacks then.
+const FIELDS_MISSED: &[(&str, &str, &str)] = &[
+    ("RQ_STEAL", "the kernel has no CONFIG_PARAVIRT", "time that the hypervisor takes counts as cpu.run"),
+    ("RQ_IRQ", "the kernel has no CONFIG_IRQ_TIME_ACCOUNTING", "time in interrupts counts as cpu.run"),
+    ("CFS_RQ_THROTTLE_COUNT", "the kernel has no CONFIG_CFS_BANDWIDTH", "it has no CPU quotas either"),
+    ("TASK_IN_MEMSTALL", "the kernel has no CONFIG_PSI", "waits for refaulted pages count as block"),
+];
 
 /// The control block at the beginning of an epoch.
 pub(crate) fn control(epoch: u32, wanted: u32) -> Control {

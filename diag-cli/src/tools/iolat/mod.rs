@@ -1,2 +1,83 @@
-pub(crate) mod attach;
-pub(crate) mod record;
+//! `osdiag iolat`: why file I/O is slow.
+
+mod args;
+mod attach;
+mod collect;
+mod explain;
+mod model;
+mod record;
+mod report;
+mod slowest;
+mod waits;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use self::report::Reporter;
+pub(crate) use self::{args::Args, record::Iolat as Body};
+use crate::{
+    ebpf::{object::Kernel, privileges, scope},
+    output::record::Kind,
+    session::{End, Session, Step},
+    target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
+};
+
+/// Traces, and reports.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let roots = Roots::default();
+    let target = Target::resolve(args.session.selection(), &roots)?;
+    privileges::check()?;
+    privileges::lift_memlock_limit();
+    let kernel = Kernel::read(args.btf.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(trace(args, &target, &roots, &kernel))
+}
+
+async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: &Kernel) -> Result<ExitCode> {
+    let hierarchy = match target.cgroup() {
+        Some(cgroup) => Some(cgroup.hierarchy.clone()),
+        None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
+    };
+    let globals = scope::globals(target, hierarchy.as_ref(), kernel)?;
+    let attach::Loaded { mut object, collector, mut followed } =
+        attach::load(kernel, globals, args.slowest_in_record())?;
+    let held = match target {
+        Target::Command(argv) => {
+            let output = if args.session.json { Output::Errors } else { Output::Shared };
+            Some(Held::fork(argv, output)?)
+        }
+        _ => None,
+    };
+    let pids: Vec<u32> = match (target, &held) {
+        (Target::Pids(pids), _) => pids.clone(),
+        (_, Some(held)) => vec![held.pid()],
+        _ => Vec::new(),
+    };
+    followed.add(&pids)?;
+    let watch = target.watch()?;
+    let attached = attach::attach(&mut object, kernel)?;
+    // Children that were there before the fork probe was; later ones join by themselves.
+    if matches!(target, Target::Pids(_)) {
+        followed.add(&with_descendants(&pids)?)?;
+    }
+    drop(followed);
+    let cgroups = hierarchy.map(CgroupNames::new);
+    let recorded = target.record(held.as_ref().map(Held::pid));
+    let mut reporter = Reporter::new(args, recorded, attached, object, collector, cgroups);
+    let command = held.map(Held::release).transpose()?;
+    let mut session = Session::begin(args.session.duration, args.session.interval, watch, command)?;
+    reporter.begin()?;
+    let end = loop {
+        match session.next().await? {
+            Step::Poll => reporter.poll(),
+            Step::Interval => reporter.report(Kind::Interval)?,
+            Step::End(end) => break end,
+        }
+    };
+    reporter.finish()?;
+    Ok(match end {
+        End::Command(status) => ExitCode::from(status),
+        End::Duration | End::Signal | End::Target => ExitCode::SUCCESS,
+    })
+}

@@ -1,0 +1,258 @@
+//! Reading what the kernel side counted.
+
+use std::collections::HashMap as StdHashMap;
+
+use anyhow::{Context, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+};
+use diag_common::{
+    hist,
+    iolat::{Bin, Cell, CellKey, Control, Event, Loss, Slot, SlotKey, Stack},
+};
+
+use super::attach::control;
+use crate::ebpf::epoch;
+
+/// What tells a cell from the others of its group and bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wait {
+    /// The cause's number; [`diag_common::iolat::CAUSE_STACK`] where only the stack tells.
+    pub(crate) cause: u8,
+    /// The number of what the waker was waiting for.
+    pub(crate) via: u8,
+    /// [`diag_common::iolat::STALLED`], or zero.
+    pub(crate) flags: u32,
+    /// The stack's number; 0 for none.
+    pub(crate) stack: u32,
+}
+
+/// What is known of one group of operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// Bytes moved.
+    pub(crate) bytes: u64,
+    /// Shortest and longest latency, ns.
+    pub(crate) min_ns: u64,
+    pub(crate) max_ns: u64,
+    /// Waiting time whose cause found no room, ns.
+    pub(crate) unsplit_ns: u64,
+    /// The latency histogram, by [`hist::bucket`].
+    pub(crate) bins: Vec<Bin>,
+    /// Time by latency bucket and wait.
+    pub(crate) cells: StdHashMap<(u32, Wait), Cell>,
+    /// The histogram of a wait's own part, by its bucket.
+    pub(crate) parts: StdHashMap<(u32, Wait), Cell>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Group {
+            bytes: 0,
+            min_ns: u64::MAX,
+            max_ns: 0,
+            unsplit_ns: 0,
+            bins: vec![Bin::default(); hist::BUCKETS as usize],
+            cells: StdHashMap::new(),
+            parts: StdHashMap::new(),
+        }
+    }
+}
+
+impl Group {
+    fn add_slot(&mut self, slot: &Slot) {
+        self.bytes += slot.bytes;
+        self.unsplit_ns += slot.unsplit_ns;
+        if slot.max_ns != 0 {
+            self.min_ns = self.min_ns.min(!slot.min_inverted);
+            self.max_ns = self.max_ns.max(slot.max_ns);
+        }
+        for (bin, more) in self.bins.iter_mut().zip(&slot.bins) {
+            bin.count += more.count;
+            bin.sum_ns += more.sum_ns;
+        }
+    }
+
+    /// Adds another interval's share of the same group.
+    pub(crate) fn merge(&mut self, other: &Group) {
+        self.bytes += other.bytes;
+        self.unsplit_ns += other.unsplit_ns;
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
+            bin.count += more.count;
+            bin.sum_ns += more.sum_ns;
+        }
+        for (mine, theirs) in [(&mut self.cells, &other.cells), (&mut self.parts, &other.parts)] {
+            for (key, more) in theirs {
+                let cell = mine.entry(*key).or_default();
+                cell.ns += more.ns;
+                cell.ops += more.ops;
+            }
+        }
+    }
+}
+
+/// What the kernel side counted in one epoch.
+#[derive(Default)]
+pub(crate) struct Harvest {
+    /// By operation, device and file system.
+    pub(crate) groups: StdHashMap<SlotKey, Group>,
+    /// Slow operations, in the order in which they ended.
+    pub(crate) events: Vec<Event>,
+    /// Losses by [`Loss`].
+    pub(crate) lost: Vec<u64>,
+}
+
+/// The maps of a loaded object.
+pub(crate) struct Collector {
+    control: Array<MapData, Control>,
+    slot_numbers: HashMap<MapData, SlotKey, u32>,
+    slots: PerCpuArray<MapData, Slot>,
+    cells: HashMap<MapData, CellKey, Cell>,
+    losses: PerCpuArray<MapData, u64>,
+    stacks: HashMap<MapData, u32, Stack>,
+    events: RingBuf<MapData>,
+    epoch: u32,
+    wanted: u32,
+    pending: Vec<Event>,
+    lost_before: Vec<u64>,
+}
+
+impl Collector {
+    /// Takes the maps out of `ebpf`. `wanted` slow operations are kept of each epoch.
+    pub(crate) fn new(ebpf: &mut Ebpf, wanted: u32) -> Result<Collector> {
+        let mut first = take::<Array<_, Control>>(ebpf, "CONTROL")?;
+        first.set(0, control(0, wanted), 0)?;
+        Ok(Collector {
+            control: first,
+            slot_numbers: take(ebpf, "SLOT_NUMBERS")?,
+            slots: take(ebpf, "SLOTS")?,
+            cells: take(ebpf, "CELLS")?,
+            losses: take(ebpf, "LOSSES")?,
+            stacks: take(ebpf, "STACKS")?,
+            events: take(ebpf, "EVENTS")?,
+            epoch: 0,
+            wanted,
+            pending: Vec::new(),
+            lost_before: vec![0; Loss::ALL.len()],
+        })
+    }
+
+    /// Takes what is in the ring, so that it has room.
+    pub(crate) fn drain(&mut self) {
+        while let Some(item) = self.events.next() {
+            self.pending.push(event(&item));
+        }
+        let wanted = self.wanted as usize;
+        if self.pending.len() > 8 * (wanted + 8) {
+            self.pending.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
+            self.pending.truncate(wanted);
+        }
+    }
+
+    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
+    pub(crate) fn harvest(&mut self) -> Result<Harvest> {
+        let parity = self.epoch & 1;
+        self.epoch += 1;
+        self.control.set(0, control(self.epoch, self.wanted), 0)?;
+        epoch::wait_for_programs();
+        self.drain();
+
+        let mut harvest = Harvest { lost: self.lost()?, ..Harvest::default() };
+        let (now, later): (Vec<Event>, Vec<Event>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|event| u32::from(event.slot) & 1 == parity);
+        harvest.events = now;
+        self.pending = later;
+        let keys: StdHashMap<u16, SlotKey> = self.slots_in_use()?;
+        for (&number, key) in &keys {
+            let index = u32::from(number) << 1 | parity;
+            let mut group = Group::default();
+            let per_cpu = self.slots.get(&index, 0)?;
+            per_cpu.iter().for_each(|slot| group.add_slot(slot));
+            if group.max_ns != 0 {
+                let clear = vec![CLEAR; per_cpu.len()];
+                self.slots.set(index, PerCpuValues::try_from(clear)?, 0)?;
+                harvest.groups.insert(*key, group);
+            }
+        }
+        self.harvest_cells(parity, &keys, &mut harvest)?;
+        Ok(harvest)
+    }
+
+    fn slots_in_use(&self) -> Result<StdHashMap<u16, SlotKey>> {
+        let entries = self.slot_numbers.iter().map(|entry| entry.map(|(key, number)| (number as u16, key)));
+        entries.collect::<Result<_, _>>().context("cannot read the groups")
+    }
+
+    fn harvest_cells(
+        &mut self,
+        parity: u32,
+        keys: &StdHashMap<u16, SlotKey>,
+        harvest: &mut Harvest,
+    ) -> Result<()> {
+        let all: Vec<CellKey> =
+            self.cells.keys().collect::<Result<_, _>>().context("cannot read the matrix")?;
+        for key in all.into_iter().filter(|key| u32::from(key.slot) & 1 == parity) {
+            let cell = self.cells.get(&key, 0)?;
+            self.cells.remove(&key)?;
+            let Some(group) = keys.get(&(key.slot >> 1)).and_then(|slot| harvest.groups.get_mut(slot)) else {
+                continue;
+            };
+            let wait = Wait { cause: key.cause, via: key.via, flags: u32::from(key.flags), stack: key.stack };
+            let (map, bucket) = if key.bucket & CellKey::PART == 0 {
+                (&mut group.cells, key.bucket)
+            } else {
+                (&mut group.parts, key.bucket & !CellKey::PART)
+            };
+            map.insert((u32::from(bucket), wait), cell);
+        }
+        Ok(())
+    }
+
+    /// What was lost since the last call.
+    fn lost(&mut self) -> Result<Vec<u64>> {
+        let mut lost = Vec::with_capacity(Loss::ALL.len());
+        for (&loss, before) in Loss::ALL.iter().zip(&mut self.lost_before) {
+            let now = self.losses.get(&(loss as u32), 0)?.iter().sum();
+            lost.push(now - *before);
+            *before = now;
+        }
+        Ok(lost)
+    }
+
+    /// The frames of a stack, innermost first.
+    pub(crate) fn stack(&self, number: u32) -> Option<Vec<u64>> {
+        let frames = self.stacks.get(&number, 0).ok()?;
+        Some(frames.into_iter().take_while(|&frame| frame != 0).collect())
+    }
+}
+
+const CLEAR: Slot = Slot {
+    bytes: 0,
+    min_inverted: 0,
+    max_ns: 0,
+    unsplit_ns: 0,
+    bins: [Bin { count: 0, sum_ns: 0 }; hist::BUCKETS as usize],
+};
+
+fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))?;
+    T::try_from(map).with_context(|| format!("the map {name} is of another kind"))
+}
+
+/// An event from its bytes, of which the path's unused ones were not sent.
+fn event(bytes: &[u8]) -> Event {
+    let mut event = std::mem::MaybeUninit::<Event>::zeroed();
+    let length = bytes.len().min(size_of::<Event>());
+    // SAFETY: any bytes are an event, and the lengths are bounded by both sides.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), event.as_mut_ptr().cast(), length);
+        event.assume_init()
+    }
+}

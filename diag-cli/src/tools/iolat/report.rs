@@ -1,0 +1,209 @@
+//! From a session's course to records and pictures.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::Result;
+use diag_common::iolat::{Event, Loss, SlotKey};
+
+use super::{
+    args::Args,
+    collect::{Collector, Group, Harvest},
+    explain::Explainer,
+    model::{self, Namer},
+    record::{Iolat, Report},
+    slowest,
+};
+use crate::{
+    ebpf::{cost::Sampler, object::Object, probes::Attached},
+    kernel::mounts::Mounts,
+    output::{
+        cost::{SelfCost, cpu_ns, rss_bytes},
+        host::Host,
+        record::{Envelope, Kind, Record, Target, Unavailable},
+        streams,
+        time::Timestamp,
+    },
+    session::Span,
+    target::CgroupNames,
+};
+
+/// Collects, and reports what was collected.
+pub(crate) struct Reporter<'a> {
+    args: &'a Args,
+    host: Host,
+    target: Target,
+    attached: Attached,
+    object: Object,
+    collector: Collector,
+    explainer: Explainer,
+    mounts: Mounts,
+    cgroups: Option<CgroupNames>,
+    sampler: Sampler,
+    session: Stretch,
+    interval: Stretch,
+    total: Total,
+}
+
+/// A stretch of the session, and what the tool had used at its beginning.
+struct Stretch {
+    span: Span,
+    cpu_ns: u64,
+}
+
+impl Stretch {
+    fn begin() -> Stretch {
+        Stretch { span: Span::begin(), cpu_ns: cpu_ns() }
+    }
+}
+
+/// All intervals so far.
+#[derive(Default)]
+struct Total {
+    groups: HashMap<SlotKey, Group>,
+    events: Vec<Event>,
+    lost: Vec<u64>,
+}
+
+impl Total {
+    fn add(&mut self, harvest: &Harvest, wanted: usize) {
+        for (key, group) in &harvest.groups {
+            self.groups.entry(*key).or_default().merge(group);
+        }
+        self.events.extend_from_slice(&harvest.events);
+        self.events.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
+        self.events.truncate(wanted);
+        self.lost.resize(harvest.lost.len(), 0);
+        for (sum, more) in self.lost.iter_mut().zip(&harvest.lost) {
+            *sum += more;
+        }
+    }
+}
+
+impl<'a> Reporter<'a> {
+    /// For an object whose probes are attached.
+    pub(crate) fn new(
+        args: &'a Args,
+        target: Target,
+        attached: Attached,
+        object: Object,
+        collector: Collector,
+        cgroups: Option<CgroupNames>,
+    ) -> Reporter<'a> {
+        Reporter {
+            args,
+            host: Host::read(),
+            target,
+            attached,
+            object,
+            collector,
+            explainer: Explainer::new(),
+            mounts: Mounts::default(),
+            cgroups,
+            sampler: Sampler::default(),
+            session: Stretch::begin(),
+            interval: Stretch::begin(),
+            total: Total::default(),
+        }
+    }
+
+    /// Says what is traced, and begins to count time.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.session = Stretch::begin();
+        self.interval = Stretch::begin();
+        self.sampler.begin(&self.object.ebpf);
+        Ok(())
+    }
+
+    /// What is to be done every now and then.
+    pub(crate) fn poll(&mut self) {
+        self.collector.drain();
+        self.sampler.end(&self.object.ebpf);
+    }
+
+    /// Ends an interval and reports it.
+    pub(crate) fn report(&mut self, kind: Kind) -> Result<()> {
+        self.sampler.end(&self.object.ebpf);
+        let harvest = self.collector.harvest()?;
+        self.total.add(&harvest, self.args.slowest_in_record() as usize);
+        let stretch = std::mem::replace(&mut self.interval, Stretch::begin());
+        let report = self.build(kind, &stretch, &harvest.groups, harvest.events, &harvest.lost);
+        self.sampler.begin(&self.object.ebpf);
+        self.print(&report)
+    }
+
+    /// Detaches, and reports the whole session.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.sampler.end(&self.object.ebpf);
+        if self.args.session.interval.is_some() {
+            // The last interval is a shorter one, so that the intervals add up to the summary.
+            self.report(Kind::Interval)?;
+            self.sampler.end(&self.object.ebpf);
+        }
+        self.object.detach();
+        let harvest = self.collector.harvest()?;
+        self.total.add(&harvest, self.args.slowest_in_record() as usize);
+        let total = std::mem::take(&mut self.total);
+        let session = std::mem::replace(&mut self.session, Stretch::begin());
+        let report = self.build(Kind::Summary, &session, &total.groups, total.events, &total.lost);
+        self.print(&report)
+    }
+
+    fn build(
+        &mut self,
+        kind: Kind,
+        stretch: &Stretch,
+        groups: &HashMap<SlotKey, Group>,
+        events: Vec<Event>,
+        lost: &[u64],
+    ) -> Report {
+        let lasted = stretch.span.elapsed();
+        let mut namer =
+            Namer { collector: &self.collector, explainer: &mut self.explainer, mounts: &mut self.mounts };
+        let quantile = self.args.quantile();
+        let mut operations: Vec<_> =
+            groups.iter().map(|(key, group)| model::operation(key, group, quantile, &mut namer)).collect();
+        operations.sort_by_key(|(operation, _)| {
+            (std::cmp::Reverse(operation.latency.sum_ns), operation.device.clone(), operation.op.0)
+        });
+        let wanted = self.args.slowest_in_record() as usize;
+        let slowest = slowest::slowest(events, wanted, &mut namer, self.cgroups.as_mut());
+        let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        let verdict = None;
+        let body = Iolat { operations, slowest, verdict };
+        Report { record: Record::new(self.envelope(kind, stretch, lasted, lost), body), spectra }
+    }
+
+    fn envelope(&self, kind: Kind, stretch: &Stretch, lasted: Duration, lost: &[u64]) -> Envelope {
+        let kernel = self.sampler.over(lasted);
+        let mut unavailable = self.attached.unavailable.clone();
+        if let Some(why) = self.explainer.nameless() {
+            unavailable.push(Unavailable {
+                name: "kernel symbols".to_owned(),
+                why: why.to_owned(),
+                effect: "stacks have no names, and waits that only a stack explains are other.wait"
+                    .to_owned(),
+            });
+        }
+        Envelope {
+            kind,
+            host: self.host.clone(),
+            start: stretch.span.start(),
+            end: Timestamp::now(),
+            duration_ns: lasted.as_nanos() as u64,
+            target: self.target.clone(),
+            probes: self.attached.probes.clone(),
+            unavailable,
+            lost: Loss::ALL.iter().zip(lost).map(|(loss, &count)| (loss.name(), count)).collect(),
+            cost: SelfCost {
+                run_ns: kernel.run_ns,
+                events: kernel.events,
+                cpu_ns: cpu_ns() - stretch.cpu_ns,
+                rss_bytes: rss_bytes(),
+            },
+        }
+    }
+
+    fn print(&self, report: &Report) -> Result<()> {
+        Ok(streams::print_record(&report.record)?)
+    }
+}

@@ -1,0 +1,108 @@
+//! The slowest single operations, from the kernel side's events.
+
+use std::collections::HashMap;
+
+use diag_common::{
+    cause::Cause,
+    iolat::{CAUSE_STACK, Event, Op, VIA_NONE},
+};
+
+use super::{
+    collect::Wait,
+    explain::Explained,
+    model::{Namer, Part, cause_parts, layers},
+    record::{OpName, SlowOperation},
+};
+use crate::{kernel::mounts::Mounts, output::text::escape, target::CgroupNames};
+
+/// The `wanted` slowest of `events`, slowest first.
+pub(crate) fn slowest(
+    mut events: Vec<Event>,
+    wanted: usize,
+    namer: &mut Namer<'_>,
+    cgroups: Option<&mut CgroupNames>,
+) -> Vec<SlowOperation> {
+    events.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
+    events.truncate(wanted);
+    let mut cgroups = cgroups;
+    events.iter().map(|event| operation(event, namer, cgroups.as_deref_mut())).collect()
+}
+
+fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNames>) -> SlowOperation {
+    let op = Op::from_number(event.op).unwrap_or(Op::Read);
+    let causes = causes(event, namer);
+    let moved = u64::try_from(event.ret).ok().filter(|_| op.moves_bytes());
+    SlowOperation {
+        op: OpName(op),
+        pid: event.tgid,
+        tid: event.pid,
+        comm: escape(until_zero(&event.comm)),
+        cgroup: cgroups.and_then(|names| names.path(event.cgroup).map(str::to_owned)),
+        file: file(event, namer.mounts),
+        offset: u64::try_from(event.offset).ok(),
+        bytes: moved,
+        latency_ns: event.latency_ns,
+        layers: layers(&causes),
+        causes: cause_parts(&causes, namer),
+        stack: namer.explainer.functions(namer.collector, event.stack),
+    }
+}
+
+fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {
+    let mut waits: Vec<(Wait, u64)> = Vec::new();
+    for &cause in Cause::ALL {
+        let at = cause as usize;
+        if event.touched & (1 << at) != 0 {
+            waits.push((
+                Wait { cause: cause as u8, via: event.via[at], flags: 0, stack: event.stacks[at] },
+                event.ns[at],
+            ));
+        }
+    }
+    for wait in &event.waits[..usize::from(event.waits_used).min(event.waits.len())] {
+        waits.push((
+            Wait { cause: CAUSE_STACK, via: VIA_NONE, flags: wait.flags, stack: wait.stack },
+            wait.ns,
+        ));
+    }
+    let mut causes: HashMap<Explained, Part> = HashMap::new();
+    let mut explained = 0;
+    for (wait, ns) in waits {
+        let key = namer.explainer.explain(namer.collector, wait);
+        causes.entry(key).or_default().add(ns, 1, wait.stack);
+        explained += ns;
+    }
+    let run = Explained { cause: Cause::Run, via: None };
+    causes.entry(run).or_default().add(event.latency_ns.saturating_sub(explained), 1, 0);
+    for part in causes.values_mut() {
+        part.ops = 1;
+    }
+    causes
+}
+
+/// The file's path as this mount namespace sees it; from its file system's root where no mount shows it.
+fn file(event: &Event, mounts: &mut Mounts) -> Option<String> {
+    let used = usize::try_from(event.path_bytes).ok()?.min(event.path.len());
+    let mut names: Vec<&[u8]> =
+        event.path[..used].split(|&byte| byte == 0).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    names.reverse();
+    let mut path = Vec::new();
+    for name in names {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    let located = if event.magic == 0 { device_node(&path) } else { mounts.locate(event.dev, &path) };
+    Some(escape(&located.unwrap_or(path)))
+}
+
+/// A block device opened as a file is an entry of the device file system.
+fn device_node(path: &[u8]) -> Option<Vec<u8>> {
+    Some([b"/dev", path].concat())
+}
+
+fn until_zero(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}

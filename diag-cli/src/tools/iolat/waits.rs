@@ -1,0 +1,221 @@
+//! What a kernel stack says a task waited for: a table, one line a pattern.
+//!
+//! The first rule that fits decides, so the special ones stand above the general ones. A rule's patterns must be met
+//! in their order, from the innermost function outwards; a `*` at the end stands for any rest of a name.
+
+use diag_common::cause::Cause::{self, *};
+
+/// One line of the table.
+pub(crate) struct Rule {
+    /// Functions, innermost first.
+    pub(crate) functions: &'static [&'static str],
+    /// What a wait in them is.
+    pub(crate) cause: Cause,
+    /// Where the kernel has them: the file, and a version that was looked at.
+    pub(crate) source: &'static str,
+}
+
+macro_rules! rules {
+    ($($cause:ident: $($function:literal)<+, $source:literal;)*) => {
+        &[$(Rule { functions: &[$($function),+], cause: $cause, source: $source },)*]
+    };
+}
+
+/// The table.
+pub(crate) const RULES: &[Rule] = rules! {
+    DirtyThrottle: "balance_dirty_pages*", "mm/page-writeback.c, 6.18";
+    MemcgThrottle: "*mem_cgroup_handle_over_high", "mm/memcontrol.c, 6.18";
+    MemcgReclaim: "try_to_free_mem_cgroup_pages", "mm/vmscan.c, 6.18";
+    Compaction: "*alloc_pages_direct_compact", "mm/page_alloc.c, 6.18";
+    Compaction: "compact_zone*", "mm/compaction.c, 6.18";
+    Reclaim: "try_to_free_pages", "mm/vmscan.c, 6.18";
+    Reclaim: "*alloc_pages_slowpath*", "mm/page_alloc.c, 6.18";
+    SwapIn: "do_swap_page", "mm/memory.c, 6.18";
+    SwapIn: "swap_read*", "mm/page_io.c, 6.18";
+    SwapIn: "shmem_swapin*", "mm/shmem.c, 6.18";
+
+    Freeze: "percpu_rwsem_wait", "kernel/locking/percpu-rwsem.c, 6.18";
+    Freeze: "__sb_start_write", "fs/super.c, 5.10";
+
+    Journal: "jbd2_log_wait_commit", "fs/jbd2/journal.c, 6.18";
+    Journal: "wait_transaction_locked", "fs/jbd2/transaction.c, 6.18";
+    Journal: "wait_transaction_switching", "fs/jbd2/transaction.c, 6.18";
+    Journal: "add_transaction_credits", "fs/jbd2/transaction.c, 6.18";
+    Journal: "start_this_handle", "fs/jbd2/transaction.c, 6.18";
+    Journal: "do_get_write_access", "fs/jbd2/transaction.c, 6.18";
+    Journal: "*jbd2_log_wait_for_space", "fs/jbd2/checkpoint.c, 6.18";
+    Journal: "jbd2_fc_*", "fs/jbd2/journal.c, 6.18";
+    Journal: "ext4_fc_commit", "fs/ext4/fast_commit.c, 6.18";
+    Journal: "xlog_wait*", "fs/xfs/xfs_log.c, 6.18";
+    Journal: "xlog_grant_head*", "fs/xfs/xfs_log.c, 6.18";
+    Journal: "xlog_force_lsn", "fs/xfs/xfs_log.c, 6.18";
+    Journal: "xlog_cil_force_seq", "fs/xfs/xfs_log_cil.c, 6.18";
+    Journal: "xfs_log_force*", "fs/xfs/xfs_log.c, 6.18";
+    Journal: "btrfs_wait_for_commit", "fs/btrfs/transaction.c, 6.18";
+    Journal: "wait_for_commit", "fs/btrfs/transaction.c, 6.18";
+    Journal: "wait_current_trans", "fs/btrfs/transaction.c, 6.18";
+    Journal: "btrfs_commit_transaction", "fs/btrfs/transaction.c, 6.18";
+    Journal: "btrfs_sync_log", "fs/btrfs/tree-log.c, 6.18";
+
+    InodeLock: "rwsem_down_*" < "*_buffered_write*", "fs/ext4/file.c, fs/xfs/xfs_file.c, fs/btrfs/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "ext4_dio_*", "fs/ext4/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "ext4_file_*_iter", "fs/ext4/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "xfs_ilock*", "fs/xfs/xfs_inode.c, 6.18";
+    InodeLock: "rwsem_down_*" < "btrfs_inode_lock", "fs/btrfs/inode.c, 6.18";
+    InodeLock: "rwsem_down_*" < "generic_file_write_iter", "mm/filemap.c, 6.18";
+    InodeLock: "rwsem_down_*" < "ovl_write_iter", "fs/overlayfs/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "blkdev_*_iter", "block/fops.c, 6.18";
+
+    BlockThrottle: "wbt_wait", "block/blk-wbt.c, 6.18";
+    BlockThrottle: "ioc_rqos_throttle", "block/blk-iocost.c, 6.18";
+    BlockThrottle: "blkcg_iolatency_throttle", "block/blk-iolatency.c, 6.18";
+    BlockThrottle: "rq_qos_wait", "block/blk-rq-qos.c, 6.18";
+    BlockThrottle: "*blkcg_maybe_throttle*", "block/blk-cgroup.c, 6.18";
+    BlockThrottle: "__blk_throtl_bio", "block/blk-throttle.c, 6.18";
+    Queue: "blk_mq_get_tag", "block/blk-mq-tag.c, 6.18";
+    Queue: "blk_queue_enter*", "block/blk-core.c, 6.18";
+    Queue: "*bio_queue_enter", "block/blk-core.c, 6.18";
+
+    FsWait: "request_wait_answer", "fs/fuse/dev.c, 6.18";
+    FsWait: "rpc_wait_bit_killable", "net/sunrpc/sched.c, 6.18";
+    FsWait: "*inode_dio_wait*", "fs/inode.c, 6.18";
+    FsWait: "*inode_wait_for_writeback", "fs/fs-writeback.c, 6.18";
+
+    FsLock: "rwsem_down_*" < "ext4_*", "fs/ext4, 6.18";
+    FsLock: "*mutex_lock*" < "ext4_*", "fs/ext4, 6.18";
+    FsLock: "*mutex_lock*" < "jbd2_*", "fs/jbd2, 6.18";
+    FsLock: "rwsem_down_*" < "xfs_*", "fs/xfs, 6.18";
+    FsLock: "down" < "xfs_buf_lock", "fs/xfs/xfs_buf.c, 6.18";
+    FsLock: "*mutex_lock*" < "xfs_*", "fs/xfs, 6.18";
+    FsLock: "rwsem_down_*" < "btrfs_*", "fs/btrfs, 6.18";
+    FsLock: "*mutex_lock*" < "btrfs_*", "fs/btrfs, 6.18";
+    FsLock: "rwsem_down_*" < "f2fs_*", "fs/f2fs, 6.18";
+    FsLock: "*mutex_lock*" < "fdget_pos", "fs/file.c, 6.18: the lock of the file position";
+    FsLock: "*mutex_lock*" < "__fdget_pos", "fs/file.c, 6.12";
+    OtherLock: "rwsem_down_*", "kernel/locking/rwsem.c, 6.18";
+    OtherLock: "*mutex_lock*", "kernel/locking/mutex.c, 6.18";
+
+    BlockWait: "submit_bio_wait", "block/bio.c, 6.18";
+    BlockWait: "bio_await*", "block/bio.c, 7.3";
+    BlockWait: "*iomap_dio_rw", "fs/iomap/direct-io.c, 6.18";
+    BlockWait: "*blkdev_direct_IO*", "block/fops.c, 6.18";
+    BlockWait: "folio_wait_*", "mm/filemap.c, 6.18";
+    BlockWait: "wait_on_page_*", "mm/filemap.c, 5.10";
+    BlockWait: "*filemap_get_pages", "mm/filemap.c, 6.18";
+    BlockWait: "generic_file_buffered_read", "mm/filemap.c, 5.10";
+    BlockWait: "*wait_on_buffer", "fs/buffer.c, 6.18";
+    BlockWait: "io_schedule*", "kernel/sched/core.c, 6.18";
+
+    FsWait: "ext4_*", "fs/ext4, 6.18";
+    FsWait: "jbd2_*", "fs/jbd2, 6.18";
+    FsWait: "xfs_*", "fs/xfs, 6.18";
+    FsWait: "xlog_*", "fs/xfs, 6.18";
+    FsWait: "btrfs_*", "fs/btrfs, 6.18";
+    FsWait: "f2fs_*", "fs/f2fs, 6.18";
+    FsWait: "fuse_*", "fs/fuse, 6.18";
+    FsWait: "nfs_*", "fs/nfs, 6.18";
+    FsWait: "ovl_*", "fs/overlayfs, 6.18";
+};
+
+/// The cause of a wait at `stack`, innermost function first; none where no rule fits.
+pub(crate) fn classify<S: AsRef<str>>(stack: &[S]) -> Option<Cause> {
+    RULES.iter().find(|rule| fits(rule.functions, stack)).map(|rule| rule.cause)
+}
+
+fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S]) -> bool {
+    let mut frames = stack.iter();
+    patterns.iter().all(|pattern| frames.any(|frame| matches(pattern, frame.as_ref())))
+}
+
+/// `*` at either end stands for anything. The compiler's suffixes (`.isra.0`, `.cold`) are not part of a name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let name = name.split('.').next().unwrap_or(name);
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(rest), Some(_)) => name.contains(rest.trim_end_matches('*')),
+        (Some(end), None) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => name == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stacks as kernels show them, innermost function first.
+    const SEEN: &[(&str, Cause, &str)] = &[
+        (
+            "6.18",
+            InodeLock,
+            "schedule rwsem_down_write_slowpath down_write ext4_buffered_write_iter vfs_write ksys_write",
+        ),
+        (
+            "6.1",
+            InodeLock,
+            "schedule rwsem_down_write_slowpath ext4_buffered_write_iter vfs_write ksys_write",
+        ),
+        (
+            "6.18",
+            DirtyThrottle,
+            "schedule_timeout io_schedule_timeout balance_dirty_pages balance_dirty_pages_ratelimited_flags generic_perform_write ext4_buffered_write_iter",
+        ),
+        (
+            "6.18",
+            BlockWait,
+            "io_schedule folio_wait_bit_common filemap_get_pages filemap_read vfs_read __x64_sys_pread64",
+        ),
+        ("6.18", Journal, "schedule jbd2_log_wait_commit ext4_sync_file __x64_sys_fsync"),
+        ("6.18", BlockWait, "io_schedule submit_bio_wait blkdev_issue_flush ext4_sync_file __x64_sys_fsync"),
+        (
+            "6.18",
+            Journal,
+            "io_schedule bit_wait_io do_get_write_access jbd2_journal_get_write_access ext4_write_end",
+        ),
+        (
+            "6.18",
+            Journal,
+            "schedule wait_transaction_locked add_transaction_credits start_this_handle ext4_da_write_begin",
+        ),
+        ("6.18", Freeze, "schedule percpu_rwsem_wait __percpu_down_read vfs_write __x64_sys_pwrite64"),
+        ("6.18", FsLock, "schedule rwsem_down_read_slowpath down_read ext4_map_blocks ext4_mpage_readpages"),
+        ("6.18", BlockThrottle, "io_schedule rq_qos_wait wbt_wait __rq_qos_throttle blk_mq_submit_bio"),
+        ("6.18", Queue, "io_schedule blk_mq_get_tag __blk_mq_alloc_requests blk_mq_submit_bio"),
+        ("6.18", FsWait, "schedule request_wait_answer __fuse_simple_request fuse_file_read_iter vfs_read"),
+        (
+            "6.18",
+            OtherLock,
+            "schedule rwsem_down_read_slowpath down_read lock_mm_and_find_vma do_user_addr_fault",
+        ),
+    ];
+
+    #[test]
+    fn stacks_that_kernels_show_have_their_causes() {
+        for (kernel, cause, stack) in SEEN {
+            let frames: Vec<&str> = stack.split(' ').collect();
+            assert_eq!(classify(&frames), Some(*cause), "{kernel}: {stack}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_stack_has_none() {
+        assert_eq!(classify(&["schedule", "do_wait", "kernel_wait4"]), None);
+    }
+
+    #[test]
+    fn every_rule_can_be_the_first_that_fits() {
+        for (at, rule) in RULES.iter().enumerate() {
+            let example: Vec<String> = rule.functions.iter().map(|f| f.replace('*', "")).collect();
+            let first = RULES.iter().position(|other| fits(other.functions, &example));
+            assert!(
+                first == Some(at) || RULES[first.unwrap_or(0)].cause == rule.cause,
+                "{:?} is shadowed",
+                rule.functions
+            );
+            assert!(
+                rule.source.contains('.') || rule.source.contains("fs/"),
+                "{:?} has no source",
+                rule.functions
+            );
+        }
+    }
+}
