@@ -3,8 +3,10 @@
 pub(crate) mod cost;
 pub(crate) mod histogram;
 pub(crate) mod host;
+pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod units;

@@ -1,6 +1,6 @@
 //! The keys that every record has, whichever tool it comes from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
@@ -128,6 +128,24 @@ pub(crate) enum Target {
         /// Its process id.
         pid: u32,
     },
+}
+
+impl fmt::Display for Target {
+    /// As people say it: `container 3f2a…`; not yet safe for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::System => write!(f, "the whole system"),
+            Target::Cgroup { path, .. } => write!(f, "cgroup {path}"),
+            Target::Container { container, .. } => write!(f, "container {container:.12}"),
+            Target::Unit { unit, .. } => write!(f, "unit {unit}"),
+            Target::Pid { pid } => {
+                let pids: Vec<String> = pid.iter().map(u32::to_string).collect();
+                write!(f, "{} {}", if pids.len() == 1 { "process" } else { "processes" }, pids.join(", "))
+            }
+            Target::Comm { comm } => write!(f, "threads named {comm}"),
+            Target::Command { command, pid } => write!(f, "command '{}' (process {pid})", command.join(" ")),
+        }
+    }
 }
 
 /// Something attached to the kernel.

@@ -8,7 +8,7 @@ use terminal_size::{Width, terminal_size_of};
 /// Columns of a terminal that does not tell, and of a file.
 const DEFAULT_COLUMNS: u16 = 80;
 /// Columns below which lines are left to wrap, and beyond which they would be hard to follow.
-const COLUMNS: (u16, u16) = (60, 120);
+const COLUMNS: (u16, u16) = (80, 120);
 
 /// Where a picture is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,11 @@ impl Timestamp {
     pub(crate) fn now() -> Self {
         Self(jiff::Timestamp::now())
     }
+
+    /// The time of day for people, `HH:MM:SSZ`; the Z says that it is UTC.
+    pub(crate) fn time_of_day(&self) -> String {
+        self.to_string()[11..19].to_owned() + "Z"
+    }
 }
 
 impl From<SystemTime> for Timestamp {
@@ -63,5 +68,6 @@ mod tests {
         assert_eq!(at(0), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(at(1_700_000_000_000_000_001), "2023-11-14T22:13:20.000000001Z");
         assert_eq!(at(1_700_000_000_120_000_000), "2023-11-14T22:13:20.120000000Z");
+        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH).time_of_day(), "00:00:00Z");
     }
 }

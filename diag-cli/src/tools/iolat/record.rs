@@ -81,6 +81,16 @@ pub(crate) struct Operation {
     pub(crate) tail: Tail,
 }
 
+impl Operation {
+    /// The device and file system as people say it: `vda1 (254:1, ext4)`.
+    pub(crate) fn place(&self) -> String {
+        match &self.device_name {
+            Some(name) => format!("{name} ({}, {})", self.device, self.filesystem),
+            None => format!("{} ({})", self.device, self.filesystem),
+        }
+    }
+}
+
 /// One cause in all operations of a group.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct OperationCause {
@@ -291,5 +301,83 @@ impl JsonSchema for CauseName {
             },
             "required": ["layer", "cause"],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tools::iolat::sample::{report, throttled};
+
+    fn complaints(record: &Value) -> Vec<String> {
+        let schema = Record::<Iolat>::json_schema();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        validator.iter_errors(record).map(|error| error.to_string()).collect()
+    }
+
+    #[test]
+    fn the_schema_is_a_schema() {
+        let schema = Record::<Iolat>::json_schema();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+    }
+
+    #[test]
+    fn records_follow_the_schema_and_nothing_less_does() {
+        let record = serde_json::to_value(throttled().record).unwrap();
+        assert_eq!(complaints(&record), Vec::<String>::new());
+        let empty = serde_json::to_value(report(vec![], vec![]).record).unwrap();
+        assert_eq!(complaints(&empty), Vec::<String>::new());
+        for key in record.as_object().unwrap().keys() {
+            let mut less = record.clone();
+            less.as_object_mut().unwrap().remove(key);
+            assert_eq!(complaints(&less).len(), 1, "{key}");
+        }
+        for (pointer, wrong) in [
+            ("/schema", json!("osdiag.iolat/2")),
+            ("/type", json!("total")),
+            ("/start", json!("yesterday")),
+            ("/operations/0/op", json!("open")),
+            ("/operations/0/causes/0/layer", json!("disk")),
+            ("/operations/0/latency/p50_ns", json!(1.5)),
+            ("/operations/0/tail/layers/other", json!(null)),
+            ("/target", json!({"kind": "cgroup"})),
+        ] {
+            let mut other = record.clone();
+            *other.pointer_mut(pointer).unwrap() = wrong;
+            assert_ne!(complaints(&other), Vec::<String>::new(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_record_has_the_keys_of_the_contract() {
+        let record = serde_json::to_value(throttled().record).unwrap();
+        let keys = |pointer: &str| {
+            let object = record.pointer(pointer).unwrap().as_object().unwrap();
+            object.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
+        };
+        insta::assert_snapshot!(
+            [
+                "",
+                "/host",
+                "/self",
+                "/operations/1",
+                "/operations/1/latency",
+                "/operations/1/layers",
+                "/operations/1/layers/memory",
+                "/operations/1/causes/0",
+                "/operations/1/tail",
+                "/operations/1/tail/causes/2",
+                "/slowest/0",
+                "/slowest/0/causes/0",
+                "/verdict"
+            ]
+            .map(|pointer| format!("{pointer}: {}", keys(pointer)))
+            .join("\n")
+        );
+        assert!(report(vec![], vec![]).record.body.verdict.is_none());
+        assert!(serde_json::to_value(report(vec![], vec![]).record).unwrap()["verdict"].is_null());
     }
 }

@@ -1,0 +1,121 @@
+//! Numbers as people read them: two or three digits and a unit.
+
+/// A time, from ns: `850 ns`, `3.1 µs`, `38 ms`, `1.2 s`, `75 s`, `31 min`.
+pub(crate) fn time(ns: u64) -> String {
+    let ns = ns as f64;
+    for (unit, size) in [("ns", 1.0), ("µs", 1e3), ("ms", 1e6)] {
+        if ns / size < 999.5 {
+            return number(ns / size, unit);
+        }
+    }
+    if ns / 1e9 < 599.5 { number(ns / 1e9, "s") } else { number(ns / 60e9, "min") }
+}
+
+/// An amount of data, in powers of 1024: `512 B`, `4.0 KiB`, `128 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    scaled(bytes as f64, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
+}
+
+/// A rate of data in powers of 1000, as storage is sold: `4.2 MB/s`.
+pub(crate) fn byte_rate(bytes: u64, duration_ns: u64) -> String {
+    let per_second = bytes as f64 * 1e9 / duration_ns.max(1) as f64;
+    scaled(per_second, 1000.0, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s"])
+}
+
+/// A count: `12,345`, and from ten million on `12 M`.
+pub(crate) fn count(count: u64) -> String {
+    if count >= 10_000_000 {
+        return scaled(count as f64, 1000.0, ["", "k", "M", "G", "T", "P"]);
+    }
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A share of 0 to 1 as a percentage that never rounds something to nothing, nor nearly all to all.
+pub(crate) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent <= 0.0 => "0 %".to_owned(),
+        percent if percent < 1.0 => "<1 %".to_owned(),
+        percent if percent < 100.0 => format!("{:.0} %", percent.min(99.0)),
+        _ => "100 %".to_owned(),
+    }
+}
+
+fn scaled(value: f64, step: f64, units: [&str; 6]) -> String {
+    let mut value = value;
+    for unit in units {
+        if value < step - 0.5 || unit == units[5] {
+            // Whole units have no fraction.
+            return if unit == units[0] { format!("{value:.0} {unit}") } else { number(value, unit) };
+        }
+        value /= step;
+    }
+    String::new()
+}
+
+/// Two digits at least.
+fn number(value: f64, unit: &str) -> String {
+    let decimals = usize::from(value < 9.95 && unit != "ns");
+    format!("{value:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_two_or_three_digits() {
+        let cases = [
+            (0, "0 ns"),
+            (850, "850 ns"),
+            (999, "999 ns"),
+            (1_000, "1.0 µs"),
+            (9_949, "9.9 µs"),
+            (9_960, "10 µs"),
+            (999_600, "1.0 ms"),
+            (38_400_000, "38 ms"),
+            (1_234_000_000, "1.2 s"),
+            (75_000_000_000, "75 s"),
+            (1_860_000_000_000, "31 min"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(time(ns), text);
+        }
+    }
+
+    #[test]
+    fn amounts_and_rates_have_their_units() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(4096), "4.0 KiB");
+        assert_eq!(bytes(128 << 20), "128 MiB");
+        assert_eq!(bytes(u64::MAX), "16384 PiB");
+        assert_eq!(byte_rate(42_000_000, 10_000_000_000), "4.2 MB/s");
+        assert_eq!(byte_rate(1, 0), "1.0 GB/s");
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(9_999_999), "9,999,999");
+        assert_eq!(count(12_345_678), "12 M");
+    }
+
+    #[test]
+    fn a_percentage_is_neither_nothing_nor_all_by_rounding() {
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(0.0001), "<1 %");
+        assert_eq!(percent(0.914), "91 %");
+        assert_eq!(percent(0.999), "99 %");
+        assert_eq!(percent(1.0), "100 %");
+    }
+}

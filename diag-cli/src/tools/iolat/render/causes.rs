@@ -1,0 +1,100 @@
+//! Where the time of a tail went: a bar for each cause.
+
+use anstyle::Style;
+use diag_common::cause::Cause;
+
+use super::bar;
+use crate::{
+    output::{page::Page, text, units},
+    tools::iolat::{
+        record::{CausePart, Operation, Tail},
+        verdict::tail_percent,
+    },
+};
+
+/// Causes with a bar at most.
+const BARS: usize = 6;
+/// Below this share a cause gets no bar of its own.
+const LEAST: f64 = 0.01;
+/// Functions of a stack at most.
+const FRAMES: usize = 5;
+/// Columns before a cause's name: margin, share, time.
+const BEFORE: usize = 20;
+
+/// The tail of `operation` with a bar for each cause.
+pub(super) fn draw(page: &mut Page, operation: &Operation) {
+    let tail = &operation.tail;
+    if tail.ops == 0 {
+        return;
+    }
+    let head = format!(
+        "{}: {} of {} operations, from {} on, {} on average",
+        slowest(tail),
+        units::count(tail.ops),
+        units::count(operation.latency.count),
+        units::time(tail.threshold_ns),
+        units::time(tail.mean_ns),
+    );
+    page.wrapped(bar::STRONG, "  > ", &head);
+    let worth = |(at, part): &(usize, &CausePart)| *at == 0 || (*at < BARS && part.share >= LEAST);
+    let shown: Vec<&CausePart> = tail.causes.iter().enumerate().filter(worth).map(|(_, part)| part).collect();
+    let longest = shown.iter().map(|part| text::width(&full_name(part))).max().unwrap_or(0);
+    let width = page.columns().saturating_sub(BEFORE + longest + 2);
+    let all_ns = tail.layers.total_ns();
+    for part in &shown {
+        let share = units::percent(part.share);
+        let each = units::time(part.ns / tail.ops);
+        let name = full_name(part);
+        let padding = longest - text::width(&name);
+        let bar = bar::solid(page, part.cause.0.layer(), bar::length(part.ns, all_ns, width));
+        page.line(&format!("    {share:>5} {each:>8}  {name}{:padding$}  {bar}", ""));
+        if let Some(stack) = &part.stack {
+            page.wrapped(bar::FAINT, &" ".repeat(BEFORE), &stack_words(stack));
+        }
+    }
+    let rest = &tail.causes[shown.len()..];
+    if !rest.is_empty() {
+        let share = units::percent(rest.iter().map(|part| part.share).sum());
+        let names: Vec<String> = rest.iter().take(3).map(full_name).collect();
+        let more = if rest.len() > names.len() { ", …" } else { "" };
+        page.wrapped(bar::FAINT, &format!("    {share:>5}{:11}", ""), &format!("{}{more}", names.join(", ")));
+    }
+}
+
+/// The tail in a line or two.
+pub(super) fn brief(page: &mut Page, tail: &Tail) {
+    if tail.ops > 0 {
+        let words = format!("{}: {}, {}", slowest(tail), units::time(tail.mean_ns), top(&tail.causes, 3));
+        page.wrapped(Style::new(), "  ", &words);
+    }
+}
+
+/// `slowest 1 %`.
+pub(super) fn slowest(tail: &Tail) -> String {
+    format!("slowest {}\u{a0}%", tail_percent(tail.quantile))
+}
+
+/// The largest causes and their shares, in words.
+pub(super) fn top(parts: &[CausePart], most: usize) -> String {
+    let worth = |(at, part): &(usize, &CausePart)| *at == 0 || (*at < most && part.share >= LEAST);
+    let words = |(_, part): (usize, &CausePart)| {
+        format!("{} {}", full_name(part), units::percent(part.share)).replace(' ', "\u{a0}")
+    };
+    parts.iter().enumerate().filter(worth).map(words).collect::<Vec<_>>().join(", ")
+}
+
+/// `filesystem.journal ← block.device`.
+fn full_name(part: &CausePart) -> String {
+    let dotted = |cause: Cause| format!("{}.{}", cause.layer().name(), cause.name());
+    match part.via {
+        Some(via) => format!("{} ← {}", dotted(part.cause.0), dotted(via.0)),
+        None => dotted(part.cause.0),
+    }
+}
+
+/// `in a < b < c`, innermost first.
+pub(super) fn stack_words(stack: &[String]) -> String {
+    let more = if stack.len() > FRAMES { " < …" } else { "" };
+    let frames: Vec<&str> = stack.iter().take(FRAMES).map(String::as_str).collect();
+    format!("in {}{more}", frames.join(" < "))
+}

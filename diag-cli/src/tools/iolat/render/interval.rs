@@ -1,0 +1,65 @@
+//! One interval in a few lines.
+
+use anstyle::Style;
+
+use super::{Options, bar, causes};
+use crate::{
+    output::{page::Page, text, units},
+    tools::iolat::record::{Operation, Report},
+};
+
+/// Operations of an interval with lines of their own at most.
+const SHOWN: usize = 3;
+/// Columns of an operation's name.
+const NAME_COLUMNS: usize = 20;
+
+/// A compact block for the interval.
+pub(crate) fn interval(options: &Options, report: &Report) -> String {
+    let mut page = Page::new(options.screen);
+    let envelope = &report.record.envelope;
+    let mut operations: Vec<&Operation> = report.record.body.operations.iter().collect();
+    operations
+        .sort_by_key(|operation| std::cmp::Reverse((options.is_slow(operation), operation.latency.sum_ns)));
+    let ops: u64 = operations.iter().map(|operation| operation.latency.count).sum();
+    let mut words = format!("{} operations in {}", units::count(ops), units::time(envelope.duration_ns));
+    if operations.len() > SHOWN {
+        words += &format!("; {SHOWN} of {} groups:", operations.len());
+    }
+    page.line(&format!("{}  {words}", page.paint(bar::STRONG, &envelope.end.time_of_day())));
+    for operation in operations.into_iter().take(SHOWN) {
+        one(&mut page, options, operation, envelope.duration_ns);
+    }
+    let lost: u64 = envelope.lost.values().sum();
+    if lost > 0 {
+        page.wrapped(bar::WARNING, "  lost: ", &format!("{}; the summary says what", units::count(lost)));
+    }
+    page.into_text()
+}
+
+fn one(page: &mut Page, options: &Options, operation: &Operation, duration_ns: u64) {
+    let latency = &operation.latency;
+    let device = operation.device_name.as_ref().unwrap_or(&operation.device);
+    let name = format!("{} {device}", operation.op.0.name());
+    let name = text::for_terminal(&name);
+    let name = text::shorten(&name, NAME_COLUMNS);
+    let padding = NAME_COLUMNS - text::width(&name);
+    let per_second = (latency.count as f64 * 1e9 / duration_ns.max(1) as f64).round() as u64;
+    page.line(&format!(
+        "  {name}{:padding$} {:>9}/s  p50 {:<7} p99 {:<7} max {}",
+        "",
+        units::count(per_second),
+        units::time(latency.p50_ns),
+        units::time(latency.p99_ns),
+        units::time(latency.max_ns),
+    ));
+    if options.is_slow(operation) {
+        let tail = &operation.tail;
+        let words = format!(
+            "{}: {}, {}",
+            causes::slowest(tail),
+            units::time(tail.mean_ns),
+            causes::top(&tail.causes, 2)
+        );
+        page.wrapped(Style::new(), "    > ", &words);
+    }
+}

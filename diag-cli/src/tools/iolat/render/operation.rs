@@ -1,0 +1,48 @@
+//! An operation's lines: what it is, how often, how long.
+
+use super::bar;
+use crate::{
+    output::{page::Page, text, units},
+    tools::iolat::record::Operation,
+};
+
+/// The heading and the latencies of an operation, over `duration_ns`.
+pub(super) fn heading(page: &mut Page, operation: &Operation, duration_ns: u64) {
+    let latency = &operation.latency;
+    let mut counts = format!("{} operations", units::count(latency.count));
+    if operation.op.0.moves_bytes() {
+        counts += &format!(", {}", units::byte_rate(operation.bytes, duration_ns));
+    }
+    let name = operation.op.0.name();
+    let place = operation.place();
+    let place = text::for_terminal(&place);
+    let room = page.columns().saturating_sub(name.len() + " on : ".len() + text::width(&counts));
+    let place = text::shorten(&place, room);
+    page.gap();
+    page.line(&format!("{} on {place}: {counts}", page.paint(bar::STRONG, name)));
+    page.line(&format!(
+        "  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+        units::time(latency.p50_ns),
+        units::time(latency.p90_ns),
+        units::time(latency.p99_ns),
+        units::time(latency.p999_ns),
+        units::time(latency.max_ns),
+    ));
+}
+
+/// One line for all operations that are not shown.
+pub(super) fn left_out<'a>(page: &mut Page, operations: impl Iterator<Item = &'a Operation>) {
+    let (mut groups, mut ops, mut ns) = (0, 0, 0);
+    for operation in operations {
+        groups += 1;
+        ops += operation.latency.count;
+        ns += operation.latency.sum_ns;
+    }
+    if groups > 0 {
+        let (ops, time) = (units::count(ops), units::time(ns));
+        let words =
+            format!("and {groups} more, of less time: {ops} operations, {time} together; --json has them");
+        page.gap();
+        page.wrapped(bar::FAINT, "", &words);
+    }
+}

@@ -1,0 +1,74 @@
+//! The slowest single operations: who, on what, why.
+
+use anstyle::Style;
+
+use super::{bar, causes};
+use crate::{
+    output::{page::Page, text, units},
+    tools::iolat::record::SlowOperation,
+};
+
+/// Columns before an operation's words: margin and latency.
+const BEFORE: usize = 12;
+/// Columns of a line below which a file's name goes on the next one.
+const FILE_COLUMNS: usize = 24;
+/// Columns of a thread's name.
+const COMM_COLUMNS: usize = 20;
+
+/// Draws the first `most` of `operations`, which are sorted.
+pub(super) fn draw(page: &mut Page, operations: &[SlowOperation], most: usize) {
+    let shown = operations.len().min(most);
+    if shown == 0 {
+        return;
+    }
+    page.gap();
+    page.line(&page.paint(bar::STRONG, "Slowest single operations"));
+    for operation in &operations[..shown] {
+        one(page, operation);
+    }
+}
+
+fn one(page: &mut Page, operation: &SlowOperation) {
+    let indent = " ".repeat(BEFORE);
+    let line = format!("{:>10}  {}  {}", units::time(operation.latency_ns), what(operation), who(operation));
+    let room = page.columns().saturating_sub(text::width(&line) + 2);
+    match operation.file.as_deref().map(text::for_terminal) {
+        Some(file) if text::width(&file) <= room || room >= FILE_COLUMNS => {
+            page.line(&format!("{line}  {}", text::shorten(&file, room)));
+        }
+        Some(file) => {
+            page.line(&text::shorten(&line, page.columns()));
+            page.line(&format!("{indent}{}", text::shorten(&file, page.columns() - BEFORE)));
+        }
+        None => page.line(&text::shorten(&line, page.columns())),
+    }
+    page.wrapped(Style::new(), &indent, &causes::top(&operation.causes, 3));
+    if let Some(cgroup) = operation.cgroup.as_deref().filter(|cgroup| *cgroup != "/") {
+        let cgroup = text::for_terminal(cgroup);
+        let cgroup = text::shorten(&cgroup, page.columns() - BEFORE - "cgroup ".len());
+        page.line(&page.paint(bar::FAINT, &format!("{indent}cgroup {cgroup}")));
+    }
+    if let Some(stack) = &operation.stack {
+        page.wrapped(bar::FAINT, &indent, &causes::stack_words(stack));
+    }
+}
+
+/// `pwrite64 128 KiB at 4.5 MiB`.
+fn what(operation: &SlowOperation) -> String {
+    let mut words = operation.op.0.name().to_owned();
+    if let Some(bytes) = operation.bytes {
+        words += &format!(" {}", units::bytes(bytes));
+    }
+    if let Some(offset) = operation.offset {
+        words += &format!(" at {}", units::bytes(offset));
+    }
+    words
+}
+
+/// `postgres[1234]`, with the thread where it is not the process's first.
+fn who(operation: &SlowOperation) -> String {
+    let SlowOperation { pid, tid, .. } = operation;
+    let comm = text::for_terminal(&operation.comm);
+    let comm = text::shorten(&comm, COMM_COLUMNS);
+    if pid == tid { format!("{comm}[{pid}]") } else { format!("{comm}[{pid}/{tid}]") }
+}

@@ -1,0 +1,112 @@
+//! Reports as they look, on built records.
+
+use std::time::Duration;
+
+use diag_common::iolat::Op;
+
+use super::*;
+use crate::{
+    output::text,
+    tools::iolat::{
+        sample::{RUN, group, operation, report, throttled},
+        verdict::verdict,
+    },
+};
+
+fn options(columns: usize, colour: bool) -> Options {
+    Options { screen: Screen { columns, colour }, slow: Duration::from_millis(1), slowest: 2 }
+}
+
+/// Checks what holds of every picture, and gives it back.
+fn checked(picture: String, columns: usize) -> String {
+    for line in picture.lines() {
+        let plain = anstream::adapter::strip_str(line).to_string();
+        assert!(text::width(&plain) <= columns, "{} columns: {plain}", text::width(&plain));
+        assert_eq!(text::for_terminal(&plain), plain);
+        assert_eq!(line.trim_end(), line);
+    }
+    picture
+}
+
+#[test]
+fn a_stall() {
+    insta::assert_snapshot!(checked(summary(&options(80, false), &throttled()), 80));
+}
+
+#[test]
+fn colour_changes_no_letter() {
+    let coloured = checked(summary(&options(80, true), &throttled()), 80);
+    assert!(coloured.contains("\x1b[30m\x1b[43mMM"));
+    assert_eq!(
+        anstream::adapter::strip_str(&coloured).to_string(),
+        summary(&options(80, false), &throttled())
+    );
+}
+
+#[test]
+fn nothing_is_slow() {
+    let groups = [group(990, 900, RUN), group(10, 12_000, RUN)];
+    let report = report(vec![operation(Op::Read, Some("vda"), &groups)], vec![]);
+    insta::assert_snapshot!(checked(summary(&options(80, false), &report), 80));
+}
+
+#[test]
+fn nothing_happened() {
+    insta::assert_snapshot!(checked(summary(&options(80, false), &report(vec![], vec![])), 80));
+}
+
+#[test]
+fn an_interval() {
+    insta::assert_snapshot!(checked(interval(&options(80, false), &throttled()), 80));
+}
+
+#[test]
+fn hostile_text_and_what_is_missing() {
+    let mut report = throttled();
+    let evil = "\x1b]0;pwned\x07\r\n\u{202e}\u{9b}31m 漢字漢字漢字 \\xff";
+    let record = &mut report.record;
+    record.envelope.target = Target::Unit { unit: evil.into(), path: evil.into(), id: 1 };
+    record.envelope.unavailable = vec![Unavailable {
+        name: evil.into(),
+        why: evil.into(),
+        effect: "waits for it count as device".into(),
+    }];
+    record.envelope.lost.insert("events", 12);
+    record.body.operations.truncate(2);
+    record.body.operations[1].filesystem = evil.into();
+    record.body.operations[1].device_name = Some(evil.into());
+    record.body.operations[1].tail.causes[0].stack = Some(vec![evil.into(), "b".into()]);
+    for slow in &mut record.body.slowest {
+        (slow.comm, slow.file, slow.cgroup) = (evil.into(), Some(evil.repeat(9)), Some(evil.repeat(3)));
+        slow.tid = 1235;
+        slow.stack = Some(vec![evil.into(); 9]);
+    }
+    record.body.verdict = verdict(&record.body.operations, Duration::from_millis(1));
+    insta::assert_snapshot!(checked(summary(&options(80, false), &report), 80));
+    for columns in [80, 81, 100, 120] {
+        checked(summary(&options(columns, true), &report), columns);
+        checked(interval(&options(columns, true), &report), columns);
+    }
+    let envelope = &report.record.envelope;
+    checked(start(options(80, false).screen, &envelope.target, None, &[], &envelope.unavailable), 80);
+}
+
+#[test]
+fn many_groups_are_cut() {
+    let groups = |ops| [group(ops, 900, RUN), group(1, 1_000, RUN)];
+    let many = (1..=9).map(|ops| operation(Op::Read, Some("vda"), &groups(ops))).collect();
+    let picture = checked(summary(&options(80, false), &report(many, vec![])), 80);
+    assert_eq!(picture.matches("read on vda (254:0, ext4): ").count(), LINES, "{picture}");
+    assert!(picture.contains("and 3 more, of less time: 9 operations, 8.4 µs together"), "{picture}");
+}
+
+#[test]
+fn the_start_says_what_is_traced() {
+    let probe = Probe { name: "sched_switch".into(), hook: "tp_btf" };
+    let said =
+        start(options(100, false).screen, &Target::System, Some(Duration::from_secs(10)), &[probe], &[]);
+    assert_eq!(
+        said,
+        "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probes)\n"
+    );
+}

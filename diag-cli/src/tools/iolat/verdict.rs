@@ -1,0 +1,191 @@
+//! The verdict: which operation lost most time in its tail, to what, and what to look at next.
+
+use std::time::Duration;
+
+use diag_common::cause::{Cause, Layer};
+
+use super::{
+    advice::{advice, noun, phrase},
+    record::{CauseName, CausePart, Operation, Tail, Verdict, share},
+};
+use crate::output::units;
+
+/// Below this share of the tail, a cause alone does not tell enough, and the next one is named too.
+const DOMINANT: f64 = 0.7;
+/// A second cause is worth naming from this share of the tail on.
+const NOTABLE: f64 = 0.15;
+
+/// The verdict on `operations`; none where no tail's mean reaches `slow`.
+pub(crate) fn verdict(operations: &[Operation], slow: Duration) -> Option<Verdict> {
+    let slow_ns = u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX);
+    let operation = operations
+        .iter()
+        .filter(|operation| operation.tail.ops > 0 && operation.tail.mean_ns >= slow_ns)
+        .max_by_key(|operation| operation.tail.layers.total_ns())?;
+    let tail = &operation.tail;
+    let layer = Layer::ALL.into_iter().max_by_key(|&layer| tail.layers.get(layer).ns)?;
+    let causes = by_cause(&tail.causes);
+    let &(cause, ns) = causes.iter().find(|(cause, _)| cause.layer() == layer)?;
+    let second = causes.iter().find(|&&(other, _)| other != cause);
+    let total_ns = tail.layers.total_ns();
+    let share_of = |ns| share(ns, total_ns);
+    let via = largest_via(&tail.causes, cause);
+    let second = second.map(|&(cause, ns)| (cause, share_of(ns)));
+    let device = operation.device_name.as_deref().unwrap_or("DEVICE");
+    Some(Verdict {
+        op: operation.op,
+        device: operation.device.clone(),
+        cause: CauseName(cause),
+        via: via.map(CauseName),
+        share: share_of(ns),
+        statement: statement(operation, cause, share_of(ns), via, second),
+        advice: advice(cause, via, device),
+    })
+}
+
+/// Time of each cause, whatever its via and stack, largest first.
+fn by_cause(parts: &[CausePart]) -> Vec<(Cause, u64)> {
+    let mut causes: Vec<(Cause, u64)> = Vec::new();
+    for part in parts {
+        match causes.iter_mut().find(|(cause, _)| *cause == part.cause.0) {
+            Some((_, ns)) => *ns += part.ns,
+            None => causes.push((part.cause.0, part.ns)),
+        }
+    }
+    causes.sort_by_key(|&(_, ns)| std::cmp::Reverse(ns));
+    causes
+}
+
+/// What `cause` itself mostly waited for, where that is known of at least half its time.
+fn largest_via(parts: &[CausePart], cause: Cause) -> Option<Cause> {
+    let of_cause = || parts.iter().filter(|part| part.cause.0 == cause);
+    let total_ns: u64 = of_cause().map(|part| part.ns).sum();
+    let known: Vec<CausePart> =
+        of_cause().filter_map(|part| part.via.map(|via| CausePart { cause: via, ..part.clone() })).collect();
+    let known_ns: u64 = known.iter().map(|part| part.ns).sum();
+    let largest = by_cause(&known).first().map(|&(via, _)| via);
+    largest.filter(|_| known_ns * 2 >= total_ns)
+}
+
+/// One plain sentence.
+fn statement(
+    operation: &Operation,
+    cause: Cause,
+    share: f64,
+    via: Option<Cause>,
+    second: Option<(Cause, f64)>,
+) -> String {
+    let tail = &operation.tail;
+    let mut said = format!(
+        "{} on {}: {} take {} on average; {} of that is {}",
+        operation.op.0.name(),
+        operation.place(),
+        tail_of(operation),
+        units::time(tail.mean_ns),
+        units::percent(share),
+        phrase(cause),
+    );
+    if let Some(via) = via {
+        said += &format!(", which was itself held up by {}", noun(via));
+    }
+    if let Some((second, share_of_second)) = second
+        && share < DOMINANT
+        && share_of_second >= NOTABLE
+    {
+        said += &format!(", and {} {}", units::percent(share_of_second), noun(second));
+    }
+    said
+}
+
+/// `its slowest 1 % (123 of 12,345)`.
+fn tail_of(operation: &Operation) -> String {
+    let Tail { quantile, ops, .. } = operation.tail;
+    let (ops, all) = (units::count(ops), units::count(operation.latency.count));
+    match tail_percent(quantile) {
+        percent if percent >= 100.0 => format!("its {all} calls"),
+        percent => format!("its slowest {percent} % ({ops} of {all})"),
+    }
+}
+
+/// The share of operations in the tail, in percent, to four decimals.
+pub(crate) fn tail_percent(quantile: f64) -> f64 {
+    ((1.0 - quantile) * 1e6).round() / 1e4
+}
+
+/// What to say where there is no verdict.
+pub(crate) fn nothing_slow(operations: &[Operation], slow: Duration) -> String {
+    let Some(slowest) = operations.iter().max_by_key(|operation| operation.tail.mean_ns) else {
+        return "No file I/O was seen: nothing to explain".to_owned();
+    };
+    let tail = &slowest.tail;
+    let total_ns = tail.layers.total_ns();
+    let of_it = match by_cause(&tail.causes).first() {
+        Some(&(cause, ns)) if share(ns, total_ns) >= 0.99 => format!(", all of it {}", phrase(cause)),
+        Some(&(cause, ns)) => format!(", {} of it {}", units::percent(share(ns, total_ns)), phrase(cause)),
+        None => String::new(),
+    };
+    format!(
+        "Nothing is slow: even {} on {}, the slowest, has p99 {}, and {} take {} on average{of_it}; \
+         nothing to explain below {}",
+        slowest.op.0.name(),
+        slowest.place(),
+        units::time(slowest.latency.p99_ns),
+        tail_of(slowest),
+        units::time(tail.mean_ns),
+        units::time(u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::iolat::sample::{DIRTY, RUN, group, operation, throttled};
+    use diag_common::iolat::Op;
+
+    const SLOW: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_operation_that_lost_most_in_its_tail_is_named() {
+        let verdict = verdict(&throttled().record.body.operations, SLOW).unwrap();
+        assert_eq!(
+            verdict.statement,
+            "pwrite64 on vda (254:0, ext4): its slowest 1 % (123 of 12,345) take 38 ms on average; 91 % of that is \
+             dirty throttling (balance_dirty_pages)"
+        );
+        assert_eq!((verdict.cause, verdict.via), (CauseName(Cause::DirtyThrottle), None));
+        assert!((verdict.share - 0.91).abs() < 0.001);
+        assert!(verdict.advice[0].contains("vm.dirty_ratio"), "{:?}", verdict.advice);
+    }
+
+    #[test]
+    fn the_holder_and_the_second_cause_are_named_where_one_cause_is_not_the_whole() {
+        let sync = throttled().record.body.operations.remove(2);
+        let verdict = verdict(&[sync], SLOW).unwrap();
+        assert_eq!(
+            verdict.statement,
+            "fdatasync on 254:0 (ext4): its slowest 1 % (1 of 91) take 61 ms on average; 65 % of that is waiting for \
+             the journal, which was itself held up by the device, and 35 % the device"
+        );
+        assert_eq!((verdict.cause, verdict.via), (CauseName(Cause::Journal), Some(CauseName(Cause::Device))));
+        assert!(verdict.advice[0].starts_with("iostat -x DEVICE 1"), "{:?}", verdict.advice);
+    }
+
+    #[test]
+    fn the_cause_is_the_largest_of_the_largest_layer() {
+        // Two causes of one layer outweigh a larger one of another.
+        const CAUSES: &[(Cause, Option<Cause>, f64)] =
+            &[(Cause::Device, None, 0.3), (Cause::Queue, None, 0.3), (Cause::Journal, None, 0.4)];
+        let groups = [group(99, 1_000, RUN), group(1, 50_000_000, CAUSES)];
+        let verdict = verdict(&[operation(Op::Read, None, &groups).0], SLOW).unwrap();
+        assert_eq!(verdict.cause.0.layer(), Layer::Block);
+    }
+
+    #[test]
+    fn nothing_below_the_bound_is_slow() {
+        let groups = [group(990, 900, RUN), group(10, 12_000, DIRTY)];
+        let operations = [operation(Op::Read, Some("vda"), &groups).0];
+        assert_eq!(verdict(&operations, SLOW), None);
+        assert!(verdict(&operations, Duration::from_micros(12)).is_some());
+        assert_eq!(verdict(&[], Duration::ZERO), None);
+    }
+}
