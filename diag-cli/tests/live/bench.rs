@@ -1,0 +1,114 @@
+//! What osdiag costs. Not tests: they print figures, and run only when asked for with `--ignored`.
+
+use std::{
+    fs,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Outcome, Test,
+    lab::{
+        Lab,
+        fault::pin,
+        image::{PlainDisk, warm},
+    },
+    osdiag::{Session, iolat},
+    workload::{Buffer, Call, make},
+};
+
+/// The benches of this room.
+pub(crate) const TESTS: &[Test] = &[("bench_fast_path", fast_path), ("bench_start_and_size", start_and_size)];
+
+const ROUNDS: usize = 17;
+const CALLS: u32 = 200_000;
+
+/// ns for each call.
+fn time(mut call: impl FnMut()) -> f64 {
+    for _ in 0..CALLS / 20 {
+        call();
+    }
+    let start = Instant::now();
+    for _ in 0..CALLS {
+        call();
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(CALLS)
+}
+
+fn quantile(values: &[f64], quantile: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
+}
+
+fn show(what: &str, values: &[f64]) {
+    let [p10, median, p90] = [0.1, 0.5, 0.9].map(|at| quantile(values, at));
+    println!("  {what:<44} {median:8.1}  [{p10:.1}, {p90:.1}]");
+}
+
+/// Paired rounds: the same calls without osdiag and with it, one right after the other.
+fn fast_path() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let path = disk.mount.file("data", 1 << 20);
+    warm(&path);
+    let file = fs::File::open(&path).expect("the file is there");
+    pin(1);
+    let mut buffer = Buffer::new(4096);
+    let mut round = || {
+        let read = time(|| {
+            make(Call::Pread, file.as_fd(), &mut buffer, 0).expect("the file can be read");
+        });
+        // SAFETY: getpid has no preconditions.
+        let unrelated = time(|| _ = unsafe { libc::syscall(libc::SYS_getpid) });
+        [read, unrelated]
+    };
+    println!("\nns for each call, median of {ROUNDS} paired rounds of {CALLS} calls [p10, p90]");
+    for (name, flags) in [
+        ("everything is traced", &["--json"][..]),
+        ("something else is traced", &["--json", "--comm", "nobody"]),
+    ] {
+        let (mut off, mut added) = ([vec![], vec![]], [vec![], vec![]]);
+        for _ in 0..ROUNDS {
+            let without = round();
+            let session = Session::tracing(iolat(flags));
+            let with = round();
+            session.interrupt();
+            for call in 0..2 {
+                off[call].push(without[call]);
+                added[call].push(with[call] - without[call]);
+            }
+        }
+        println!("{name}");
+        for (call, what) in ["cached pread64 of 4 KiB", "getpid"].into_iter().enumerate() {
+            show(&format!("{what}, without"), &off[call]);
+            show(&format!("{what}, added"), &added[call]);
+        }
+    }
+    Ok(())
+}
+
+/// From exec to recording, and the resident set.
+fn start_and_size() -> Outcome {
+    let (mut start, mut now, mut most) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let session = Session::tracing(iolat(&["--json", "-i", "200ms"]));
+        start.push(began.elapsed().as_secs_f64() * 1e3);
+        session.wait_for_output();
+        std::thread::sleep(Duration::from_millis(300));
+        let status = fs::read_to_string(format!("/proc/{}/status", session.pid())).expect("it runs");
+        let mib = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("status has it");
+            line.trim().trim_end_matches(" kB").parse::<f64>().expect("a size") / 1024.0
+        };
+        now.push(mib("VmRSS:"));
+        most.push(mib("VmHWM:"));
+        session.interrupt();
+    }
+    println!("\nmedian of {ROUNDS} starts [p10, p90]");
+    show("from exec to recording, ms", &start);
+    show("resident set, MiB", &now);
+    show("resident set at its largest, MiB", &most);
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Control groups, in a v1 hierarchy or in the unified one.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Lab, wait_until};
+use crate::{Outcome, Skip};
+
+/// A cgroup; its processes are killed and it is removed when this is dropped.
+pub(crate) struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// A new cgroup in the v1 hierarchy of one controller.
+    pub(crate) fn v1(lab: &Lab, controller: &str) -> Outcome<Cgroup> {
+        let mount =
+            mount_point(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == controller));
+        let mount = mount.ok_or_else(|| Skip::because(format!("no v1 hierarchy of {controller}")))?;
+        Cgroup::make(mount.join(lab.name()))
+    }
+
+    /// A new cgroup in the unified (v2) hierarchy.
+    pub(crate) fn v2(lab: &Lab) -> Outcome<Cgroup> {
+        let mount = mount_point(|kind, _| kind == "cgroup2");
+        Cgroup::make(mount.ok_or_else(|| Skip::because("no cgroup2 mount"))?.join(lab.name()))
+    }
+
+    /// A cgroup below this one.
+    pub(crate) fn child(&self, name: &str) -> Outcome<Cgroup> {
+        Cgroup::make(self.path.join(name))
+    }
+
+    fn make(path: PathBuf) -> Outcome<Cgroup> {
+        fs::create_dir(&path).map_err(|error| Skip::because(format!("{}: {error}", path.display())))?;
+        Ok(Cgroup { path })
+    }
+
+    /// Its directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its number: the inode of its directory.
+    pub(crate) fn id(&self) -> u64 {
+        fs::metadata(&self.path).expect("a cgroup has an inode").ino()
+    }
+
+    /// Writes one of its files.
+    pub(crate) fn set(&self, file: &str, value: &str) -> Outcome {
+        let path = self.path.join(file);
+        fs::write(&path, value)
+            .map_err(|error| Skip::because(format!("{} = {value}: {error}", path.display())))
+    }
+
+    /// Reads one of its files.
+    pub(crate) fn get(&self, file: &str) -> Outcome<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).map_err(|error| Skip::because(format!("{}: {error}", path.display())))
+    }
+
+    /// The number beside a word in one of its files.
+    pub(crate) fn stat(&self, file: &str, word: &str) -> Outcome<u64> {
+        self.get(file)?
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(name, _)| *name == word)
+            .and_then(|(_, value)| value.trim().parse().ok())
+            .ok_or_else(|| Skip::because(format!("{}/{file} has no {word}", self.path.display())))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+fn mount_point(matches: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (path, kind, options) = (words.next()?, words.next()?, words.next()?);
+        matches(kind, options).then(|| PathBuf::from(path))
+    })
+}
+
+fn remove(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let gone = wait_until(Duration::from_secs(5), || {
+        let processes = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        for process in processes.lines().filter_map(|line| line.parse().ok()) {
+            // SAFETY: kill takes two numbers; the process is in a cgroup that this lab has made.
+            unsafe { libc::kill(process, libc::SIGKILL) };
+        }
+        fs::remove_dir(path).is_ok() || !path.exists()
+    });
+    if !gone {
+        eprintln!("could not remove {}", path.display());
+    }
+}
+
+/// Removes the cgroups of a lab by its name, in every hierarchy.
+pub(crate) fn remove_all(lab: &str) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for line in mounts.lines() {
+        let mut words = line.split(' ').skip(1);
+        if let (Some(mount), Some("cgroup" | "cgroup2")) = (words.next(), words.next()) {
+            let path = Path::new(mount).join(lab);
+            if path.exists() {
+                remove(&path);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Loop devices and the file systems on them.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Lab, run, unmount};
+use crate::Outcome;
+
+/// A loop device over a file.
+pub(crate) struct Loop {
+    device: PathBuf,
+}
+
+impl Loop {
+    /// Attaches a free loop device to `file`, past the page cache of the file below it where that can be.
+    pub(crate) fn attach(file: &Path) -> Outcome<Loop> {
+        let file = file.to_string_lossy();
+        let device = run("losetup", &["--find", "--show", "--direct-io=on", &file])
+            .or_else(|_| run("losetup", &["--find", "--show", &file]))?;
+        Ok(Loop { device: PathBuf::from(device) })
+    }
+
+    /// Attaches a loop device to a new file in the lab.
+    pub(crate) fn over_file(lab: &Lab, name: &str, bytes: u64) -> Outcome<Loop> {
+        let path = lab.path(name);
+        File::create(&path).and_then(|file| file.set_len(bytes)).expect("a lab takes a file");
+        Loop::attach(&path)
+    }
+
+    /// Its node in /dev.
+    pub(crate) fn node(&self) -> &Path {
+        &self.device
+    }
+
+    /// Its name, as the kernel has it.
+    pub(crate) fn name(&self) -> &str {
+        self.device.file_name().and_then(|name| name.to_str()).expect("a loop device has a name")
+    }
+
+    /// How long its reads and writes took, together, from a request's making to its end, as the block layer counts.
+    pub(crate) fn busy(&self) -> Duration {
+        let text =
+            fs::read_to_string(format!("/sys/block/{}/stat", self.name())).expect("a device has statistics");
+        let fields: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // Documentation/block/stat.rst: read ticks, write ticks.
+        Duration::from_millis(fields[3] + fields[7])
+    }
+
+    /// A file of its backing device information in sysfs.
+    pub(crate) fn bdi(&self, file: &str) -> PathBuf {
+        let rdev = fs::metadata(&self.device).expect("a loop device has a node").rdev();
+        PathBuf::from(format!("/sys/class/bdi/{}:{}/{file}", libc::major(rdev), libc::minor(rdev)))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if run("losetup", &["--detach", &self.device.to_string_lossy()]).is_err() {
+            eprintln!("could not detach {}", self.device.display());
+        }
+    }
+}
+
+/// Detaches the loop devices over files in a directory.
+pub(crate) fn detach_all(directory: &Path) {
+    let below = format!("{}/", directory.display());
+    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
+        if file.starts_with(&below) {
+            run("losetup", &["--detach", &Path::new("/dev").join(entry.file_name()).to_string_lossy()]).ok();
+        }
+    }
+}
+
+/// A mounted file system.
+pub(crate) struct Mounted {
+    path: PathBuf,
+}
+
+impl Mounted {
+    /// Makes an ext4 with a journal on a loop device and mounts it. Everything is initialized right away, so that no
+    /// kernel thread writes behind a measurement.
+    pub(crate) fn ext4(lab: &Lab, device: &Loop) -> Outcome<Mounted> {
+        let node = device.node().to_string_lossy();
+        run("mkfs.ext4", &["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=16", &node])?;
+        Mounted::mount(lab.directory(&format!("mnt-{}", device.name())), &["-t", "ext4", &node])
+    }
+
+    /// Mounts something else: the arguments of mount(8) but for the place.
+    pub(crate) fn mount(path: PathBuf, arguments: &[&str]) -> Outcome<Mounted> {
+        let text = path.to_string_lossy();
+        let mut all = arguments.to_vec();
+        all.push(&text);
+        run("mount", &all)?;
+        Ok(Mounted { path })
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file on it, filled with `bytes` bytes that are written through to the device.
+    pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
+        let path = self.path.join(name);
+        fill(&path, bytes);
+        path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        unmount(&self.path);
+    }
+}
+
+/// Fills a file and writes it through to the device.
+pub(crate) fn fill(path: &Path, bytes: usize) {
+    let mut file = File::create(path).expect("the file system takes a file");
+    let block: Vec<u8> = (0..1usize << 20).map(|i| (i % 251) as u8).collect();
+    for start in (0..bytes).step_by(block.len()) {
+        file.write_all(&block[..block.len().min(bytes - start)]).expect("the file system has room");
+    }
+    file.sync_all().expect("the file system writes through");
+}
+
+/// Reads a file once, so that all of it is cached.
+pub(crate) fn warm(path: &Path) {
+    let mut file = File::open(path).expect("the file is there");
+    let mut block = vec![0; 1 << 20];
+    while file.read(&mut block).expect("the file can be read") > 0 {}
+}
+
+/// Ext4 on a loop device over a file: fast, with nothing wrong. Unmounted before the device goes.
+pub(crate) struct PlainDisk {
+    /// The file system.
+    pub(crate) mount: Mounted,
+    /// The device.
+    pub(crate) device: Loop,
+}
+
+impl PlainDisk {
+    /// Sets one up.
+    pub(crate) fn new(lab: &Lab, bytes: u64) -> Outcome<PlainDisk> {
+        let device = Loop::over_file(lab, "disk.img", bytes)?;
+        Ok(PlainDisk { mount: Mounted::ext4(lab, &device)?, device })
+    }
+}

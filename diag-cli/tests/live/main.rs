@@ -1,0 +1,84 @@
+//! Live tests: `osdiag` on the running kernel, against truth that does not come from it.
+//!
+//! A lab brings about one fault at a time (a slow disk, a full memory cgroup, a frozen file system), a workload times
+//! each of its own system calls, and the tests compare both with what `osdiag` says. Needs root; what cannot run says
+//! why and counts as ignored. `OSDIAG_BIN` names the binary under test; without it, the one that cargo has just built.
+//!
+//! This program is also the workload and the slow disk's server: it starts itself again with `--lab-workload` or
+//! `--lab-disk`.
+
+mod bench;
+mod counting;
+mod faults;
+mod hdr;
+mod lab;
+mod numbers;
+mod osdiag;
+mod record;
+mod stalls;
+mod targets;
+mod weather;
+mod workload;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// Why a test cannot run here. Not a failure, and never a success.
+#[derive(Debug)]
+struct Skip(String);
+
+impl Skip {
+    fn because(why: impl Into<String>) -> Skip {
+        Skip(why.into())
+    }
+}
+
+/// What a test, or a part of the lab that may be missing here, gives back. A test fails by panicking.
+type Outcome<T = ()> = Result<T, Skip>;
+
+/// A name and what it runs.
+type Test = (&'static str, fn() -> Outcome);
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_ref().and_then(|first| first.to_str()) {
+        Some("--lab-workload") => return workload::main(arguments),
+        Some("--lab-disk") => return lab::disk::main(arguments),
+        _ => {}
+    }
+    let mut arguments = Arguments::from_args();
+    // The kernel is shared state: one test at a time.
+    arguments.test_threads = Some(1);
+    if lab::is_root() && !arguments.list {
+        lab::clean_after_the_dead();
+    }
+    let tests = [
+        counting::TESTS,
+        numbers::TESTS,
+        faults::TESTS,
+        stalls::TESTS,
+        hdr::TESTS,
+        targets::TESTS,
+        weather::TESTS,
+    ];
+    let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
+    // Benches are not tests that were skipped: without being asked for they are not even there.
+    if arguments.ignored {
+        trials = bench::TESTS.iter().map(|&(name, test)| trial(name, test).with_ignored_flag(true)).collect();
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &'static str, test: fn() -> Outcome) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let outcome = if lab::is_root() { test() } else { Err(Skip::because("needs root")) };
+        Ok(match outcome {
+            Ok(()) => Completion::Completed,
+            Err(Skip(why)) => {
+                eprintln!("\nskipped: {name}: {why}");
+                Completion::ignored_with(why)
+            }
+        })
+    })
+}

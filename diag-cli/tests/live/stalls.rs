@@ -1,0 +1,278 @@
+//! Attribution where an operation waits for the disk or the file system.
+
+use std::{thread, time::Duration, time::Instant};
+
+use crate::{
+    Outcome, Test,
+    lab::{
+        Lab,
+        disk::SlowDisk,
+        fault::{Frozen, Hogs},
+        image::PlainDisk,
+        sampler::Sampler,
+    },
+    osdiag::{Trace, trace, trace_with},
+    record::{Operation, Record, device_of, within},
+    workload::{Call, Desk, Job, Open, Plan, Step},
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("stall_slow_device_direct", slow_device_direct),
+    ("stall_slow_device_buffered", slow_device_buffered),
+    ("stall_slow_device_raw_block", slow_device_raw_block),
+    ("stall_journal_commit", journal_commit),
+    ("stall_inode_lock", inode_lock),
+    ("stall_freeze", freeze),
+    ("stall_slow_device_and_cpu_hogs", slow_device_and_cpu_hogs),
+];
+
+const MS: Duration = Duration::from_millis(1);
+/// How far a share may be off.
+const POINTS: f64 = 0.05;
+/// How much of the time may be left unexplained.
+const OTHER: f64 = 0.02;
+
+/// The operation and its record, with what holds in every fault: nothing lost, little unexplained.
+pub(crate) fn explained(traced: &Trace, call: Call, device: &str) -> Record {
+    let summary = traced.finished.summary();
+    summary.assert_complete();
+    let operation = summary.operation(call.name(), device);
+    let own = &traced.report.samples[&call];
+    println!("{}", summary.outline());
+    assert_eq!(operation.count(), own.ns.len() as u64);
+    assert!(within(0.02, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
+    assert!(operation.layer_share("other") < OTHER, "{}", operation.outline());
+    summary
+}
+
+/// That the verdict is about this call and names this cause.
+pub(crate) fn assert_verdict(record: &Record, call: Call, device: &str, cause: &str) {
+    let verdict = record.verdict().unwrap_or_else(|| panic!("no verdict: {}", record.outline()));
+    let says = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();
+    let said = format!("{}.{}", says("layer"), says("cause"));
+    assert_eq!((said.as_str(), says("op").as_str()), (cause, call.name()), "{}", record.outline());
+    assert_eq!(says("device"), device);
+    assert!(says("statement").len() > 20, "a statement is a sentence: {verdict}");
+}
+
+/// That a cause has about the share that it is known to have.
+pub(crate) fn assert_share(operation: Operation<'_>, cause: &str, known: f64) {
+    let share = operation.share(cause);
+    println!("{cause}: {:.1} % of {:.1} % known", 100.0 * share, 100.0 * known);
+    let off = (share - known).abs();
+    assert!(off <= POINTS, "{cause} is {share:.3}, known {known:.3}: {}", operation.outline());
+}
+
+/// That the lab did bring its fault about, by a truth that does not come from osdiag.
+pub(crate) fn happened(what: &str, known: f64, least: f64) {
+    println!("{what}: {:.1} % known", 100.0 * known);
+    assert!(known >= least, "the fault did not happen: {what} is {known:.3} of the time");
+}
+
+fn share(part: Duration, traced: &Trace, call: Call) -> f64 {
+    part.as_nanos() as f64 / traced.report.samples[&call].sum() as f64
+}
+
+/// What is known of the slow disk, from its own clock and from the block layer's.
+#[derive(Debug)]
+struct Disk {
+    requests: u64,
+    served: Duration,
+    counted: Duration,
+}
+
+impl Disk {
+    fn of(disk: &SlowDisk) -> Disk {
+        let served = disk.served();
+        Disk {
+            requests: served.requests,
+            served: Duration::from_nanos(served.ns),
+            counted: disk.device.busy(),
+        }
+    }
+
+    fn since(&self, before: &Disk) -> Disk {
+        Disk {
+            requests: self.requests - before.requests,
+            served: self.served - before.served,
+            counted: self.counted - before.counted,
+        }
+    }
+
+    fn happened(&self, traced: &Trace, call: Call, least: f64) {
+        happened("the disk's share by its own clock", share(self.served, traced, call), least);
+        happened("the disk's share by the block layer's", share(self.counted, traced, call), least);
+    }
+
+    /// The device has at least what the server took. The kernel's way there and back counts as well, up to what the
+    /// block layer counts from a request's making to its end, which all of the layer's causes together have.
+    fn assert_share(&self, operation: Operation<'_>, traced: &Trace, call: Call) {
+        let [served, counted] = [self.served, self.counted].map(|part| share(part, traced, call));
+        let device = operation.share("block.device");
+        println!(
+            "block.device: {:.1} %, of {:.1} to {:.1} % known",
+            100.0 * device,
+            100.0 * served,
+            100.0 * counted
+        );
+        let holds = device > served - POINTS && device < counted + POINTS;
+        assert!(
+            holds,
+            "block.device is {device:.3}, known {served:.3} to {counted:.3}: {}",
+            operation.outline()
+        );
+        let off = (operation.layer_share("block") - counted).abs();
+        assert!(off <= POINTS, "block is not {counted:.3}: {}", operation.outline());
+    }
+}
+
+/// Reads on a device that takes 15 ms for each request: what the server took is the device's share.
+fn slow_reads(open: Open, evict: bool, raw: bool) -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 32 << 20);
+    let file = if raw { disk.device.node().to_owned() } else { file };
+    let desk = Desk::new(&lab);
+    let (call, block, span) = (Call::Pread, 4096, 32 << 20);
+    let step = Step::Transfer { call, block, span, random: true, evict, sync: None };
+    let plan = Plan { preferred: true, ..desk.plan(vec![Job::new(&file, step, 120).open(open)]) };
+    disk.delay(15 * MS);
+    let before = Disk::of(&disk);
+    let traced = trace(&desk, &[], &plan);
+    let known = Disk::of(&disk).since(&before);
+    assert!(known.requests >= 120, "not every read reached the disk: {known:?}");
+    let device = device_of(&file);
+    known.happened(&traced, call, 0.8);
+    let summary = explained(&traced, call, &device);
+    known.assert_share(summary.operation(call.name(), &device), &traced, call);
+    assert_verdict(&summary, call, &device, "block.device");
+    Ok(())
+}
+
+fn slow_device_direct() -> Outcome {
+    slow_reads(Open { direct: true, ..Open::default() }, false, false)
+}
+
+fn slow_device_buffered() -> Outcome {
+    slow_reads(Open::default(), true, false)
+}
+
+fn slow_device_raw_block() -> Outcome {
+    slow_reads(Open { direct: true, ..Open::default() }, false, true)
+}
+
+/// Eight threads change attributes and sync: nothing but the journal has to reach the disk.
+fn journal_commit() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let desk = Desk::new(&lab);
+    let open = Open { each: true, ..Open::default() };
+    let job =
+        Job::new(&disk.mount.path().join("data"), Step::Touch, 0).open(open).threads(8).lasting(3000 * MS);
+    disk.delay(5 * MS);
+    let mut waited = Duration::ZERO;
+    let functions = &["jbd2_log_wait_commit", "wait_transaction_locked", "do_get_write_access"];
+    let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |pid| {
+        let sampler = Sampler::watch(pid, functions);
+        thread::sleep(3200 * MS);
+        waited = sampler.stop();
+    });
+    let known = share(waited, &traced, Call::Fsync);
+    happened("the journal's share", known, 0.7);
+    let device = device_of(disk.mount.path());
+    let summary = explained(&traced, Call::Fsync, &device);
+    let operation = summary.operation("fsync", &device);
+    assert_share(operation, "filesystem.journal", known);
+    assert_verdict(&summary, Call::Fsync, &device, "filesystem.journal");
+    let journal = operation.share("filesystem.journal");
+    let via = operation.share_via("filesystem.journal", "block.device");
+    assert!(via > 0.7 * journal, "the journal waits for the slow device: {}", operation.outline());
+    Ok(())
+}
+
+/// Four threads append to one file past the cache: one waits for the device, the others for its inode's lock.
+fn inode_lock() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let desk = Desk::new(&lab);
+    let open = Open { direct: true, append: true, ..Open::default() };
+    let file = disk.mount.file("data", 0);
+    let step = Step::transfer(Call::Write, 4096, 4096);
+    let job = Job::new(&file, step, 0).open(open).threads(4).lasting(2500 * MS);
+    disk.delay(10 * MS);
+    let mut waited = Duration::ZERO;
+    let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |pid| {
+        let sampler = Sampler::watch(pid, &["^ext4_file_write_iter"]);
+        thread::sleep(2700 * MS);
+        waited = sampler.stop();
+    });
+    let known = share(waited, &traced, Call::Write);
+    happened("the lock's share", known, 0.7);
+    let device = device_of(&file);
+    let summary = explained(&traced, Call::Write, &device);
+    let operation = summary.operation("write", &device);
+    assert_share(operation, "filesystem.inode-lock", known);
+    assert_verdict(&summary, Call::Write, &device, "filesystem.inode-lock");
+    Ok(())
+}
+
+/// A file system that is frozen for a second while it is written to.
+fn freeze() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 8 << 20);
+    let desk = Desk::new(&lab);
+    let job = Job::new(&file, Step::transfer(Call::Pwrite, 1 << 20, 8 << 20), 0).lasting(1800 * MS);
+    let mut frozen = Ok(Duration::ZERO);
+    let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |_| {
+        thread::sleep(300 * MS);
+        let start = Instant::now();
+        frozen = Frozen::new(disk.mount.path()).map(|guard| {
+            thread::sleep(1000 * MS);
+            drop(guard);
+            start.elapsed()
+        });
+    });
+    let known = share(frozen?, &traced, Call::Pwrite);
+    let longest = traced.report.samples[&Call::Pwrite].ns.iter().max().copied().unwrap_or_default();
+    happened("the freeze's share", known, 0.4);
+    assert!(longest > 900_000_000, "the longest write took {longest} ns only");
+    let device = device_of(&file);
+    let summary = explained(&traced, Call::Pwrite, &device);
+    assert_verdict(&summary, Call::Pwrite, &device, "filesystem.freeze");
+    // Freezing itself takes some milliseconds, and the writer meets it somewhere in them.
+    assert_share(summary.operation("pwrite64", &device), "filesystem.freeze", known);
+    let slowest = &summary.slowest()[0];
+    assert!(within(0.01, slowest["latency_ns"].as_u64().unwrap_or_default(), longest), "{slowest}");
+    assert_eq!(slowest["file"].as_str(), file.to_str());
+    Ok(())
+}
+
+/// Two faults at once, each with a truth of its own: the server's clock, and the scheduler's count.
+fn slow_device_and_cpu_hogs() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 32 << 20);
+    let desk = Desk::new(&lab);
+    let step = Step::transfer(Call::Pread, 4096, 32 << 20);
+    let job = Job::new(&file, step, 150).open(Open { direct: true, ..Open::default() });
+    let plan = Plan { cpu: Some(1), nice: 10, ..desk.plan(vec![job]) };
+    disk.delay(8 * MS);
+    let before = Disk::of(&disk);
+    let traced = {
+        let _hogs = Hogs::on(1, 3);
+        trace(&desk, &[], &plan)
+    };
+    let known = Disk::of(&disk).since(&before);
+    known.happened(&traced, Call::Pread, 0.1);
+    let waited = traced.report.samples[&Call::Pread].run_delay_ns;
+    let waited = share(Duration::from_nanos(waited), &traced, Call::Pread);
+    happened("the run queue's share", waited, 0.1);
+    let device = device_of(&file);
+    let summary = explained(&traced, Call::Pread, &device);
+    let operation = summary.operation("pread64", &device);
+    known.assert_share(operation, &traced, Call::Pread);
+    assert_share(operation, "cpu.runqueue", waited);
+    Ok(())
+}
