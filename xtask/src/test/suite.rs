@@ -19,9 +19,10 @@ const PACKAGES: [&str; 3] = ["diag-cli", "diag-common", "xtask"];
 /// How a test starts the line that says it could not run here.
 const CANNOT: &str = "SKIPPED: ";
 
-/// Libraries, binaries and the integration tests that belong to no other part.
+/// Libraries, programs and the integration tests that belong to no other part.
 pub(super) fn unit(workspace: &Workspace) -> Result<Outcome> {
-    let mut total = run(test(workspace).args(["--workspace", "--lib", "--bins", "--no-fail-fast"]))?;
+    let mut total =
+        run(test(workspace).args(["--workspace", "--lib", "--bins", "--examples", "--no-fail-fast"]))?;
     for package in PACKAGES {
         let names = targets::of(&workspace.root().join(package));
         let rest = names.iter().filter(|name| package != PACKAGE || !is_other_part(name));
