@@ -55,14 +55,11 @@ pub(crate) struct Objects {
 pub(crate) struct Kernel {
     /// The types to resolve fields from.
     pub(crate) types: Btf,
-    /// The same types as aya reads them; `tp_btf` needs those that the kernel itself has.
-    running: Option<aya::Btf>,
 }
 
 impl Kernel {
     /// Reads the running kernel's types, or those in `file`.
     pub(crate) fn read(file: Option<&Path>) -> Result<Kernel> {
-        let running = aya::Btf::from_sys_fs().ok();
         let types = match file {
             Some(file) => Btf::from_file(file).map_err(|error| Failure::Usage(format!("{error:#}")))?,
             None => Btf::running().map_err(|_| {
@@ -71,7 +68,7 @@ impl Kernel {
                 ))
             })?,
         };
-        Ok(Kernel { types, running })
+        Ok(Kernel { types })
     }
 }
 
@@ -102,6 +99,8 @@ pub(crate) struct Object {
     pub(crate) fallback: Option<String>,
     /// The fields, as resolved.
     pub(crate) fields: Vec<Resolved>,
+    /// The kernel's own types as aya reads them, which `tp_btf` programs are loaded with: 21 MB.
+    running: Option<aya::Btf>,
 }
 
 impl Objects {
@@ -110,31 +109,28 @@ impl Objects {
     pub(crate) fn load(&self, kernel: &Kernel, settings: &Settings, probe: &str) -> Result<Object> {
         let fields = fields::resolve(&kernel.types, layout::FIELDS)?;
         let wanted = std::env::var(HOOKS_VARIABLE).ok();
-        let typed = match (wanted.as_deref(), &kernel.running) {
-            (Some("raw"), _) => Err(format!("{HOOKS_VARIABLE}=raw")),
-            (_, None) => Err("the kernel has no BTF of its own".to_owned()),
-            (_, Some(btf)) => self.load_typed(btf, &fields, settings, probe).map_err(|e| format!("{e:#}")),
+        let typed = match wanted.as_deref() {
+            Some("raw") => Err(format!("{HOOKS_VARIABLE}=raw")),
+            _ => self.load_typed(&fields, settings, probe).map_err(|e| format!("{e:#}")),
         };
         match typed {
-            Ok(ebpf) => Ok(Object { ebpf, hooks: Hooks::Btf, fallback: None, fields }),
+            Ok((ebpf, btf)) => {
+                Ok(Object { ebpf, hooks: Hooks::Btf, fallback: None, fields, running: Some(btf) })
+            }
             Err(why) if wanted.as_deref() == Some("btf") => Err(Failure::Unsupported(why).into()),
             Err(why) => {
                 let ebpf = load(self.raw, &fields, settings)?;
-                Ok(Object { ebpf, hooks: Hooks::Raw, fallback: Some(why), fields })
+                Ok(Object { ebpf, hooks: Hooks::Raw, fallback: Some(why), fields, running: None })
             }
         }
     }
 
-    fn load_typed(
-        &self,
-        btf: &aya::Btf,
-        fields: &[Resolved],
-        settings: &Settings,
-        probe: &str,
-    ) -> Result<Ebpf> {
+    fn load_typed(&self, fields: &[Resolved], settings: &Settings, probe: &str) -> Result<(Ebpf, aya::Btf)> {
         let mut ebpf = load(self.btf, fields, settings)?;
-        load_program(&mut ebpf, probe, Hooks::Btf, Some(btf))?;
-        Ok(ebpf)
+        // Only now: the loader has read the same types for itself, and let go of them.
+        let btf = aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?;
+        load_program(&mut ebpf, probe, Hooks::Btf, Some(&btf))?;
+        Ok((ebpf, btf))
     }
 }
 
@@ -182,14 +178,21 @@ fn refused<E: std::error::Error + Send + Sync + 'static>(what: &str, error: E) -
 
 impl Object {
     /// Loads and attaches one program to its tracepoint.
-    pub(crate) fn attach(&mut self, kernel: &Kernel, name: &str) -> Result<()> {
-        load_program(&mut self.ebpf, name, self.hooks, kernel.running.as_ref())?;
+    pub(crate) fn attach(&mut self, name: &str) -> Result<()> {
+        load_program(&mut self.ebpf, name, self.hooks, self.running.as_ref())?;
         let attached = match self.ebpf.program_mut(name) {
             Some(Program::BtfTracePoint(program)) => program.attach().map(drop),
             Some(Program::RawTracePoint(program)) => program.attach(name).map(drop),
             _ => anyhow::bail!("there is no program {name}"),
         };
         attached.with_context(|| format!("cannot attach to {name}"))
+    }
+
+    /// Lets go of what only attaching needs, and gives the memory back to the system.
+    pub(crate) fn settle(&mut self) {
+        self.running = None;
+        // SAFETY: no preconditions.
+        unsafe { libc::malloc_trim(0) };
     }
 
     /// Detaches and unloads every program; the maps stay.

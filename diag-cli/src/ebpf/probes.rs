@@ -49,7 +49,7 @@ pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec])
         } else if kernel.types.prototype(probe.name)?.is_none() {
             Err(anyhow::anyhow!("this kernel has no tracepoint {}", probe.name))
         } else {
-            object.attach(kernel, probe.name)
+            object.attach(probe.name)
         };
         match (done, probe.effect) {
             (Ok(()), _) => {
@@ -76,8 +76,6 @@ pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec])
 /// An error without the verifier's log, which has a line for each instruction.
 fn one_line(error: &anyhow::Error) -> String {
     let full = format!("{error:#}");
-    if std::env::var("OSDIAG_DEBUG").is_ok() {
-        eprintln!("{full}");
-    }
+    
     full.lines().next().unwrap_or_default().to_owned()
 }

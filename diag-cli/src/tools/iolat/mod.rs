@@ -31,17 +31,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     privileges::lift_memlock_limit();
     let kernel = Kernel::read(args.btf.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(trace(args, &target, &roots, &kernel))
+    runtime.block_on(trace(args, &target, &roots, kernel))
 }
 
-async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: &Kernel) -> Result<ExitCode> {
+async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> Result<ExitCode> {
     let hierarchy = match target.cgroup() {
         Some(cgroup) => Some(cgroup.hierarchy.clone()),
         None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
     };
-    let globals = scope::globals(target, hierarchy.as_ref(), kernel)?;
+    let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
     let attach::Loaded { mut object, collector, mut followed } =
-        attach::load(kernel, globals, args.slowest_in_record())?;
+        attach::load(&kernel, globals, args.slowest_in_record())?;
     let held = match target {
         Target::Command(argv) => {
             let output = if args.session.json { Output::Errors } else { Output::Shared };
@@ -56,7 +56,9 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: &Kernel) -> 
     };
     followed.add(&pids)?;
     let watch = target.watch()?;
-    let attached = attach::attach(&mut object, kernel)?;
+    let attached = attach::attach(&mut object, &kernel)?;
+    drop(kernel);
+    object.settle();
     // Children that were there before the fork probe was; later ones join by themselves.
     if matches!(target, Target::Pids(_)) {
         followed.add(&with_descendants(&pids)?)?;
