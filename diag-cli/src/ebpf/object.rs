@@ -136,7 +136,7 @@ impl Objects {
 
 fn load(object: &[u8], fields: &[Resolved], settings: &Settings) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
-    loader.allow_unsupported_maps().verifier_log_level(VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS);
+    loader.allow_unsupported_maps().verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     for field in fields {
         // A tool's object has the globals that it uses, and no others.
         loader.override_global(field.global, &field.value, false);

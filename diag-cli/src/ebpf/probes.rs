@@ -57,14 +57,14 @@ pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec])
             }
             (Err(error), Some(effect)) => attached.unavailable.push(Unavailable {
                 name: probe.name.to_owned(),
-                why: one_line(&error),
+                why: one_line(&format!("{error:#}")),
                 effect: effect.to_owned(),
             }),
             (Err(error), None) => {
                 return Err(Failure::Unsupported(format!(
                     "cannot trace {}, which nothing works without: {}",
                     probe.name,
-                    one_line(&error)
+                    one_line(&format!("{error:#}"))
                 ))
                 .into());
             }
@@ -73,9 +73,30 @@ pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec])
     Ok(attached)
 }
 
-/// An error without the verifier's log, which has a line for each instruction.
-fn one_line(error: &anyhow::Error) -> String {
-    let full = format!("{error:#}");
-    
-    full.lines().next().unwrap_or_default().to_owned()
+/// What the kernel said, in one line: of a verifier's log, which has a line for each instruction, the verdict.
+pub(crate) fn one_line(said: &str) -> String {
+    let mut lines = said.lines();
+    let first = lines.next().unwrap_or_default();
+    let is_statistics =
+        |line: &&str| ["processed ", "verification time", "stack depth"].iter().any(|s| line.starts_with(s));
+    let log: Vec<&str> = lines.collect();
+    match log.iter().position(|line| is_statistics(line)) {
+        Some(end) if end > 0 => {
+            let summary = first.split(". Verifier output").next().unwrap_or(first);
+            format!("{summary}: {}", log[end - 1])
+        }
+        _ => first.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_verifier_log_the_verdict_remains() {
+        let log = "the kernel refuses x: denied (os error 13). Verifier output: func#0 @0\n0: R1=ctx()\nR1 invalid mem access\nprocessed 2 insns\n";
+        assert_eq!(one_line(log), "the kernel refuses x: denied (os error 13): R1 invalid mem access");
+        assert_eq!(one_line("no such file"), "no such file");
+    }
 }

@@ -1,13 +1,16 @@
 //! `osdiag iolat`: why file I/O is slow.
 
+mod advice;
 mod args;
 mod attach;
 mod collect;
 mod explain;
 mod model;
 mod record;
+mod render;
 mod report;
 mod slowest;
+mod verdict;
 mod waits;
 
 use std::process::ExitCode;

@@ -11,16 +11,21 @@ use super::{
     explain::Explainer,
     model::{self, Namer},
     record::{Iolat, Report},
-    slowest,
+    render, slowest, verdict,
 };
 use crate::{
-    ebpf::{cost::Sampler, object::Object, probes::Attached},
+    ebpf::{
+        cost::Sampler,
+        object::Object,
+        probes::{Attached, one_line},
+    },
     kernel::mounts::Mounts,
     output::{
         cost::{SelfCost, cpu_ns, rss_bytes},
         host::Host,
         record::{Envelope, Kind, Record, Target, Unavailable},
         streams,
+        terminal::Screen,
         time::Timestamp,
     },
     session::Span,
@@ -108,6 +113,13 @@ impl<'a> Reporter<'a> {
 
     /// Says what is traced, and begins to count time.
     pub(crate) fn begin(&mut self) -> Result<()> {
+        self.say_what_is_attached();
+        if !self.args.session.json {
+            let Attached { probes, unavailable } = &self.attached;
+            let duration = self.args.session.duration;
+            let screen = Screen::of_stdout();
+            streams::print(&render::start(screen, &self.target, duration, probes, unavailable))?;
+        }
         self.session = Stretch::begin();
         self.interval = Stretch::begin();
         self.sampler.begin(&self.object.ebpf);
@@ -168,7 +180,7 @@ impl<'a> Reporter<'a> {
         let wanted = self.args.slowest_in_record() as usize;
         let slowest = slowest::slowest(events, wanted, &mut namer, self.cgroups.as_mut());
         let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
-        let verdict = None;
+        let verdict = verdict::verdict(&operations, self.args.slow);
         let body = Iolat { operations, slowest, verdict };
         Report { record: Record::new(self.envelope(kind, stretch, lasted, lost), body), spectra }
     }
@@ -203,7 +215,43 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// What `-v` asks for.
+    fn say_what_is_attached(&self) {
+        if self.args.session.verbose == 0 {
+            return;
+        }
+        let hooks = self.object.hooks;
+        match &self.object.fallback {
+            None => streams::note(format_args!("hooks: {hooks}, the cheapest kind that there is")),
+            Some(why) => streams::note(format_args!("hooks: {hooks}, because {}", one_line(why))),
+        }
+        for probe in &self.attached.probes {
+            streams::note(format_args!("attached: {} ({})", probe.name, probe.hook));
+        }
+        for missing in &self.attached.unavailable {
+            streams::note(format_args!(
+                "not attached: {}: {}: {}",
+                missing.name, missing.why, missing.effect
+            ));
+        }
+        for field in &self.object.fields {
+            streams::note(format_args!("field: {} = {}, {}", field.global, field.value as i32, field.from));
+        }
+    }
+
     fn print(&self, report: &Report) -> Result<()> {
-        Ok(streams::print_record(&report.record)?)
+        if self.args.session.json {
+            return Ok(streams::print_record(&report.record)?);
+        }
+        let options = render::Options {
+            screen: Screen::of_stdout(),
+            slow: self.args.slow,
+            slowest: self.args.slowest_on_screen() as usize,
+        };
+        let picture = match report.record.envelope.kind {
+            Kind::Summary => render::summary(&options, report),
+            Kind::Interval | Kind::Event => render::interval(&options, report),
+        };
+        Ok(streams::print(&picture)?)
     }
 }
