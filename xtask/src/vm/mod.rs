@@ -5,6 +5,7 @@
 //! and reports; another program of ours (`check/`) judges the report.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -95,7 +96,10 @@ impl Bench {
     /// Runs the guest; the answer is the count of its steps, and what was wrong, a line each.
     fn boot(&self, name: &str, kernel: &Kernel) -> Result<(Outcome, Vec<String>)> {
         let run = self.directory.join("runs").join(name);
-        std::fs::create_dir_all(&run)?;
+        if run.exists() {
+            fs::remove_dir_all(&run)?;
+        }
+        fs::create_dir_all(&run)?;
         let modules = modules::collect(kernel)?;
         let initramfs = run.join("initramfs");
         image::write(&initramfs, &self.guest, &self.osdiag, &modules)?;
