@@ -97,10 +97,10 @@ impl Session {
             }
             return Ok(Step::End(End::Signal));
         }
-        if let Some(command) = &mut self.command {
-            if let Some(status) = command.try_wait()? {
-                return Ok(Step::End(End::Command(status)));
-            }
+        if let Some(command) = &mut self.command
+            && let Some(status) = command.try_wait()?
+        {
+            return Ok(Step::End(End::Command(status)));
         }
         let now = TokioInstant::now();
         if self.end.is_some_and(|end| end <= now) {
@@ -109,16 +109,15 @@ impl Session {
         if self.watch.ended() {
             return Ok(Step::End(End::Target));
         }
-        if let (Some(next), Some(interval)) = (self.next_interval, self.interval) {
-            if next <= now {
-                // Whole intervals that were slept through are not made up for.
-                let mut next = next + interval;
-                while next <= now {
-                    next += interval;
-                }
-                self.next_interval = Some(next);
-                return Ok(Step::Interval);
+        if let (Some(mut next), Some(interval)) = (self.next_interval, self.interval)
+            && next <= now
+        {
+            // Whole intervals that were slept through are not made up for.
+            while next <= now {
+                next += interval;
             }
+            self.next_interval = Some(next);
+            return Ok(Step::Interval);
         }
         self.next_poll = now + POLL;
         Ok(Step::Poll)

@@ -9,7 +9,7 @@ pub const BUCKETS: u32 = 36 * STEPS;
 /// The bucket that `value` falls into.
 #[inline(always)]
 pub fn bucket(value: u64) -> u32 {
-    if value < STEPS as u64 {
+    if value < u64::from(STEPS) {
         return value as u32;
     }
     let shift = 63 - value.leading_zeros() - STEP_BITS;
@@ -20,16 +20,16 @@ pub fn bucket(value: u64) -> u32 {
 /// The smallest value of a bucket.
 pub fn lowest(bucket: u32) -> u64 {
     if bucket < 2 * STEPS {
-        return bucket as u64;
+        return u64::from(bucket);
     }
     let shift = bucket / STEPS - 1;
-    ((bucket % STEPS + STEPS) as u64) << shift
+    u64::from(bucket % STEPS + STEPS) << shift
 }
 
 /// The largest value of a bucket; the last bucket, which is open, ends where its step would.
 pub fn highest(bucket: u32) -> u64 {
     if bucket < 2 * STEPS {
-        return bucket as u64;
+        return u64::from(bucket);
     }
     lowest(bucket) + (1 << (bucket / STEPS - 1)) - 1
 }

@@ -3,6 +3,10 @@
 //! Each tool is one module here and one object for each [`side::Side`]: `tp_btf` programs with task storage where
 //! the kernel has both, and raw tracepoints with a hash where it has not. Both share every line of the tool.
 #![no_std]
+#![expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the verifier checks every access; an unsafe call would add nothing"
+)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod atomic;

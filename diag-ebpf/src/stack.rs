@@ -42,10 +42,12 @@ pub unsafe fn take<S: Side>(context: Ptr, task: Ptr) -> u32 {
             hash = (hash ^ *slot).wrapping_mul(0x0000_0100_0000_01b3);
             hash ^= hash >> 29;
         }
+        let frames = &*buffer;
         let number = (hash ^ (hash >> 32)) as u32 | 1;
         if STACKS.get_ptr(number).is_none() {
             // A lost race means that another CPU stored the same frames.
-            if STACKS.insert(number, &*buffer, BPF_NOEXIST as u64).is_err() && STACKS.get_ptr(number).is_none() {
+            if STACKS.insert(number, frames, BPF_NOEXIST as u64).is_err() && STACKS.get_ptr(number).is_none()
+            {
                 loss::count(Loss::Stacks);
                 return 0;
             }

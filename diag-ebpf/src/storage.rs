@@ -44,7 +44,9 @@ impl<T> TaskStorage<T> {
     fn lookup(&self, task: Ptr, flags: u64) -> Option<&'static mut T> {
         // SAFETY: the verifier checks that `task` is a task; a value lives as long as its task.
         unsafe {
-            bpf_task_storage_get(ptr::from_ref(self) as *mut _, task as *mut _, ptr::null_mut(), flags).cast::<T>().as_mut()
+            bpf_task_storage_get(ptr::from_ref(self) as *mut _, task as *mut _, ptr::null_mut(), flags)
+                .cast::<T>()
+                .as_mut()
         }
     }
 

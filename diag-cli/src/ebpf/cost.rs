@@ -1,7 +1,7 @@
 //! What the kernel side costs, by the kernel's own account.
 //!
-//! Counting it costs two clock reads a run, so it is switched on for a short sample of each interval alone, and
-//! scaled up by time.
+//! Counting it costs two clock reads a run, so it is switched on for a short sample of each interval alone, from one
+//! look at the session to the next, and scaled up by time.
 
 use std::{
     os::fd::OwnedFd,
@@ -12,9 +12,6 @@ use aya::{
     Ebpf,
     sys::{Stats, enable_stats},
 };
-
-/// How long a sample lasts.
-pub(crate) const SAMPLE: Duration = Duration::from_millis(50);
 
 /// Time and runs of all programs of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,10 +33,10 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// Begins a sample; without one where the kernel does not keep these statistics (before 5.8).
     pub(crate) fn begin(&mut self, ebpf: &Ebpf) {
-        if self.running.is_none() {
-            if let Ok(statistics) = enable_stats(Stats::RunTime) {
-                self.running = Some((statistics, Instant::now(), total(ebpf)));
-            }
+        if self.running.is_none()
+            && let Ok(statistics) = enable_stats(Stats::RunTime)
+        {
+            self.running = Some((statistics, Instant::now(), total(ebpf)));
         }
     }
 

@@ -80,7 +80,7 @@ pub(crate) fn one_line(said: &str) -> String {
     let is_statistics =
         |line: &&str| ["processed ", "verification time", "stack depth"].iter().any(|s| line.starts_with(s));
     let log: Vec<&str> = lines.collect();
-    match log.iter().position(|line| is_statistics(line)) {
+    match log.iter().position(is_statistics) {
         Some(end) if end > 0 => {
             let summary = first.split(". Verifier output").next().unwrap_or(first);
             format!("{summary}: {}", log[end - 1])

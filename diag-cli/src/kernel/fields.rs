@@ -11,12 +11,12 @@ use crate::exit::Failure;
 /// The value of a global whose field this kernel does not have.
 pub(crate) const ABSENT: u32 = u32::MAX;
 
-/// A member of a struct, or a constant of an enum, in some kernels.
+/// A member of a struct, in some kernels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
-    /// The struct, union or enum; empty for an enum without a name.
+    /// The struct or union.
     pub(crate) of: &'static str,
-    /// The dotted path of the member, or the constant.
+    /// The dotted path of the member.
     pub(crate) path: &'static str,
     /// Which kernels have it, and the commit that changed it.
     pub(crate) since: &'static str,
@@ -60,8 +60,6 @@ pub(crate) enum Source {
     },
     /// Bytes that a member has.
     Size(&'static [Candidate]),
-    /// The value of a constant of an enum.
-    Constant(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
     Argument {
         /// The tracepoint.
@@ -135,12 +133,6 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
             let (value, from) = first(candidates, |c| Ok(btf.member(c.of, c.path)?.map(|m| m.size)))?;
             push(field.global, value, from);
         }
-        Source::Constant(candidates) => {
-            let constant =
-                |c: &Candidate| Ok(btf.enum_value(c.of, c.path)?.and_then(|v| u32::try_from(v).ok()));
-            let (value, from) = first(candidates, constant)?;
-            push(field.global, value, from);
-        }
         Source::Bits { mask, candidates } => {
             let place = |c: &Candidate| {
                 let member = btf.member(c.of, c.path)?;
@@ -183,7 +175,7 @@ fn first<T>(
 }
 
 fn dotted(c: &Candidate) -> String {
-    if c.of.is_empty() { c.path.to_owned() } else { format!("{}.{}", c.of, c.path) }
+    format!("{}.{}", c.of, c.path)
 }
 
 /// The mask of a bit field within its byte; `None` where it reaches into the next.

@@ -39,8 +39,6 @@ pub(crate) struct Histogram {
 /// What a bin of a cause's own part holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartBin {
-    /// The bucket; see [`hist::bucket`].
-    pub(crate) bucket: u32,
     /// Values in it.
     pub(crate) count: u64,
     /// Their sum, ns.
@@ -152,7 +150,7 @@ mod tests {
             let bin = bins.entry(hist::bucket(value)).or_insert((0, 0));
             *bin = (bin.0 + 1, bin.1 + value);
         }
-        let part = |(bucket, (count, sum_ns))| PartBin { bucket, count, sum_ns };
+        let part = |(_, (count, sum_ns))| PartBin { count, sum_ns };
         Histogram::from_part_bins(bins.into_iter().map(part))
     }
 

@@ -54,7 +54,11 @@ pub fn issue(request: u64) {
 pub fn complete<S: Tasks>(request: Ptr) {
     // SAFETY: loads from the request; the helper has no preconditions.
     let (now, mut queued, mut issued): (u64, u64, u64) = unsafe {
-        (bpf_ktime_get_ns(), S::read(request, REQUEST_START.load()), S::read(request, REQUEST_IO_START.load()))
+        (
+            bpf_ktime_get_ns(),
+            S::read(request, REQUEST_START.load()),
+            S::read(request, REQUEST_IO_START.load()),
+        )
     };
     let context = current_context();
     let Some(last) = COMPLETING.get_ptr_mut(0) else { return };

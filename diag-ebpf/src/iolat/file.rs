@@ -4,8 +4,8 @@ use diag_common::iolat::PSEUDO_FILESYSTEMS;
 
 use crate::{
     fields::{
-        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILES_FD_ARRAY, FILES_FDT, FILES_FDTAB, INODE_MODE, INODE_RDEV, INODE_SB,
-        SB_DEV, SB_MAGIC, TASK_FILES,
+        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILES_FD_ARRAY, FILES_FDT, FILES_FDTAB, INODE_MODE, INODE_RDEV,
+        INODE_SB, SB_DEV, SB_MAGIC, TASK_FILES,
     },
     side::{Ptr, Raw, Side},
 };
@@ -42,7 +42,7 @@ pub fn of_descriptor<S: Side>(task: Ptr, fd: u32) -> Option<File> {
         // A table that never grew is the array inside files_struct (fs/file.c, 6.18), which has types to follow:
         // four reads by helper less on the way that most processes take.
         if S::STACK_OF_SLEEPER && fd < 64 && table == files.wrapping_add(FILES_FDTAB.load() as usize) {
-            return inspect::<S>(embedded::<S>(files, fd));
+            return inspect::<S>(embedded(files, fd));
         }
         let array: Ptr = S::read(table, FDT_FD.load());
         inspect::<Raw>(Raw::read(array, fd * 8))
@@ -51,7 +51,7 @@ pub fn of_descriptor<S: Side>(task: Ptr, fd: u32) -> Option<File> {
 
 /// Loads `files->fd_array[fd]`, each element by a constant offset, as the verifier asks of a typed pointer.
 #[inline(always)]
-unsafe fn embedded<S: Side>(files: Ptr, fd: u32) -> Ptr {
+unsafe fn embedded(files: Ptr, fd: u32) -> Ptr {
     macro_rules! load {
         ($($n:literal)*) => {
             match fd {
@@ -111,5 +111,5 @@ unsafe fn inspect<S: Side>(file: Ptr) -> Option<File> {
 /// Whether a file system's regular files are no I/O.
 #[inline(always)]
 pub fn is_pseudo(magic: u64) -> bool {
-    PSEUDO_FILESYSTEMS.iter().any(|&pseudo| magic as u32 == pseudo)
+    PSEUDO_FILESYSTEMS.contains(&(magic as u32))
 }

@@ -8,9 +8,7 @@ use aya_ebpf::{
 use diag_common::{
     cause::Cause,
     hist,
-    iolat::{
-        CAUSE_STACK, Cell, CellKey, Control, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, VIA_NONE,
-    },
+    iolat::{CAUSE_STACK, Cell, CellKey, Control, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, VIA_NONE},
 };
 
 use super::{
@@ -120,8 +118,9 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
         }
         let at = (cause & 31) as usize;
         // SAFETY: the index is below 32.
-        let (ns, via, stack) =
-            unsafe { (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at)) };
+        let (ns, via, stack) = unsafe {
+            (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at))
+        };
         explained += ns;
         count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, flags: 0, stack }, ns);
     }
@@ -134,7 +133,8 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
             let wait = unsafe { state.waits.get_unchecked(wait) };
             explained += wait.ns;
             let flags = wait.flags as u16;
-            let key = CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, flags, stack: wait.stack };
+            let key =
+                CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, flags, stack: wait.stack };
             count(slot, key, wait.ns);
         }
     }

@@ -29,17 +29,17 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
-    if let Some(state) = S::state(prev) {
-        if state.active() {
-            // `prev_state` lies about a task that is preempted on its way to sleep.
-            let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
-            switch_out::<S>(program, state, prev, prev_state, now());
-        }
+    if let Some(state) = S::state(prev)
+        && state.active()
+    {
+        // `prev_state` lies about a task that is preempted on its way to sleep.
+        let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
+        switch_out::<S>(program, state, prev, prev_state, now());
     }
-    if let Some(state) = S::state(next) {
-        if state.active() {
-            switch_in::<S>(state, next, now());
-        }
+    if let Some(state) = S::state(next)
+        && state.active()
+    {
+        switch_in::<S>(state, next, now());
     }
 }
 
@@ -84,7 +84,11 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     if flag::<S>(task, TASK_IN_MEMSTALL.load(), TASK_IN_MEMSTALL_MASK.load()) {
         state.hints |= hint::MEMSTALL;
     }
-    if !S::STACK_OF_SLEEPER && state.helper == 0 && state.context_cause().is_none() && state.hints != hint::IOWAIT {
+    if !S::STACK_OF_SLEEPER
+        && state.helper == 0
+        && state.context_cause().is_none()
+        && state.hints != hint::IOWAIT
+    {
         // SAFETY: the task is the current one.
         state.stack = unsafe { stack::take::<S>(program, task) };
     }
@@ -153,13 +157,13 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
         return;
     }
     if state.hints & hint::MEMSTALL == 0 {
-        if state.hints & hint::IOWAIT != 0 {
-            if let Some(request) = block::waking(now) {
-                let stack = long_stack::<S>(program, state, task, wait);
-                let rest = block::split(state, &request, since, now, stack);
-                state.add_detailed(Cause::Device as u32, rest, VIA_NONE, stack);
-                return;
-            }
+        if state.hints & hint::IOWAIT != 0
+            && let Some(request) = block::waking(now)
+        {
+            let stack = long_stack::<S>(program, state, task, wait);
+            let rest = block::split(state, &request, since, now, stack);
+            state.add_detailed(Cause::Device as u32, rest, VIA_NONE, stack);
+            return;
         }
         if is_journal_thread::<S>() {
             let via = journal_via::<S>(wait);

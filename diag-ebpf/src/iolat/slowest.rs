@@ -3,7 +3,9 @@
 use core::ptr;
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str, bpf_ringbuf_output},
+    helpers::generated::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str, bpf_ringbuf_output,
+    },
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
@@ -179,4 +181,3 @@ unsafe fn path(draft: *mut Draft, file: Ptr) -> u32 {
         used
     }
 }
-

@@ -54,16 +54,6 @@ impl Btf {
         one_answer(answers, name, path)
     }
 
-    /// Bytes of the struct or union of this name.
-    pub(crate) fn struct_size(&self, name: &str) -> Result<Option<u32>> {
-        // A type of size 0 is one of which the kernel has no definition.
-        let sizes = self
-            .named(name)
-            .filter(|t| matches!(t.kind, Kind::Struct | Kind::Union) && t.size_or_type != 0)
-            .map(|t| Ok(t.size_or_type));
-        one_answer(sizes, name, "their size")
-    }
-
     /// The value of a constant of an enum; the empty name stands for every enum without a name.
     pub(crate) fn enum_value(&self, name: &str, constant: &str) -> Result<Option<i64>> {
         if name.is_empty() {

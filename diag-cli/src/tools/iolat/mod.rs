@@ -9,6 +9,8 @@ mod model;
 mod record;
 mod render;
 mod report;
+#[cfg(test)]
+mod sample;
 mod slowest;
 mod verdict;
 mod waits;

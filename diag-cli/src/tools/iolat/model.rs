@@ -188,7 +188,7 @@ fn tail(matrix: &Matrix, quantile: f64, namer: &mut Namer<'_>) -> Tail {
         quantile,
         threshold_ns: hist::lowest(from),
         ops,
-        mean_ns: if ops == 0 { 0 } else { ns / ops },
+        mean_ns: ns.checked_div(ops).unwrap_or(0),
         layers: layers(&causes),
         causes: cause_parts(&causes, namer),
     }
@@ -227,9 +227,9 @@ pub(super) fn cause_parts(causes: &HashMap<Explained, Part>, namer: &mut Namer<'
 /// The histograms of the causes' own parts. An operation without any cell is a part of running as long as itself.
 fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin>> {
     let mut histograms: HashMap<Explained, Vec<PartBin>> = HashMap::new();
-    for (&(bucket, wait), cell) in &group.parts {
+    for (&(_, wait), cell) in &group.parts {
         let key = namer.explainer.explain(namer.collector, wait);
-        histograms.entry(key).or_default().push(PartBin { bucket, count: cell.ops, sum_ns: cell.ns });
+        histograms.entry(key).or_default().push(PartBin { count: cell.ops, sum_ns: cell.ns });
     }
     let mut split: HashMap<u32, (u64, u64)> = HashMap::new();
     for (&(bucket, wait), cell) in &group.cells {
@@ -245,7 +245,7 @@ fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin
         let count = bin.count.saturating_sub(ops);
         if count != 0 {
             let sum_ns = bin.sum_ns.saturating_sub(ns);
-            histograms.entry(RUN).or_default().push(PartBin { bucket, count, sum_ns });
+            histograms.entry(RUN).or_default().push(PartBin { count, sum_ns });
         }
     }
     histograms

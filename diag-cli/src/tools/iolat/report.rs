@@ -250,7 +250,7 @@ impl<'a> Reporter<'a> {
         };
         let picture = match report.record.envelope.kind {
             Kind::Summary => render::summary(&options, report),
-            Kind::Interval | Kind::Event => render::interval(&options, report),
+            _ => render::interval(&options, report),
         };
         Ok(streams::print(&picture)?)
     }

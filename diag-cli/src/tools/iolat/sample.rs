@@ -74,7 +74,7 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
     let latency = Histogram::from_bins(bins, sum_ns, first.latency_ns, last.latency_ns);
     let (all, in_tail) = (parts(groups), parts(std::slice::from_ref(last)));
     let cause = |part: &CausePart| {
-        let bin = PartBin { bucket: hist::bucket(part.ns / part.ops), count: part.ops, sum_ns: part.ns };
+        let bin = PartBin { count: part.ops, sum_ns: part.ns };
         OperationCause { part: part.clone(), latency: Histogram::from_part_bins([bin]) }
     };
     let bin = |group: &Group| SpectrumBin {

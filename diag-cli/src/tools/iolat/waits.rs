@@ -12,6 +12,7 @@ pub(crate) struct Rule {
     /// What a wait in them is.
     pub(crate) cause: Cause,
     /// Where the kernel has them: the file, and a version that was looked at.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever maintains the table"))]
     pub(crate) source: &'static str,
 }
 
