@@ -38,7 +38,7 @@ fn nothing_wrong() -> Outcome {
     let file = disk.mount.file("data", 16 << 20);
     warm(&file);
     let desk = Desk::new(&lab);
-    let job = Job::new(&file, Step::transfer(Call::Pread, 64 << 10, 16 * MIB), 20_000);
+    let job = Job::new(&file, Step::transfer(Call::Pread, 4 << 20, 16 * MIB), 3000);
     let traced = trace(&desk, &[], &Plan { preferred: true, ..desk.plan(vec![job]) });
     let device = device_of(&file);
     let summary = explained(&traced, Call::Pread, &device);

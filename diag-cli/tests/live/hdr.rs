@@ -21,12 +21,14 @@ pub(crate) const TESTS: &[Test] = &[("hdr_payloads_mean_the_same_elsewhere", sam
 
 /// Reads a list of payloads, and writes for each what the library makes of it; last, what it makes of all together.
 const PROGRAM: &str = "
-import json, sys
+import json, math, sys
 from hdrh.histogram import HdrHistogram
 def tell(h):
     keys = ('p50_ns', 50), ('p90_ns', 90), ('p99_ns', 99), ('p999_ns', 99.9)
-    d = {name: h.get_value_at_percentile(p) for name, p in keys}
-    return dict(d, count=h.get_total_count(), max_ns=h.get_max_value(), min_ns=h.get_min_value())
+    n = h.get_total_count()
+    # The library rounds a percentile's rank to the nearest; records round it up, so ask for that rank.
+    d = {name: h.get_value_at_percentile(100 * math.ceil(p * n / 100 - 1e-9) / n) for name, p in keys}
+    return dict(d, count=n, max_ns=h.get_max_value(), min_ns=h.get_min_value())
 texts = json.load(sys.stdin)
 whole = HdrHistogram.decode(texts[0])
 told = [tell(HdrHistogram.decode(text)) for text in texts]

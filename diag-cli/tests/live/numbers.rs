@@ -76,7 +76,7 @@ fn measure(preferred: bool, job: impl FnOnce(&std::path::Path) -> Job) -> Outcom
 }
 
 fn cached_reads() -> Outcome {
-    measure(true, |file| Job::new(file, Step::transfer(Call::Pread, MIB, SPAN), 3000))
+    measure(true, |file| Job::new(file, Step::transfer(Call::Pread, 4 * MIB, SPAN), 1500))
 }
 
 fn cold_reads() -> Outcome {
@@ -86,9 +86,9 @@ fn cold_reads() -> Outcome {
 }
 
 fn buffered_writes_and_fsync() -> Outcome {
-    let (call, block, span, sync) = (Call::Pwrite, 256 << 10, SPAN, Some(Call::Fsync));
+    let (call, block, span, sync) = (Call::Pwrite, MIB, SPAN, Some(Call::Fsync));
     let step = Step::Transfer { call, block, span, random: false, evict: false, sync };
-    measure(true, |file| Job::new(file, step, 400))
+    measure(true, |file| Job::new(file, step, 300))
 }
 
 fn direct_io() -> Outcome {
@@ -104,9 +104,7 @@ fn eight_threads_direct() -> Outcome {
 
 /// Eight threads on fewer CPUs: most of the time they wait for each other, some of it on the way back to user mode.
 fn eight_threads_cached() -> Outcome {
-    measure(false, |file| {
-        Job::new(file, Step::transfer(Call::Read, MIB, MIB as u64), 0).threads(8).lasting(SHORT)
-    })
+    measure(false, |file| Job::new(file, Step::transfer(Call::Pread, MIB, SPAN), 0).threads(8).lasting(SHORT))
 }
 
 const SHORT: Duration = Duration::from_millis(1500);

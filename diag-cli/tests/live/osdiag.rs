@@ -53,6 +53,9 @@ impl Heard {
     }
 }
 
+/// How long it may take to begin.
+const START: Duration = Duration::from_secs(10);
+
 /// A running osdiag; it is killed when this is dropped.
 pub(crate) struct Session {
     child: Child,
@@ -77,7 +80,7 @@ impl Session {
     /// Starts it, and waits until it says that it traces.
     pub(crate) fn tracing(command: Command) -> Session {
         let mut session = Session::start(command);
-        let began = wait_until(PATIENCE, || session.ended() || session.said_tracing());
+        let began = wait_until(START, || session.ended() || session.said_tracing());
         assert!(began && session.said_tracing(), "never traced: {}", session.complaints());
         session
     }

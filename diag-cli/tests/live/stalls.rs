@@ -172,9 +172,8 @@ fn journal_commit() -> Outcome {
         Job::new(&disk.mount.path().join("data"), Step::Touch, 0).open(open).threads(8).lasting(3000 * MS);
     disk.delay(5 * MS);
     let mut waited = Duration::ZERO;
-    let functions = &["jbd2_log_wait_commit", "wait_transaction_locked", "do_get_write_access"];
     let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |pid| {
-        let sampler = Sampler::watch(pid, functions);
+        let sampler = Sampler::watch(pid, &["jbd2_log_wait_commit"]);
         thread::sleep(3200 * MS);
         waited = sampler.stop();
     });

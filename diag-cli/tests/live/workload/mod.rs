@@ -39,7 +39,6 @@ fn set_comm(name: &[u8]) {
 
 /// The workload process.
 pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    fault::die_with_parent();
     let text = arguments.next().expect("a plan");
     let plan: Plan = serde_json::from_str(text.to_str().expect("a plan is UTF-8")).expect("a plan is valid");
     for group in &plan.cgroups {
