@@ -6,7 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{cost::SelfCost, host::Host, time::Timestamp};
+use super::{cost::SelfCost, host::Host, text, time::Timestamp};
 
 /// What one tool adds to the common keys.
 pub(crate) trait Body: Serialize + JsonSchema {
@@ -131,6 +131,9 @@ pub(crate) enum Target {
     },
 }
 
+/// Columns that a command gets in a sentence.
+const COMMAND_COLUMNS: usize = 40;
+
 impl fmt::Display for Target {
     /// As people say it: `container 3f2a…`; not yet safe for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,7 +147,9 @@ impl fmt::Display for Target {
                 write!(f, "{} {}", if pids.len() == 1 { "process" } else { "processes" }, pids.join(", "))
             }
             Target::Comm { comm } => write!(f, "threads named {comm}"),
-            Target::Command { command, pid } => write!(f, "command '{}' (process {pid})", command.join(" ")),
+            Target::Command { command, .. } => {
+                write!(f, "command '{}'", text::shorten(&command.join(" "), COMMAND_COLUMNS))
+            }
         }
     }
 }

@@ -38,6 +38,11 @@ pub(crate) fn count(count: u64) -> String {
     grouped
 }
 
+/// A count of things, of which `thing` is one: `1 operation`, `12,345 operations`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A share of 0 to 1 as a percentage that never rounds something to nothing, nor nearly all to all.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
@@ -108,6 +113,8 @@ mod tests {
         assert_eq!(count(1_000), "1,000");
         assert_eq!(count(9_999_999), "9,999,999");
         assert_eq!(count(12_345_678), "12 M");
+        assert_eq!(counted(1, "operation"), "1 operation");
+        assert_eq!(counted(0, "operation"), "0 operations");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) fn verdict(operations: &[Operation], slow: Duration) -> Option<Verdic
     let tail = &operation.tail;
     let layer = Layer::ALL.into_iter().max_by_key(|&layer| tail.layers.get(layer).ns)?;
     let causes = by_cause(&tail.causes);
-    let &(cause, ns) = causes.iter().find(|(cause, _)| cause.layer() == layer)?;
+    let &(cause, ns) = causes.iter().find(|(cause, _)| cause.layer() == layer).or(causes.first())?;
     let second = causes.iter().find(|&&(other, _)| other != cause);
     let total_ns = tail.layers.total_ns();
     let share_of = |ns| share(ns, total_ns);

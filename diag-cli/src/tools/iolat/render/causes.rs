@@ -16,6 +16,8 @@ use crate::{
 const BARS: usize = 6;
 /// Below this share a cause gets no bar of its own.
 const LEAST: f64 = 0.01;
+/// Below this share nobody needs a cause's stack.
+const WORTH_A_STACK: f64 = 0.05;
 /// Functions of a stack at most.
 const FRAMES: usize = 5;
 /// Columns before a cause's name: margin, share, time.
@@ -28,10 +30,10 @@ pub(super) fn draw(page: &mut Page, operation: &Operation) {
         return;
     }
     let head = format!(
-        "{}: {} of {} operations, from {} on, {} on average",
+        "{}: {} of {}, from {} on, {} on average",
         slowest(tail),
         units::count(tail.ops),
-        units::count(operation.latency.count),
+        units::counted(operation.latency.count, "operation"),
         units::time(tail.threshold_ns),
         units::time(tail.mean_ns),
     );
@@ -48,7 +50,7 @@ pub(super) fn draw(page: &mut Page, operation: &Operation) {
         let padding = longest - text::width(&name);
         let bar = bar::solid(page, part.cause.0.layer(), bar::length(part.ns, all_ns, width));
         page.line(&format!("    {share:>5} {each:>8}  {name}{:padding$}  {bar}", ""));
-        if let Some(stack) = &part.stack {
+        if let Some(stack) = part.stack.as_ref().filter(|_| needs_stack(part)) {
             page.wrapped(bar::FAINT, &" ".repeat(BEFORE), &stack_words(stack));
         }
     }
@@ -81,6 +83,15 @@ pub(super) fn top(parts: &[CausePart], most: usize) -> String {
         format!("{} {}", full_name(part), units::percent(part.share)).replace(' ', "\u{a0}")
     };
     parts.iter().enumerate().filter(worth).map(words).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the name of the cause leaves open what it was, and its share makes that worth knowing.
+pub(super) fn needs_stack(part: &CausePart) -> bool {
+    let vague = matches!(
+        part.cause.0,
+        Cause::FsLock | Cause::FsWait | Cause::BlockWait | Cause::OtherLock | Cause::OtherWait
+    );
+    vague && part.share >= WORTH_A_STACK
 }
 
 /// `filesystem.journal ← block.device`.

@@ -20,7 +20,7 @@ pub(super) fn draw(page: &mut Page, options: &Options, report: &Report) {
         .map(|(what, &count)| format!("{what} {}", units::count(count)))
         .collect();
     if !lost.is_empty() {
-        page.wrapped(bar::WARNING, "lost: ", &lost.join(", "));
+        page.wrapped(bar::WARNING, "not complete, lost: ", &lost.join(", "));
     }
     page.wrapped(bar::FAINT, "osdiag itself: ", &cost(&envelope.cost, envelope.duration_ns));
     page.gap();
@@ -53,9 +53,9 @@ fn cost(cost: &SelfCost, duration_ns: u64) -> String {
     let mut words = String::new();
     if cost.run_ns > 0 {
         words += &format!(
-            "{} of a CPU in the kernel ({} events), ",
+            "{} of a CPU in the kernel ({}), ",
             of_a_cpu(cost.run_ns),
-            units::count(cost.events)
+            units::counted(cost.events, "event")
         );
     }
     words + &format!("{} in user space, {} of memory", of_a_cpu(cost.cpu_ns), units::bytes(cost.rss_bytes))

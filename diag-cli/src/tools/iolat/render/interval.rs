@@ -21,7 +21,7 @@ pub(crate) fn interval(options: &Options, report: &Report) -> String {
     operations
         .sort_by_key(|operation| std::cmp::Reverse((options.is_slow(operation), operation.latency.sum_ns)));
     let ops: u64 = operations.iter().map(|operation| operation.latency.count).sum();
-    let mut words = format!("{} operations in {}", units::count(ops), units::time(envelope.duration_ns));
+    let mut words = format!("{} in {}", units::counted(ops, "operation"), units::time(envelope.duration_ns));
     if operations.len() > SHOWN {
         words += &format!("; {SHOWN} of {} groups:", operations.len());
     }

@@ -55,11 +55,13 @@ pub(crate) fn start(
     unavailable: &[Unavailable],
 ) -> String {
     let mut page = Page::new(screen);
-    let time = match duration {
-        Some(time) => format!("for {}; Ctrl-C ends it sooner", humantime::format_duration(time)),
-        None => "until Ctrl-C".to_owned(),
+    let time = match (duration, target) {
+        (Some(time), _) => format!("for {}; Ctrl-C ends it sooner", humantime::format_duration(time)),
+        (None, Target::Command { .. }) => "until it ends".to_owned(),
+        (None, _) => "until Ctrl-C".to_owned(),
     };
-    let words = format!("tracing file I/O of {target} {time} ({} probes)", probes.len());
+    let probes = units::counted(probes.len() as u64, "probe");
+    let words = format!("tracing file I/O of {target} {time} ({probes})");
     page.wrapped(bar::STRONG, "osdiag iolat: ", &words);
     closing::unavailable(&mut page, unavailable);
     page.into_text()
@@ -74,8 +76,8 @@ pub(crate) fn summary(options: &Options, report: &Report) -> String {
     shown.sort_by_key(|&at| std::cmp::Reverse(operations[at].latency.sum_ns));
     let all: u64 = operations.iter().map(|operation| operation.latency.count).sum();
     let words = format!(
-        "{} operations of {} in {}",
-        units::count(all),
+        "{} of {} in {}",
+        units::counted(all, "operation"),
         envelope.target,
         units::time(envelope.duration_ns)
     );

@@ -9,7 +9,7 @@ use crate::{
 /// The heading and the latencies of an operation, over `duration_ns`.
 pub(super) fn heading(page: &mut Page, operation: &Operation, duration_ns: u64) {
     let latency = &operation.latency;
-    let mut counts = format!("{} operations", units::count(latency.count));
+    let mut counts = units::counted(latency.count, "operation");
     if operation.op.0.moves_bytes() {
         counts += &format!(", {}", units::byte_rate(operation.bytes, duration_ns));
     }
@@ -39,9 +39,8 @@ pub(super) fn left_out<'a>(page: &mut Page, operations: impl Iterator<Item = &'a
         ns += operation.latency.sum_ns;
     }
     if groups > 0 {
-        let (ops, time) = (units::count(ops), units::time(ns));
-        let words =
-            format!("and {groups} more, of less time: {ops} operations, {time} together; --json has them");
+        let (ops, time) = (units::counted(ops, "operation"), units::time(ns));
+        let words = format!("and {groups} more, of less time: {ops}, {time} together; --json has them");
         page.gap();
         page.wrapped(bar::FAINT, "", &words);
     }

@@ -23,8 +23,14 @@ pub(super) fn draw(page: &mut Page, operations: &[SlowOperation], most: usize) {
     }
     page.gap();
     page.line(&page.paint(bar::STRONG, "Slowest single operations"));
+    let mut cgroup = Some("/");
     for operation in &operations[..shown] {
         one(page, operation);
+        // Where all are of one cgroup, once is enough.
+        if operation.cgroup.as_deref() != cgroup {
+            cgroup = operation.cgroup.as_deref();
+            in_cgroup(page, cgroup.unwrap_or("unknown"));
+        }
     }
 }
 
@@ -43,14 +49,16 @@ fn one(page: &mut Page, operation: &SlowOperation) {
         None => page.line(&text::shorten(&line, page.columns())),
     }
     page.wrapped(Style::new(), &indent, &causes::top(&operation.causes, 3));
-    if let Some(cgroup) = operation.cgroup.as_deref().filter(|cgroup| *cgroup != "/") {
-        let cgroup = text::for_terminal(cgroup);
-        let cgroup = text::shorten(&cgroup, page.columns() - BEFORE - "cgroup ".len());
-        page.line(&page.paint(bar::FAINT, &format!("{indent}cgroup {cgroup}")));
-    }
-    if let Some(stack) = &operation.stack {
+    if let Some(stack) = operation.stack.as_ref().filter(|_| operation.causes.iter().any(causes::needs_stack))
+    {
         page.wrapped(bar::FAINT, &indent, &causes::stack_words(stack));
     }
+}
+
+fn in_cgroup(page: &mut Page, cgroup: &str) {
+    let cgroup = text::for_terminal(cgroup);
+    let cgroup = text::shorten(&cgroup, page.columns() - BEFORE - "in cgroup ".len());
+    page.line(&page.paint(bar::FAINT, &format!("{:BEFORE$}in cgroup {cgroup}", "")));
 }
 
 /// `pwrite64 128 KiB at 4.5 MiB`.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use diag_common::iolat::Op;
+use diag_common::{cause::Cause, iolat::Op};
 
 use super::*;
 use crate::{
     output::text,
     tools::iolat::{
+        record::CauseName,
         sample::{RUN, group, operation, report, throttled},
         verdict::verdict,
     },
@@ -75,11 +76,13 @@ fn hostile_text_and_what_is_missing() {
     record.body.operations.truncate(2);
     record.body.operations[1].filesystem = evil.into();
     record.body.operations[1].device_name = Some(evil.into());
+    record.body.operations[1].tail.causes[0].cause = CauseName(Cause::OtherWait);
     record.body.operations[1].tail.causes[0].stack = Some(vec![evil.into(), "b".into()]);
     for slow in &mut record.body.slowest {
         (slow.comm, slow.file, slow.cgroup) = (evil.into(), Some(evil.repeat(9)), Some(evil.repeat(3)));
         slow.tid = 1235;
         slow.stack = Some(vec![evil.into(); 9]);
+        slow.causes[0].cause = CauseName(Cause::OtherWait);
     }
     record.body.verdict = verdict(&record.body.operations, Duration::from_millis(1));
     insta::assert_snapshot!(checked(summary(&options(80, false), &report), 80));
@@ -107,6 +110,6 @@ fn the_start_says_what_is_traced() {
         start(options(100, false).screen, &Target::System, Some(Duration::from_secs(10)), &[probe], &[]);
     assert_eq!(
         said,
-        "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probes)\n"
+        "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probe)\n"
     );
 }
