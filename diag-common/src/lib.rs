@@ -4,6 +4,7 @@
 //! Everything here is `#[repr(C)]`, without padding that is read, and the same on both sides.
 #![cfg_attr(not(feature = "user"), no_std)]
 
+pub mod calls;
 pub mod cause;
 pub mod hist;
 pub mod iolat;

@@ -28,7 +28,10 @@ fields! {
     TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
     TASK_CFS_RQ; CFS_RQ_RQ; CFS_RQ_THROTTLE_COUNT; RQ_STEAL; RQ_IRQ;
-    FILES_FDT; FILES_FDTAB; FILES_FD_ARRAY; FDT_FD; FDT_MAX_FDS;
+    FILES_FDT; FDT_FD; FDT_MAX_FDS;
+    /// A struct that begins with a pointer to a `struct file`, as an element of `fdtable.fd` does: `kiocb`. Absent where
+    /// the kernel cannot cast (before 6.2).
+    TYPE_FILE_SLOT; FILE_SLOT_FILE;
     FILE_INODE; FILE_DENTRY; FILE_POS;
     INODE_MODE; INODE_SB; INODE_RDEV; INODE_RWSEM;
     SB_DEV; SB_MAGIC; SB_WRITERS; SB_WRITERS_SIZE;

@@ -6,7 +6,10 @@ use aya_ebpf::helpers::{
     bpf_get_current_task,
     generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel},
 };
-use diag_common::iolat::{STACK_FRAMES, Stack};
+use diag_common::{
+    calls::RDONLY_CAST_CALL,
+    iolat::{STACK_FRAMES, Stack},
+};
 
 /// A kernel pointer, as the programs handle it.
 pub type Ptr = *const u8;
@@ -21,6 +24,9 @@ pub trait Side {
     /// # Safety
     /// On [`Btf`], `base` is a pointer that the verifier knows by its type.
     unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T;
+
+    /// `address` as a pointer to the type `id`, to be read through [`Side::read`].
+    fn cast(address: Ptr, id: u32) -> Ptr;
 
     /// The current `task_struct`.
     fn current() -> Ptr;
@@ -69,6 +75,11 @@ impl<O: Object> Side for O {
     }
 
     #[inline(always)]
+    fn cast(address: Ptr, id: u32) -> Ptr {
+        O::Kind::cast(address, id)
+    }
+
+    #[inline(always)]
     fn current() -> Ptr {
         O::Kind::current()
     }
@@ -111,6 +122,26 @@ impl Side for Btf {
     }
 
     #[inline(always)]
+    fn cast(address: Ptr, id: u32) -> Ptr {
+        let typed: Ptr;
+        // SAFETY: `bpf_rdonly_cast(address, id)`, which is no call in the end but a move (kernel/bpf/verifier.c, 6.2).
+        unsafe {
+            core::arch::asm!(
+                "call {function}",
+                function = const RDONLY_CAST_CALL,
+                inlateout("r1") address => _,
+                inlateout("r2") id as u64 => _,
+                lateout("r0") typed,
+                lateout("r3") _,
+                lateout("r4") _,
+                lateout("r5") _,
+                options(nostack),
+            );
+        }
+        typed
+    }
+
+    #[inline(always)]
     fn current() -> Ptr {
         // SAFETY: the helper has no preconditions.
         unsafe { bpf_get_current_task_btf() as Ptr }
@@ -133,6 +164,11 @@ impl Side for Raw {
     unsafe fn read<T: Copy>(base: Ptr, offset: u32) -> T {
         // SAFETY: any address will do.
         unsafe { probe(base, offset) }
+    }
+
+    #[inline(always)]
+    fn cast(address: Ptr, _id: u32) -> Ptr {
+        address
     }
 
     #[inline(always)]

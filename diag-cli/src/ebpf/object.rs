@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use anyhow::{Context, Result};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
 
-use super::{layout, privileges};
+use super::{calls, layout, privileges};
 use crate::{
     exit::Failure,
     kernel::{
@@ -111,7 +111,7 @@ impl Objects {
         let wanted = std::env::var(HOOKS_VARIABLE).ok();
         let typed = match wanted.as_deref() {
             Some("raw") => Err(format!("{HOOKS_VARIABLE}=raw")),
-            _ => self.load_typed(&fields, settings, probe).map_err(|e| format!("{e:#}")),
+            _ => self.load_typed(kernel, &fields, settings, probe).map_err(|e| format!("{e:#}")),
         };
         match typed {
             Ok((ebpf, btf)) => {
@@ -125,8 +125,14 @@ impl Objects {
         }
     }
 
-    fn load_typed(&self, fields: &[Resolved], settings: &Settings, probe: &str) -> Result<(Ebpf, aya::Btf)> {
-        let mut ebpf = load(self.btf, fields, settings)?;
+    fn load_typed(
+        &self,
+        kernel: &Kernel,
+        fields: &[Resolved],
+        settings: &Settings,
+        probe: &str,
+    ) -> Result<(Ebpf, aya::Btf)> {
+        let mut ebpf = load(&calls::resolve(self.btf, &kernel.types), fields, settings)?;
         // Only now: the loader has read the same types for itself, and let go of them.
         let btf = aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?;
         load_program(&mut ebpf, probe, Hooks::Btf, Some(&btf))?;

@@ -58,6 +58,13 @@ pub(crate) enum Source {
         /// Where it is.
         candidates: &'static [Candidate],
     },
+    /// The id of a struct's type, where the kernel has a function of this name that programs may call.
+    TypeFor {
+        /// The function.
+        function: &'static str,
+        /// The struct.
+        of: &'static str,
+    },
     /// Bytes that a member has.
     Size(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
@@ -132,6 +139,11 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
         Source::Size(candidates) => {
             let (value, from) = first(candidates, |c| Ok(btf.member(c.of, c.path)?.map(|m| m.size)))?;
             push(field.global, value, from);
+        }
+        Source::TypeFor { function, of } => {
+            let id = btf.function_id(function).and_then(|_| btf.struct_id(of));
+            let from = if id.is_some() { format!("{of}, for {function}") } else { format!("no {function}") };
+            push(field.global, id, from);
         }
         Source::Bits { mask, candidates } => {
             let place = |c: &Candidate| {

@@ -4,8 +4,8 @@ use diag_common::iolat::PSEUDO_FILESYSTEMS;
 
 use crate::{
     fields::{
-        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILES_FD_ARRAY, FILES_FDT, FILES_FDTAB, INODE_MODE, INODE_RDEV,
-        INODE_SB, SB_DEV, SB_MAGIC, TASK_FILES,
+        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILE_SLOT_FILE, FILES_FDT, INODE_MODE, INODE_RDEV, INODE_SB, SB_DEV,
+        SB_MAGIC, TASK_FILES, TYPE_FILE_SLOT, present,
     },
     side::{Ptr, Raw, Side},
 };
@@ -39,44 +39,14 @@ pub fn of_descriptor<S: Side>(task: Ptr, fd: u32) -> Option<File> {
         if fd >= S::read::<u32>(table, FDT_MAX_FDS.load()) {
             return None;
         }
-        // A table that never grew is the array inside files_struct (fs/file.c, 6.18), which has types to follow:
-        // four reads by helper less on the way that most processes take.
-        if S::STACK_OF_SLEEPER && fd < 64 && table == files.wrapping_add(FILES_FDTAB.load() as usize) {
-            return inspect::<S>(embedded(files, fd));
-        }
         let array: Ptr = S::read(table, FDT_FD.load());
+        // A typed pointer all the way spares six reads by helper, of 30 ns each.
+        if present(&TYPE_FILE_SLOT) {
+            let slot = S::cast(array.wrapping_add(fd as usize * 8), TYPE_FILE_SLOT.load());
+            return inspect::<S>(S::read(slot, FILE_SLOT_FILE.load()));
+        }
         inspect::<Raw>(Raw::read(array, fd * 8))
     }
-}
-
-/// Loads `files->fd_array[fd]`, each element by a constant offset, as the verifier asks of a typed pointer.
-#[inline(always)]
-unsafe fn embedded(files: Ptr, fd: u32) -> Ptr {
-    macro_rules! load {
-        ($($n:literal)*) => {
-            match fd {
-                $($n => {
-                    let base = files.wrapping_add(FILES_FD_ARRAY.load() as usize);
-                    let file: Ptr;
-                    // SAFETY: a load from within files_struct. In assembly, lest the arms be merged into one load at
-                    // a computed offset.
-                    unsafe {
-                        core::arch::asm!(
-                            "{file} = *(u64 *)({base} + {offset})",
-                            file = out(reg) file,
-                            base = in(reg) base,
-                            offset = const 8 * $n,
-                            options(nostack, readonly),
-                        );
-                    }
-                    file
-                })*
-                _ => core::ptr::null(),
-            }
-        };
-    }
-    load!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
-          32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63)
 }
 
 #[inline(always)]

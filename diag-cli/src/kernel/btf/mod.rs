@@ -199,7 +199,9 @@ impl Btf {
                 Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => true,
                 Kind::Typedef => self.name(t.name).starts_with(b"btf_trace_"),
                 Kind::Func => {
-                    query::NAMING_FUNCTIONS.iter().any(|p| self.name(t.name).starts_with(p.as_bytes()))
+                    let name = self.name(t.name);
+                    query::NAMING_FUNCTIONS.iter().any(|p| name.starts_with(p.as_bytes()))
+                        || name.starts_with(query::KERNEL_FUNCTIONS.as_bytes())
                 }
                 _ => false,
             };
@@ -248,13 +250,18 @@ impl Btf {
 
     /// The types of this name that can be looked up by name.
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Type> + 'a {
+        self.named_ids(name).map(|(_, t)| t)
+    }
+
+    /// The same, with their ids.
+    fn named_ids<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (u32, Type)> + 'a {
         let wanted = hash(name.as_bytes());
         let start = self.names.partition_point(|&(h, _)| h < wanted);
         self.names[start..]
             .iter()
             .take_while(move |&&(h, _)| h == wanted)
-            .filter_map(|&(_, id)| self.get(id).ok().flatten())
-            .filter(move |t| self.name(t.name) == name.as_bytes())
+            .filter_map(|&(_, id)| Some((id, self.get(id).ok().flatten()?)))
+            .filter(move |(_, t)| self.name(t.name) == name.as_bytes())
     }
 }
 

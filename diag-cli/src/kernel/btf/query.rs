@@ -11,6 +11,9 @@ const MAX_MEMBERS: u32 = 1 << 20;
 /// (include/linux/tracepoint.h, include/trace/bpf_probe.h, 6.18).
 pub(super) const NAMING_FUNCTIONS: [&str; 3] = ["__traceiter_", "__bpf_trace_", "__probestub_"];
 
+/// Functions that programs may call begin like this, those of interest here (kernel/bpf/helpers.c, 6.18).
+pub(super) const KERNEL_FUNCTIONS: &str = "bpf_rdonly_";
+
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -52,6 +55,22 @@ impl Btf {
             .filter(|t| matches!(t.kind, Kind::Struct | Kind::Union))
             .filter_map(|t| self.find(&t, 0, MAX_DEPTH, &mut search).transpose());
         one_answer(answers, name, path)
+    }
+
+    /// The id of the struct of this name; none where there are several.
+    pub(crate) fn struct_id(&self, name: &str) -> Option<u32> {
+        self.only_id(name, Kind::Struct)
+    }
+
+    /// The id of a function that programs may call.
+    pub(crate) fn function_id(&self, name: &str) -> Option<u32> {
+        self.only_id(name, Kind::Func)
+    }
+
+    fn only_id(&self, name: &str, kind: Kind) -> Option<u32> {
+        let mut ids = self.named_ids(name).filter(|(_, t)| t.kind == kind).map(|(id, _)| id);
+        let id = ids.next()?;
+        ids.next().is_none().then_some(id)
     }
 
     /// The value of a constant of an enum; the empty name stands for every enum without a name.

@@ -1,0 +1,5 @@
+//! Calls of kernel functions, which the toolchain cannot express: a stand-in in the object, the real one once loaded.
+
+/// Helper number that stands for a call of `bpf_rdonly_cast`. No kernel has such a helper; where the loader does not
+/// replace it, the branch must be dead.
+pub const RDONLY_CAST_CALL: i32 = 0x6f73_6361;
