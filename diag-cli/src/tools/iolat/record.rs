@@ -66,6 +66,7 @@ pub(crate) struct Operation {
     pub(crate) device: String,
     /// The device's name in `/sys/dev/block`, such as `vda1`, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub(crate) device_name: Option<String>,
     /// The file system; `bdev` for a block device opened as a file.
     pub(crate) filesystem: String,
@@ -130,15 +131,19 @@ pub(crate) struct SlowOperation {
     pub(crate) comm: String,
     /// The path of its cgroup within the hierarchy, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub(crate) cgroup: Option<String>,
     /// The path of the file, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub(crate) file: Option<String>,
     /// Where in the file it began, bytes, where that has a meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub(crate) offset: Option<u64>,
     /// Bytes that it moved; absent for calls that move none and for those that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub(crate) bytes: Option<u64>,
     /// How long it took, ns.
     pub(crate) latency_ns: u64,
@@ -148,6 +153,7 @@ pub(crate) struct SlowOperation {
     pub(crate) causes: Vec<CausePart>,
     /// The kernel stack of its longest wait of which one was taken, innermost function first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
     pub(crate) stack: Option<Vec<String>>,
 }
 
@@ -164,9 +170,11 @@ pub(crate) struct CausePart {
     pub(crate) ops: u64,
     /// What the holder or the waker was itself waiting for, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CauseName")]
     pub(crate) via: Option<CauseName>,
     /// The kernel stack that tells the cause, innermost function first, where nothing but a stack does.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
     pub(crate) stack: Option<Vec<String>>,
 }
 
@@ -182,6 +190,7 @@ pub(crate) struct Verdict {
     pub(crate) cause: CauseName,
     /// What the holder or the waker was itself waiting for, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CauseName")]
     pub(crate) via: Option<CauseName>,
     /// The cause's share of the tail's time, 0 to 1.
     pub(crate) share: f64,

@@ -1,0 +1,65 @@
+//! Help teaches: it goes to standard output, with status 0, and has examples, units and defaults.
+
+use std::process::{Command, Stdio};
+
+use crate::osdiag;
+
+#[test]
+fn long_help_has_examples_and_short_help_fits_a_screen() {
+    let long = osdiag(&["iolat", "--help"]);
+    assert_eq!((long.status, long.err.as_str()), (Some(0), ""));
+    for part in ["Examples:", "How to read it:", "[default: 1ms]", "--container", "-- <COMMAND>"] {
+        assert!(long.out.contains(part), "{part}: {}", long.out);
+    }
+    let short = osdiag(&["iolat", "-h"]);
+    assert_eq!((short.status, short.err.as_str()), (Some(0), ""));
+    assert!(short.out.lines().count() <= 45, "{}", short.out);
+    assert!(short.out.contains("--help"), "{}", short.out);
+}
+
+#[test]
+fn every_flag_of_the_contract_is_there() {
+    let help = osdiag(&["iolat", "--help"]).out;
+    for flag in [
+        "-d, --duration",
+        "-i, --interval",
+        "--json",
+        "--cgroup",
+        "--container",
+        "--unit",
+        "-p, --pid",
+        "--comm",
+        "[COMMAND]",
+        "-v, --verbose",
+        "--slow",
+    ] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+}
+
+#[test]
+fn the_first_help_names_the_commands_and_the_statuses() {
+    let help = osdiag(&["--help"]);
+    assert_eq!(help.status, Some(0));
+    for part in ["iolat", "schema", "Examples:", "Exit status:"] {
+        assert!(help.out.contains(part), "{part}: {}", help.out);
+    }
+    let version = osdiag(&["--version"]);
+    assert_eq!((version.status, version.out), (Some(0), format!("osdiag {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    for line in [&["iolat", "--help"][..], &["schema", "iolat"], &["schema"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_osdiag"))
+            .args(line)
+            .stdout(Stdio::from(writer))
+            .stderr(Stdio::piped())
+            .output()
+            .expect("osdiag starts");
+        assert_eq!(output.status.code(), Some(0), "{line:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line:?}");
+    }
+}

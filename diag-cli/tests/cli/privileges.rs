@@ -1,0 +1,51 @@
+//! Without privileges: status 3, and one line that names the capability and how to get it.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
+
+use rustix::process::geteuid;
+
+use crate::{Answer, answer};
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65534;
+
+/// What osdiag answers to somebody who has no capabilities.
+fn unprivileged(line: &[&str]) -> Answer {
+    // The build's own folder may be closed to other users.
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it opens");
+    let binary = folder.path().join("osdiag");
+    fs::copy(env!("CARGO_BIN_EXE_osdiag"), &binary).expect("a copy");
+    let mut command = Command::new(&binary);
+    command.args(line).current_dir("/");
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    answer(&mut command)
+}
+
+#[test]
+fn an_unprivileged_user_is_told_what_is_missing() {
+    let answer = unprivileged(&["iolat", "-d", "1s"]);
+    let complaint = answer.complaint(3);
+    for part in ["CAP_BPF", "CAP_PERFMON", "root"] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
+}
+
+#[test]
+fn a_mistake_is_one_for_everybody() {
+    unprivileged(&["iolat", "-p", "4194304"]).complaint(2);
+}
+
+#[test]
+fn what_needs_no_privileges_is_there_for_everybody() {
+    for line in [&["--help"][..], &["iolat", "--help"], &["schema", "iolat"]] {
+        let answer = unprivileged(line);
+        assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""), "{line:?}");
+    }
+}
