@@ -9,10 +9,10 @@
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-pub mod atomic;
 pub mod fields;
 pub mod iolat;
 pub mod loss;
+pub mod memory;
 pub mod scope;
 pub mod side;
 pub mod stack;

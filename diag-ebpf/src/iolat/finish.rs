@@ -1,5 +1,7 @@
 //! What an operation leaves behind: a count in its group's histogram, and its causes in the matrix.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     macros::map,
@@ -16,7 +18,14 @@ use super::{
     slowest,
     state::{TaskState, Tasks},
 };
-use crate::{atomic, loss, side::Ptr};
+use crate::{
+    loss,
+    memory::{self, at_most},
+    side::Ptr,
+};
+
+/// The last bucket, where the verifier wants a bound.
+pub const LAST_BUCKET: i32 = hist::BUCKETS as i32 - 1;
 
 /// Sized by the loader to the number of CPUs.
 const MAX_SLOTS: u32 = 64;
@@ -88,12 +97,10 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64
     let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
     // SAFETY: this CPU's element; the bucket is below BUCKETS.
     let slot = unsafe { &mut *slot };
-    if bucket < hist::BUCKETS {
-        // SAFETY: just checked.
-        let bin = unsafe { slot.bins.get_unchecked_mut(bucket as usize) };
-        bin.count += 1;
-        bin.sum_ns += latency;
-    }
+    // SAFETY: the index is within the bins.
+    let bin = unsafe { slot.bins.get_unchecked_mut(at_most::<LAST_BUCKET>(u64::from(bucket))) };
+    bin.count += 1;
+    bin.sum_ns += latency;
     slot.min_inverted = slot.min_inverted.max(!latency);
     slot.max_ns = slot.max_ns.max(latency);
     let moves_bytes = state.op < Op::Fsync as u8 || state.op > Op::SyncFileRange as u8;
@@ -159,13 +166,20 @@ fn count(slot: &mut Slot, mut key: CellKey, ns: u64) {
 fn add(key: &CellKey, ns: u64) -> bool {
     if CELLS.get_ptr_mut(key).is_none() {
         // A lost race means that another CPU made the cell.
-        let _ = CELLS.insert(key, Cell { ns: 0, ops: 0 }, BPF_NOEXIST as u64);
+        let mut empty = MaybeUninit::<Cell>::uninit();
+        // SAFETY: both fields are written.
+        let empty = unsafe {
+            (&raw mut (*empty.as_mut_ptr()).ns).write_volatile(0);
+            (&raw mut (*empty.as_mut_ptr()).ops).write_volatile(0);
+            empty.assume_init_ref()
+        };
+        let _ = CELLS.insert(key, empty, BPF_NOEXIST as u64);
     }
     let Some(cell) = CELLS.get_ptr_mut(key) else { return false };
     // SAFETY: a map value, aligned, written by atomic additions alone.
     unsafe {
-        atomic::add_u64(&raw mut (*cell).ns, ns);
-        atomic::add_u64(&raw mut (*cell).ops, 1);
+        memory::add_u64(&raw mut (*cell).ns, ns);
+        memory::add_u64(&raw mut (*cell).ops, 1);
     }
     true
 }

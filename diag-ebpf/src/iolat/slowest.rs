@@ -14,11 +14,15 @@ use diag_common::{
     iolat::{Control, Event, Loss, Op, PATH_BYTES},
 };
 
-use super::state::{TaskState, Tasks};
+use super::{
+    finish::LAST_BUCKET,
+    state::{TaskState, Tasks},
+};
 use crate::{
-    atomic,
     fields::{DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_POS, REGS_DX, REGS_R10, REGS_SI},
-    loss, scope,
+    loss,
+    memory::{self, at_most, store},
+    scope,
     side::{Ptr, Raw, Side},
 };
 
@@ -27,6 +31,8 @@ const NO_WAKEUP: u64 = 1;
 /// The longest name of a directory entry, with its end.
 const NAME_BYTES: usize = 256;
 const MAX_COMPONENTS: u32 = 32;
+/// How far a path may reach into its buffer: the last name may spill over by its own length.
+const LONGEST_PATH: i32 = PATH_BYTES as i32 - 1;
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -82,12 +88,15 @@ pub fn send<S: Tasks>(
             *event.stacks.get_unchecked_mut(i) = *state.stacks.get_unchecked(i);
         }
         for i in 0..event.waits.len() {
-            *event.waits.get_unchecked_mut(i) = *state.waits.get_unchecked(i);
+            let (to, from) = (event.waits.get_unchecked_mut(i), state.waits.get_unchecked(i));
+            store(&mut to.ns, from.ns);
+            store(&mut to.stack, from.stack);
+            store(&mut to.flags, from.flags);
         }
         place::<S>(event, state, regs, ret);
         let used = path(draft, state.file as Ptr);
         let event = &raw mut (*draft).event;
-        let size = core::mem::offset_of!(Event, path) as u64 + (used as u64 & (PATH_BYTES as u64 - 1));
+        let size = (core::mem::offset_of!(Event, path) + at_most::<LONGEST_PATH>(u64::from(used))) as u64;
         if bpf_ringbuf_output(ptr::from_ref(&EVENTS) as *mut _, event.cast(), size, NO_WAKEUP) != 0 {
             loss::count(Loss::Events);
         }
@@ -96,20 +105,17 @@ pub fn send<S: Tasks>(
 
 #[inline(always)]
 fn raise(control: &mut Control, bucket: u32) {
-    if bucket >= hist::BUCKETS {
-        return;
-    }
-    // SAFETY: the bucket is in range. Two CPUs at once can let the threshold rise late, never early by more than a bucket.
+    // SAFETY: the buckets are in range. Two CPUs at once can let the threshold rise late, never early by more than a bucket.
     unsafe {
-        let sent = control.sent.as_mut_ptr().add(bucket as usize);
-        atomic::add_u32(sent, 1);
-        atomic::add_u32(&raw mut control.above, 1);
+        let sent = control.sent.as_mut_ptr().add(at_most::<LAST_BUCKET>(u64::from(bucket)));
+        memory::add_u32(sent, 1);
+        memory::add_u32(&raw mut control.above, 1);
         for _ in 0..16 {
             let threshold = control.threshold;
             if threshold >= hist::BUCKETS {
                 return;
             }
-            let at = *control.sent.as_ptr().add(threshold as usize);
+            let at = *control.sent.as_ptr().add(at_most::<LAST_BUCKET>(u64::from(threshold)));
             if control.above < at + control.wanted {
                 return;
             }
@@ -167,12 +173,12 @@ unsafe fn path(draft: *mut Draft, file: Ptr) -> u32 {
                 break;
             }
             let name: Ptr = Raw::read(entry, DENTRY_NAME.load());
-            let at = start.add(used as usize & (PATH_BYTES - 1));
+            let at = start.add(at_most::<LONGEST_PATH>(u64::from(used)));
             let bytes = bpf_probe_read_kernel_str(at.cast(), NAME_BYTES as u32, name.cast());
             if bytes <= 0 {
                 break;
             }
-            used += (bytes as u32) & (2 * NAME_BYTES as u32 - 1);
+            used += at_most::<{ NAME_BYTES as i32 }>(bytes as u64) as u32;
             components += 1;
             entry = parent;
         }

@@ -3,13 +3,12 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::iolat::{Loss, Op};
 
-use super::{
-    file, finish,
-    state::{Tasks, phase},
-};
+use super::{file, finish, state::Tasks};
 use crate::{
     fields::{REGS_DI, REGS_ORIG_AX, TASK_TI_STATUS},
-    loss, scope,
+    loss,
+    memory::store,
+    scope,
     side::Ptr,
 };
 
@@ -47,13 +46,12 @@ pub fn enter<S: Tasks>(regs: Ptr, number: u64) {
     state.sb = file.sb;
     state.magic = file.magic;
     state.dev = file.dev;
-    state.touched = 0;
-    state.contexts = 0;
-    state.lock = 0;
-    state.stack_waits = 0;
-    state.longest_ns = 0;
-    state.longest_stack = 0;
-    state.phase = phase::RUNNING;
+    store(&mut state.touched, 0);
+    store(&mut state.stack_waits, 0);
+    store(&mut state.longest_ns, 0);
+    store(&mut state.longest_stack, 0);
+    store(&mut state.contexts, 0);
+    store(&mut state.lock, 0);
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     state.begin_running::<S>(task, now);
