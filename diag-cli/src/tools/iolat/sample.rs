@@ -68,7 +68,7 @@ fn layers(parts: &[CausePart]) -> [u64; 6] {
 
 /// An operation and its spectrum, from groups in order of latency; the last group is the tail.
 pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operation, Spectrum) {
-    let [first, .., last] = groups else { panic!("two groups at least") };
+    let (first, last) = (&groups[0], &groups[groups.len() - 1]);
     let bins = groups.iter().map(|group| (hist::bucket(group.latency_ns), group.ops));
     let sum_ns = groups.iter().map(|group| group.ops * group.latency_ns).sum();
     let latency = Histogram::from_bins(bins, sum_ns, first.latency_ns, last.latency_ns);

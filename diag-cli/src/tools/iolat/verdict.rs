@@ -75,13 +75,11 @@ fn statement(
     via: Option<Cause>,
     second: Option<(Cause, f64)>,
 ) -> String {
-    let tail = &operation.tail;
     let mut said = format!(
-        "{} on {}: {} take {} on average; {} of that is {}",
+        "{} on {}: {}; {} of that is {}",
         operation.op.0.name(),
         operation.place(),
-        tail_of(operation),
-        units::time(tail.mean_ns),
+        tail_takes(operation),
         units::percent(share),
         phrase(cause),
     );
@@ -97,13 +95,18 @@ fn statement(
     said
 }
 
-/// `its slowest 1 % (123 of 12,345)`.
-fn tail_of(operation: &Operation) -> String {
-    let Tail { quantile, ops, .. } = operation.tail;
-    let (ops, all) = (units::count(ops), units::count(operation.latency.count));
-    match tail_percent(quantile) {
-        percent if percent >= 100.0 => format!("its {all} calls"),
-        percent => format!("its slowest {percent} % ({ops} of {all})"),
+/// `its slowest 1 % (123 of 12,345) take 38 ms on average`, or shorter where that says it all.
+fn tail_takes(operation: &Operation) -> String {
+    let Tail { quantile, ops, mean_ns, .. } = operation.tail;
+    let (all, mean) = (operation.latency.count, units::time(mean_ns));
+    match ops {
+        1 if all == 1 => format!("its only call took {mean}"),
+        1 => format!("the slowest of its {} calls took {mean}", units::count(all)),
+        _ if ops == all => format!("its {} calls take {mean} on average", units::count(all)),
+        _ => {
+            let (ops, all) = (units::count(ops), units::count(all));
+            format!("its slowest {} % ({ops} of {all}) take {mean} on average", tail_percent(quantile))
+        }
     }
 }
 
@@ -125,13 +128,12 @@ pub(crate) fn nothing_slow(operations: &[Operation], slow: Duration) -> String {
         None => String::new(),
     };
     format!(
-        "Nothing is slow: even {} on {}, the slowest, has p99 {}, and {} take {} on average{of_it}; \
+        "Nothing is slow: even {} on {}, the slowest, has p99 {}, and {}{of_it}; \
          nothing to explain below {}",
         slowest.op.0.name(),
         slowest.place(),
         units::time(slowest.latency.p99_ns),
-        tail_of(slowest),
-        units::time(tail.mean_ns),
+        tail_takes(slowest),
         units::time(u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
     )
 }
@@ -163,11 +165,27 @@ mod tests {
         let verdict = verdict(&[sync], SLOW).unwrap();
         assert_eq!(
             verdict.statement,
-            "fdatasync on 254:0 (ext4): its slowest 1 % (1 of 91) take 61 ms on average; 65 % of that is waiting for \
+            "fdatasync on 254:0 (ext4): the slowest of its 91 calls took 61 ms; 65 % of that is waiting for \
              the journal, which was itself held up by the device, and 35 % the device"
         );
         assert_eq!((verdict.cause, verdict.via), (CauseName(Cause::Journal), Some(CauseName(Cause::Device))));
         assert!(verdict.advice[0].starts_with("iostat -x DEVICE 1"), "{:?}", verdict.advice);
+    }
+
+    #[test]
+    fn a_tail_of_one_or_of_all_is_called_so() {
+        let takes = |groups: &[_]| tail_takes(&operation(Op::Fsync, None, groups).0);
+        assert_eq!(takes(&[group(1, 43_000_000, RUN)]), "its only call took 43 ms");
+        assert_eq!(takes(&[group(7, 43_000_000, RUN)]), "its 7 calls take 43 ms on average");
+        let groups = [group(90, 1_000, RUN), group(1, 43_000_000, RUN)];
+        assert_eq!(takes(&groups), "the slowest of its 91 calls took 43 ms");
+    }
+
+    #[test]
+    fn a_verdict_is_not_lost_where_layers_and_causes_disagree() {
+        let (mut slow, _) = operation(Op::Fsync, None, &[group(1, 43_000_000, DIRTY)]);
+        slow.tail.causes.retain(|part| part.cause.0.layer() != Layer::Memory);
+        assert_eq!(verdict(&[slow], SLOW).unwrap().cause, CauseName(Cause::Device));
     }
 
     #[test]

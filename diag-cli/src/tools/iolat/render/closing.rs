@@ -40,7 +40,7 @@ pub(super) fn draw(page: &mut Page, options: &Options, report: &Report) {
 }
 
 /// What could not be attached or read.
-pub(super) fn unavailable(page: &mut Page, unavailable: &[Unavailable]) {
+fn unavailable(page: &mut Page, unavailable: &[Unavailable]) {
     for missing in unavailable {
         let words = format!("{} ({}): {}", missing.name, missing.why, missing.effect);
         page.wrapped(bar::WARNING, "not available: ", &words);

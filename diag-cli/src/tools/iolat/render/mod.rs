@@ -60,10 +60,12 @@ pub(crate) fn start(
         (None, Target::Command { .. }) => "until it ends".to_owned(),
         (None, _) => "until Ctrl-C".to_owned(),
     };
-    let probes = units::counted(probes.len() as u64, "probe");
+    let mut probes = units::counted(probes.len() as u64, "probe");
+    if !unavailable.is_empty() {
+        probes += &format!(", {} not available", unavailable.len());
+    }
     let words = format!("tracing file I/O of {target} {time} ({probes})");
     page.wrapped(bar::STRONG, "osdiag iolat: ", &words);
-    closing::unavailable(&mut page, unavailable);
     page.into_text()
 }
 

@@ -112,4 +112,9 @@ fn the_start_says_what_is_traced() {
         said,
         "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probe)\n"
     );
+    let missing = |name: &str| Unavailable { name: name.into(), why: "…".into(), effect: "…".into() };
+    let command = Target::Command { command: vec!["dd".into(), "x".repeat(200)], pid: 7 };
+    let said = start(options(120, false).screen, &command, None, &[], &[missing("a"), missing("b")]);
+    assert!(said.starts_with("osdiag iolat: tracing file I/O of command 'dd xxx"), "{said}");
+    assert!(said.contains("x' until it ends") && said.ends_with("2 not available)\n"), "{said}");
 }
