@@ -62,7 +62,7 @@ pub(crate) fn start(
     };
     let mut probes = units::counted(probes.len() as u64, "probe");
     if !unavailable.is_empty() {
-        probes += &format!(", {} not available", unavailable.len());
+        probes += &format!(", {}\u{a0}not\u{a0}available", unavailable.len());
     }
     let words = format!("tracing file I/O of {target} {time} ({probes})");
     page.wrapped(bar::STRONG, "osdiag iolat: ", &words);
