@@ -77,8 +77,9 @@ impl Session {
         Session { child, out, err }
     }
 
-    /// Starts it, and waits until it says that it traces.
-    pub(crate) fn tracing(command: Command) -> Session {
+    /// Starts it, and waits until it says what it has attached, with `-v`.
+    pub(crate) fn tracing(mut command: Command) -> Session {
+        command.arg("-v");
         let mut session = Session::start(command);
         let began = wait_until(START, || session.ended() || session.said_tracing());
         assert!(began && session.said_tracing(), "never traced: {}", session.complaints());
@@ -86,7 +87,7 @@ impl Session {
     }
 
     fn said_tracing(&self) -> bool {
-        self.complaints().contains(": tracing")
+        self.complaints().contains("attached: ")
     }
 
     fn ended(&mut self) -> bool {

@@ -23,8 +23,8 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Starts to add up how long the threads of `pid` but its first are in one of these kernel functions. Each thread
-    /// counts by itself. A name with `^` before it has to be the innermost; the kernel leaves its own waiting and
+    /// Starts to add up how long the threads of `pid` but its first sleep in one of these kernel functions. Each thread
+    /// counts by itself. Who only waits for a CPU does not sleep. A name with `^` before it has to be the innermost; the kernel leaves its own waiting and
     /// locking functions out of these stacks, so that who waits for a lock appears in the function that takes it.
     pub(crate) fn watch(pid: u32, functions: &'static [&'static str]) -> Sampler {
         let stop = Arc::new(AtomicBool::new(false));
@@ -60,12 +60,15 @@ fn is_in(stack: &str, name: &str) -> bool {
     }
 }
 
-/// The kernel stacks of a process's threads but the first, as text.
+/// The kernel stacks of a process's threads but the first, where they sleep, as text.
 fn threads(pid: u32) -> impl Iterator<Item = String> {
     let first = pid.to_string();
     let tasks = PathBuf::from(format!("/proc/{pid}/task"));
     let entries = fs::read_dir(tasks).into_iter().flatten().flatten();
-    entries
-        .filter(move |entry| entry.file_name().to_str() != Some(&first))
-        .filter_map(|entry| fs::read_to_string(entry.path().join("stack")).ok())
+    entries.filter(move |entry| entry.file_name().to_str() != Some(&first)).filter_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The state comes after the name, which may have any character but ends with the last bracket.
+        let sleeps = matches!(stat.rsplit_once(") ")?.1.as_bytes().first(), Some(b'S' | b'D'));
+        if sleeps { fs::read_to_string(entry.path().join("stack")).ok() } else { None }
+    })
 }
