@@ -68,7 +68,7 @@ fn threads(pid: u32) -> impl Iterator<Item = String> {
     entries.filter(move |entry| entry.file_name().to_str() != Some(&first)).filter_map(|entry| {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         // The state comes after the name, which may have any character but ends with the last bracket.
-        let sleeps = matches!(stat.rsplit_once(") ")?.1.as_bytes().first(), Some(b'S' | b'D'));
+        let sleeps = !stat.rsplit_once(") ")?.1.starts_with('R');
         if sleeps { fs::read_to_string(entry.path().join("stack")).ok() } else { None }
     })
 }
