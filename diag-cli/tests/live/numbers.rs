@@ -41,7 +41,7 @@ fn compare(traced: &Trace, device: &str) {
         let operation = summary.operation(call.name(), device);
         let p99 = own.percentile(99.0);
         println!(
-            "{}: {} calls, sum {} of {} ns ({:+.2} %), p99 {} of {} ns ({:+.2} %)",
+            "{}: {} calls, sum {} of {} ns ({:+.2} %), p99 {} of {} ns ({:+.2} %), {} ns of run delay",
             call.name(),
             own.ns.len(),
             operation.sum(),
@@ -50,6 +50,7 @@ fn compare(traced: &Trace, device: &str) {
             operation.latency("p99_ns"),
             p99,
             100.0 * (operation.latency("p99_ns") as f64 / p99 as f64 - 1.0),
+            own.run_delay_ns,
         );
         assert_eq!(operation.count(), own.ns.len() as u64, "count of {}", call.name());
         assert!(within(0.02, operation.sum(), own.sum()), "sum of {}: {}", call.name(), operation.outline());

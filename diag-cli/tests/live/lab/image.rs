@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Lab, run, unmount};
-use crate::Outcome;
+use crate::{Outcome, Skip};
 
 /// A loop device over a file.
 pub(crate) struct Loop {
@@ -60,20 +60,27 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        if run("losetup", &["--detach", &self.device.to_string_lossy()]).is_err() {
-            eprintln!("could not detach {}", self.device.display());
-        }
+        detach(&self.device);
     }
 }
 
-/// Detaches the loop devices over files in a directory.
-pub(crate) fn detach_all(directory: &Path) {
+/// The loop devices over files in a directory, by their nodes.
+pub(crate) fn attached_to(directory: &Path) -> Vec<PathBuf> {
     let below = format!("{}/", directory.display());
-    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-        let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
-        if file.starts_with(&below) {
-            run("losetup", &["--detach", &Path::new("/dev").join(entry.file_name()).to_string_lossy()]).ok();
-        }
+    let is_there = |block: &Path| {
+        fs::read_to_string(block.join("loop/backing_file")).is_ok_and(|file| file.starts_with(&below))
+    };
+    let blocks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    blocks
+        .filter(|block| is_there(&block.path()))
+        .map(|block| Path::new("/dev").join(block.file_name()))
+        .collect()
+}
+
+/// Detaches a loop device.
+pub(crate) fn detach(node: &Path) {
+    if let Err(Skip(why)) = run("losetup", &["--detach", &node.to_string_lossy()]) {
+        eprintln!("could not detach: {why}");
     }
 }
 

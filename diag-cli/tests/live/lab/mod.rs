@@ -115,6 +115,8 @@ pub(crate) fn clean_after_the_dead() {
         }
         eprintln!("cleaning up after a killed run: {}", entry.path().display());
         setting::restore_all(&entry.path());
+        // Without the file system below it, a loop device no longer tells what it is over.
+        let loops = image::attached_to(&entry.path());
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let below = format!("{}/", entry.path().display());
         for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
@@ -123,7 +125,7 @@ pub(crate) fn clean_after_the_dead() {
                 unmount(Path::new(target));
             }
         }
-        image::detach_all(&entry.path());
+        loops.iter().for_each(|node| image::detach(node));
         cgroup::remove_all(&name);
         fs::remove_dir_all(entry.path()).ok();
     }
