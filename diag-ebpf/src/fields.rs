@@ -22,6 +22,8 @@ macro_rules! fields {
 }
 
 fields! {
+    /// Whether a program can keep others from its CPU (6.11 and up).
+    CAN_HOLD_CPU;
     TASK_PID; TASK_TGID; TASK_COMM; TASK_STATE; TASK_FILES; TASK_CGROUPS; TASK_SIGNAL; SIGNAL_LIVE;
     /// `thread_info.status`, which has `TS_COMPAT` (arch/x86/include/asm/thread_info.h).
     TASK_TI_STATUS;

@@ -1,6 +1,6 @@
 //! Calls of kernel functions: aya does not know them, so the loader writes them into the object itself.
 
-use diag_common::calls::RDONLY_CAST_CALL;
+use diag_common::calls::{PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL, RDONLY_CAST_CALL};
 
 use crate::kernel::btf::Btf;
 
@@ -8,21 +8,49 @@ use crate::kernel::btf::Btf;
 const CALL: u8 = 0x85;
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
-/// The function that [`RDONLY_CAST_CALL`] stands for.
-const RDONLY_CAST: &str = "bpf_rdonly_cast";
+/// The functions, and what stands for them.
+const FUNCTIONS: [(i32, &str); 3] = [
+    (RDONLY_CAST_CALL, "bpf_rdonly_cast"),
+    (PREEMPT_DISABLE_CALL, "bpf_preempt_disable"),
+    (PREEMPT_ENABLE_CALL, "bpf_preempt_enable"),
+];
 
 /// The object with its stand-ins replaced by calls of functions that this kernel has. Instructions are eight bytes, and
 /// so is the alignment of the sections that hold them.
 pub(super) fn resolve(object: &[u8], types: &Btf) -> Vec<u8> {
     let mut object = object.to_vec();
-    if let Some(function) = types.function_id(RDONLY_CAST) {
-        for instruction in object.chunks_exact_mut(8) {
-            let (code, immediate) = instruction.split_at_mut(4);
-            if code == [CALL, 0, 0, 0] && immediate == RDONLY_CAST_CALL.to_le_bytes() {
-                code[1] = PSEUDO_KFUNC_CALL << 4;
-                immediate.copy_from_slice(&function.to_le_bytes());
-            }
+    let functions = FUNCTIONS.map(|(call, name)| (call.to_le_bytes(), types.function_id(name)));
+    for instruction in object.chunks_exact_mut(8) {
+        let (code, immediate) = instruction.split_at_mut(4);
+        if code != [CALL, 0, 0, 0] {
+            continue;
+        }
+        let stands_for = functions.iter().find(|(call, _)| immediate == call);
+        if let Some(&(_, Some(function))) = stands_for {
+            code[1] = PSEUDO_KFUNC_CALL << 4;
+            immediate.copy_from_slice(&function.to_le_bytes());
         }
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_stand_in_stays() {
+        let Ok(types) = Btf::running() else {
+            println!("SKIPPED: this kernel has no BTF");
+            return;
+        };
+        let call = |helper: i32| [&[CALL, 0, 0, 0], &helper.to_le_bytes()[..]].concat();
+        let object = [call(1), call(RDONLY_CAST_CALL)].concat();
+        let resolved = resolve(&object, &types);
+        assert_eq!(resolved[..8], object[..8]);
+        match types.function_id("bpf_rdonly_cast") {
+            Some(id) => assert_eq!(resolved[8..], [&[CALL, 0x20, 0, 0], &id.to_le_bytes()[..]].concat()),
+            None => assert_eq!(resolved, object),
+        }
+    }
 }

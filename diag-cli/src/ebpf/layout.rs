@@ -17,6 +17,7 @@ macro_rules! offset {
 
 /// The table.
 pub(crate) const FIELDS: &[Field] = &[
+    optional("CAN_HOLD_CPU", Source::Function("bpf_preempt_disable")),
     required("TASK_PID", offset!("task_struct", "pid")),
     required("TASK_TGID", offset!("task_struct", "tgid")),
     required("TASK_COMM", offset!("task_struct", "comm")),

@@ -1,6 +1,10 @@
 //! Loading one object: its maps, its globals, and the kind of hooks that this kernel takes.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt, fs,
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
@@ -119,7 +123,7 @@ impl Objects {
             }
             Err(why) if wanted.as_deref() == Some("btf") => Err(Failure::Unsupported(why).into()),
             Err(why) => {
-                let ebpf = load(self.raw, &fields, settings)?;
+                let ebpf = load(&calls::resolve(self.raw, &kernel.types), &fields, settings)?;
                 Ok(Object { ebpf, hooks: Hooks::Raw, fallback: Some(why), fields, running: None })
             }
         }
@@ -175,6 +179,12 @@ pub(crate) fn load_program(ebpf: &mut Ebpf, name: &str, hooks: Hooks, btf: Optio
     loaded.map_err(|error| refused(&format!("the kernel refuses {name}"), error))
 }
 
+/// `recursion_misses` of a program (kernel/bpf/syscall.c, bpf_prog_show_fdinfo, 6.18).
+fn misses(fd: RawFd) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+}
+
 fn refused<E: std::error::Error + Send + Sync + 'static>(what: &str, error: E) -> anyhow::Error {
     match privileges::refusal_hint() {
         Some(hint) => Failure::Unsupported(format!("{what}: {hint}")).into(),
@@ -192,6 +202,13 @@ impl Object {
             _ => anyhow::bail!("there is no program {name}"),
         };
         attached.with_context(|| format!("cannot attach to {name}"))
+    }
+
+    /// How often the kernel left a program out because it was already running on that CPU; 0 where it does not count
+    /// that (before 5.12).
+    pub(crate) fn missed_runs(&self) -> u64 {
+        let fds = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        fds.map(|fd| misses(fd.as_fd().as_raw_fd()).unwrap_or(0)).sum()
     }
 
     /// Lets go of what only attaching needs, and gives the memory back to the system.

@@ -118,7 +118,8 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64
 /// Counts the operation's causes, each under the operation's bucket and under its own. What no cause took is running.
 #[inline(always)]
 fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: u64) {
-    let mut explained = 0;
+    // Where a hook was missed, parts can be longer than the whole.
+    let mut rest = latency;
     for cause in 0..Cause::ALL.len() as u32 {
         if state.touched & (1 << cause) == 0 {
             continue;
@@ -128,7 +129,8 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
         let (ns, via, stack) = unsafe {
             (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at))
         };
-        explained += ns;
+        let ns = ns.min(rest);
+        rest -= ns;
         count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, flags: 0, stack }, ns);
     }
     if state.touched & (1 << CAUSE_STACK) != 0 {
@@ -138,15 +140,16 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
             }
             // SAFETY: the index is in range.
             let wait = unsafe { state.waits.get_unchecked(wait) };
-            explained += wait.ns;
+            let ns = wait.ns.min(rest);
+            rest -= ns;
             let flags = wait.flags as u16;
             let key =
                 CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, flags, stack: wait.stack };
-            count(slot, key, wait.ns);
+            count(slot, key, ns);
         }
     }
     let key = CellKey { slot: index, bucket, cause: Cause::Run as u8, via: VIA_NONE, flags: 0, stack: 0 };
-    count(slot, key, latency.saturating_sub(explained));
+    count(slot, key, rest);
 }
 
 #[inline(always)]

@@ -1,5 +1,18 @@
 //! The tool's programs, once for each kind of hook.
 
+/// One program, named after its tracepoint.
+#[macro_export]
+macro_rules! program {
+    ($kind:ident, $context:ty, $name:ident, $body:expr) => {
+        #[$kind]
+        pub fn $name(context: $context) -> i32 {
+            let body: fn(&$context) = $body;
+            $crate::exclusive::run(|| body(&context));
+            0
+        }
+    };
+}
+
 /// Defines all programs for one [`crate::side::Side`]: `$kind` is aya-ebpf's attribute, `$context` its context type.
 #[macro_export]
 macro_rules! iolat_programs {
@@ -8,24 +21,13 @@ macro_rules! iolat_programs {
         use diag_ebpf::{
             fields::{ARG_PAUSE, ARG_PREV_STATE, ARG_REQUEST},
             iolat::{block, context, sched, state::context as bits, syscall},
-            scope,
+            program, scope,
             side::{Ptr, argument},
         };
 
-        #[$kind]
-        pub fn sys_enter(ctx: $context) -> i32 {
-            syscall::enter::<$side>(ctx.arg(0), ctx.arg(1));
-            0
-        }
-
-        #[$kind]
-        pub fn sys_exit(ctx: $context) -> i32 {
-            syscall::exit::<$side>(ctx.arg(0), ctx.arg(1));
-            0
-        }
-
-        #[$kind]
-        pub fn sched_switch(ctx: $context) -> i32 {
+        program!($kind, $context, sys_enter, |ctx| syscall::enter::<$side>(ctx.arg(0), ctx.arg(1)));
+        program!($kind, $context, sys_exit, |ctx| syscall::exit::<$side>(ctx.arg(0), ctx.arg(1)));
+        program!($kind, $context, sched_switch, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.
             let state = match ARG_PREV_STATE.load() {
@@ -34,30 +36,16 @@ macro_rules! iolat_programs {
             };
             let preempt: u64 = ctx.arg(0);
             sched::switch::<$side>(context, preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
-            0
-        }
-
-        #[$kind]
-        pub fn sched_waking(ctx: $context) -> i32 {
-            sched::waking::<$side>(ctx.as_ptr() as Ptr, ctx.arg(0));
-            0
-        }
-
-        #[$kind]
-        pub fn sched_process_fork(ctx: $context) -> i32 {
-            scope::forked::<$side>(ctx.arg(0), ctx.arg(1));
-            0
-        }
-
-        #[$kind]
-        pub fn sched_process_exit(ctx: $context) -> i32 {
+        });
+        program!($kind, $context, sched_waking, |ctx| {
+            sched::waking::<$side>(ctx.as_ptr() as Ptr, ctx.arg(0))
+        });
+        program!($kind, $context, sched_process_fork, |ctx| scope::forked::<$side>(ctx.arg(0), ctx.arg(1)));
+        program!($kind, $context, sched_process_exit, |ctx| {
             scope::exited::<$side>(ctx.arg(0));
-            <$side as diag_ebpf::iolat::state::Tasks>::forget(ctx.arg(0));
-            0
-        }
-
-        #[$kind]
-        pub fn block_rq_issue(ctx: $context) -> i32 {
+            <$side as Tasks>::forget(ctx.arg(0));
+        });
+        program!($kind, $context, block_rq_issue, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.
             let request = match ARG_REQUEST.load() {
@@ -65,77 +53,25 @@ macro_rules! iolat_programs {
                 _ => unsafe { argument::<0>(context) },
             };
             block::issue(request);
-            0
-        }
-
-        #[$kind]
-        pub fn block_rq_complete(ctx: $context) -> i32 {
-            block::complete::<$side>(ctx.arg(0));
-            0
-        }
-
-        #[$kind]
-        pub fn contention_begin(ctx: $context) -> i32 {
-            context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1));
-            0
-        }
-
-        #[$kind]
-        pub fn contention_end(_ctx: $context) -> i32 {
-            context::contention_end::<$side>();
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_direct_reclaim_begin(_ctx: $context) -> i32 {
-            context::begin::<$side>(bits::RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_direct_reclaim_end(_ctx: $context) -> i32 {
-            context::end::<$side>(bits::RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_node_reclaim_begin(_ctx: $context) -> i32 {
-            context::begin::<$side>(bits::RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_node_reclaim_end(_ctx: $context) -> i32 {
-            context::end::<$side>(bits::RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_memcg_reclaim_begin(_ctx: $context) -> i32 {
-            context::begin::<$side>(bits::MEMCG_RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_vmscan_memcg_reclaim_end(_ctx: $context) -> i32 {
-            context::end::<$side>(bits::MEMCG_RECLAIM);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_compaction_begin(_ctx: $context) -> i32 {
-            context::begin::<$side>(bits::COMPACTION);
-            0
-        }
-
-        #[$kind]
-        pub fn mm_compaction_end(_ctx: $context) -> i32 {
-            context::end::<$side>(bits::COMPACTION);
-            0
-        }
-
-        #[$kind]
-        pub fn balance_dirty_pages(ctx: $context) -> i32 {
+        });
+        program!($kind, $context, block_rq_complete, |ctx| block::complete::<$side>(ctx.arg(0)));
+        program!($kind, $context, contention_begin, |ctx| {
+            context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1))
+        });
+        program!($kind, $context, contention_end, |_| context::contention_end::<$side>());
+        program!($kind, $context, mm_vmscan_direct_reclaim_begin, |_| context::begin::<$side>(bits::RECLAIM));
+        program!($kind, $context, mm_vmscan_direct_reclaim_end, |_| context::end::<$side>(bits::RECLAIM));
+        program!($kind, $context, mm_vmscan_node_reclaim_begin, |_| context::begin::<$side>(bits::RECLAIM));
+        program!($kind, $context, mm_vmscan_node_reclaim_end, |_| context::end::<$side>(bits::RECLAIM));
+        program!($kind, $context, mm_vmscan_memcg_reclaim_begin, |_| {
+            context::begin::<$side>(bits::MEMCG_RECLAIM)
+        });
+        program!($kind, $context, mm_vmscan_memcg_reclaim_end, |_| {
+            context::end::<$side>(bits::MEMCG_RECLAIM)
+        });
+        program!($kind, $context, mm_compaction_begin, |_| context::begin::<$side>(bits::COMPACTION));
+        program!($kind, $context, mm_compaction_end, |_| context::end::<$side>(bits::COMPACTION));
+        program!($kind, $context, balance_dirty_pages, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.
             let pause = match ARG_PAUSE.load() {
@@ -144,8 +80,7 @@ macro_rules! iolat_programs {
                 _ => 0,
             };
             context::dirty_throttle::<$side>(pause as i64);
-            0
-        }
+        });
 
         #[cfg(target_arch = "bpf")]
         #[panic_handler]

@@ -201,7 +201,7 @@ impl Btf {
                 Kind::Func => {
                     let name = self.name(t.name);
                     query::NAMING_FUNCTIONS.iter().any(|p| name.starts_with(p.as_bytes()))
-                        || name.starts_with(query::KERNEL_FUNCTIONS.as_bytes())
+                        || query::KERNEL_FUNCTIONS.iter().any(|function| name == function.as_bytes())
                 }
                 _ => false,
             };

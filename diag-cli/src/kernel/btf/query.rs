@@ -11,8 +11,9 @@ const MAX_MEMBERS: u32 = 1 << 20;
 /// (include/linux/tracepoint.h, include/trace/bpf_probe.h, 6.18).
 pub(super) const NAMING_FUNCTIONS: [&str; 3] = ["__traceiter_", "__bpf_trace_", "__probestub_"];
 
-/// Functions that programs may call begin like this, those of interest here (kernel/bpf/helpers.c, 6.18).
-pub(super) const KERNEL_FUNCTIONS: &str = "bpf_rdonly_";
+/// Functions that programs may call, those of interest here (kernel/bpf/helpers.c, 6.18).
+pub(super) const KERNEL_FUNCTIONS: [&str; 3] =
+    ["bpf_rdonly_cast", "bpf_preempt_disable", "bpf_preempt_enable"];
 
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

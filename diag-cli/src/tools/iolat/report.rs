@@ -47,6 +47,10 @@ pub(crate) struct Reporter<'a> {
     session: Stretch,
     interval: Stretch,
     total: Total,
+    /// Runs that the kernel has left out so far.
+    missed: u64,
+    /// How many of them are reported.
+    missed_reported: u64,
 }
 
 /// A stretch of the session, and what the tool had used at its beginning.
@@ -108,6 +112,8 @@ impl<'a> Reporter<'a> {
             session: Stretch::begin(),
             interval: Stretch::begin(),
             total: Total::default(),
+            missed: 0,
+            missed_reported: 0,
         }
     }
 
@@ -135,7 +141,8 @@ impl<'a> Reporter<'a> {
     /// Ends an interval and reports it.
     pub(crate) fn report(&mut self, kind: Kind) -> Result<()> {
         self.sampler.end(&self.object.ebpf);
-        let harvest = self.collector.harvest()?;
+        self.missed = self.object.missed_runs().max(self.missed);
+        let harvest = self.harvest()?;
         self.total.add(&harvest, self.args.slowest_in_record() as usize);
         let stretch = std::mem::replace(&mut self.interval, Stretch::begin());
         let report = self.build(kind, &stretch, &harvest.groups, harvest.events, &harvest.lost);
@@ -146,18 +153,26 @@ impl<'a> Reporter<'a> {
     /// Detaches, and reports the whole session.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.sampler.end(&self.object.ebpf);
+        self.missed = self.object.missed_runs();
+        self.object.detach();
         if self.args.session.interval.is_some() {
             // The last interval is a shorter one, so that the intervals add up to the summary.
             self.report(Kind::Interval)?;
-            self.sampler.end(&self.object.ebpf);
+        } else {
+            let harvest = self.harvest()?;
+            self.total.add(&harvest, self.args.slowest_in_record() as usize);
         }
-        self.object.detach();
-        let harvest = self.collector.harvest()?;
-        self.total.add(&harvest, self.args.slowest_in_record() as usize);
         let total = std::mem::take(&mut self.total);
         let session = std::mem::replace(&mut self.session, Stretch::begin());
         let report = self.build(Kind::Summary, &session, &total.groups, total.events, &total.lost);
         self.print(&report)
+    }
+
+    fn harvest(&mut self) -> Result<Harvest> {
+        let mut harvest = self.collector.harvest()?;
+        harvest.lost[Loss::MissedRuns as usize] += self.missed - self.missed_reported;
+        self.missed_reported = self.missed;
+        Ok(harvest)
     }
 
     fn build(

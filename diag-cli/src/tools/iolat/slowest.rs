@@ -66,14 +66,15 @@ fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {
         ));
     }
     let mut causes: HashMap<Explained, Part> = HashMap::new();
-    let mut explained = 0;
+    let mut rest = event.latency_ns;
     for (wait, ns) in waits {
         let key = namer.explainer.explain(namer.collector, wait);
+        let ns = ns.min(rest);
+        rest -= ns;
         causes.entry(key).or_default().add(ns, 1, wait.stack);
-        explained += ns;
     }
     let run = Explained { cause: Cause::Run, via: None };
-    causes.entry(run).or_default().add(event.latency_ns.saturating_sub(explained), 1, 0);
+    causes.entry(run).or_default().add(rest, 1, 0);
     for part in causes.values_mut() {
         part.ops = 1;
     }

@@ -60,12 +60,14 @@ pub(crate) const RULES: &[Rule] = rules! {
 
     InodeLock: "rwsem_down_*" < "*_buffered_write*", "fs/ext4/file.c, fs/xfs/xfs_file.c, fs/btrfs/file.c, 6.18";
     InodeLock: "rwsem_down_*" < "ext4_dio_*", "fs/ext4/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "ext4_file_*_iter", "fs/ext4/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "ext4_file_read_iter", "fs/ext4/file.c, 6.18";
+    InodeLock: "rwsem_down_*" < "ext4_file_write_iter", "fs/ext4/file.c, 6.18";
     InodeLock: "rwsem_down_*" < "xfs_ilock*", "fs/xfs/xfs_inode.c, 6.18";
     InodeLock: "rwsem_down_*" < "btrfs_inode_lock", "fs/btrfs/inode.c, 6.18";
     InodeLock: "rwsem_down_*" < "generic_file_write_iter", "mm/filemap.c, 6.18";
     InodeLock: "rwsem_down_*" < "ovl_write_iter", "fs/overlayfs/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "blkdev_*_iter", "block/fops.c, 6.18";
+    InodeLock: "rwsem_down_*" < "blkdev_read_iter", "block/fops.c, 6.18";
+    InodeLock: "rwsem_down_*" < "blkdev_write_iter", "block/fops.c, 6.18";
 
     BlockThrottle: "wbt_wait", "block/blk-wbt.c, 6.18";
     BlockThrottle: "ioc_rqos_throttle", "block/blk-iocost.c, 6.18";
