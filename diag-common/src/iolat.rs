@@ -1,6 +1,6 @@
 //! `osdiag iolat`: what its eBPF object counts, and the layout in which it is read.
 //!
-//! Everything is kept twice, by the parity of [`Control::epoch`]: the user side flips the epoch, waits for a
+//! Everything is kept twice, by the parity of an epoch: the user side flips the epoch, waits for a
 //! grace period and then reads and clears the half that nobody writes any more. So intervals are exact.
 
 use crate::hist;
@@ -47,6 +47,12 @@ operations! {
     Pwritev = 296, "pwritev";
     Preadv2 = 327, "preadv2";
     Pwritev2 = 328, "pwritev2";
+}
+
+/// Whether a 32-bit system call is one of the operations (arch/x86/entry/syscalls/syscall_32.tbl, 6.18).
+#[inline(always)]
+pub const fn is_compat_operation(number: u64) -> bool {
+    matches!(number, 3 | 4 | 118 | 145 | 146 | 148 | 180 | 181 | 314 | 333 | 334 | 378 | 379)
 }
 
 impl Op {
@@ -138,7 +144,7 @@ pub struct CellKey {
     pub cause: u8,
     /// What the holder or waker was itself waiting for: a cause, or [`VIA_NONE`].
     pub via: u8,
-    /// [`STALLED`], or zero.
+    /// [`STALLED`] and [`CONTENDED`].
     pub flags: u16,
     /// The kernel stack of the wait; 0 where none was taken.
     pub stack: u32,
@@ -146,6 +152,9 @@ pub struct CellKey {
 
 /// The kernel counted the wait as a memory stall (`in_memstall`).
 pub const STALLED: u32 = 1;
+
+/// The task contended for a sleeping lock that the operation's own file does not tell.
+pub const CONTENDED: u32 = 2;
 
 impl CellKey {
     /// Set in `bucket`: the cell counts the latency of the cause's part alone.
@@ -171,18 +180,19 @@ pub type Stack = [u64; STACK_FRAMES];
 /// Slow operations to keep at most in an interval (`--slowest`).
 pub const MAX_SLOWEST: u32 = 100;
 
-/// One writer, the user side, but for the rising threshold, which belongs to the kernel side.
+/// The rising threshold of slow operations, kept twice like everything else. The user side lays a fresh one for the
+/// epoch that comes.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Control {
-    /// Which half of the maps is written: the parity counts.
-    pub epoch: u32,
+pub struct Threshold {
     /// How many slow operations the user wants.
     pub wanted: u32,
-    /// Operations sent so far whose bucket is at or above `threshold`.
+    /// Operations sent so far whose bucket is at or above `bucket`.
     pub above: u32,
     /// The bucket below which an operation is not sent.
-    pub threshold: u32,
+    pub bucket: u32,
+    /// Zero.
+    pub reserved: u32,
     /// How many were sent, by bucket.
     pub sent: [u32; hist::BUCKETS as usize],
 }
@@ -236,8 +246,8 @@ pub struct Event {
     pub waits: [StackWait; MAX_STACK_WAITS],
     /// Bytes of `path` that are used.
     pub path_bytes: u32,
-    /// How many components of the path there are, the file's own name first.
-    pub components: u32,
+    /// Not zero where the path has more directories than were sent.
+    pub cut: u32,
     /// Path components, the file's own name first, each ended by a zero byte.
     pub path: [u8; PATH_BYTES],
 }
@@ -253,7 +263,7 @@ pub struct StackWait {
     pub ns: u64,
     /// Which stack.
     pub stack: u32,
-    /// [`STALLED`], or zero.
+    /// [`STALLED`] and [`CONTENDED`].
     pub flags: u32,
 }
 
@@ -301,7 +311,7 @@ losses! {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Cell, CellKey, Control, Slot, SlotKey};
+    use super::{Cell, CellKey, Slot, SlotKey, Threshold};
 
     // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
     unsafe impl aya::Pod for SlotKey {}
@@ -312,7 +322,7 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for Cell {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for Control {}
+    unsafe impl aya::Pod for Threshold {}
 }
 
 #[cfg(test)]

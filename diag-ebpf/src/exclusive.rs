@@ -4,18 +4,21 @@
 //! every other task on that CPU (`prog->active`, kernel/trace/bpf_trace.c, 6.18), and their operations are lost: on a
 //! 7.3 kernel with PREEMPT_LAZY one in some thousands.
 
+use aya_ebpf::Global;
 use diag_common::calls::{PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL};
 
-use crate::fields::{CAN_HOLD_CPU, present};
+/// Whether this kernel preempts programs, and has functions against it; the loader knows.
+#[unsafe(no_mangle)]
+pub static HOLD_CPU: Global<u32> = Global::new(0);
 
 /// Runs `program` without being preempted, where the kernel allows it.
 #[inline(always)]
 pub fn run(program: impl FnOnce()) {
-    if present(&CAN_HOLD_CPU) {
+    if HOLD_CPU.load() != 0 {
         call::<PREEMPT_DISABLE_CALL>();
     }
     program();
-    if present(&CAN_HOLD_CPU) {
+    if HOLD_CPU.load() != 0 {
         call::<PREEMPT_ENABLE_CALL>();
     }
 }

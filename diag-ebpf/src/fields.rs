@@ -22,11 +22,9 @@ macro_rules! fields {
 }
 
 fields! {
-    /// Whether a program can keep others from its CPU (6.11 and up).
-    CAN_HOLD_CPU;
     TASK_PID; TASK_TGID; TASK_COMM; TASK_STATE; TASK_FILES; TASK_CGROUPS; TASK_SIGNAL; SIGNAL_LIVE;
     /// `thread_info.status`, which has `TS_COMPAT` (arch/x86/include/asm/thread_info.h).
-    TASK_TI_STATUS;
+    TASK_TI_STATUS; TASK_TI_FLAGS; TASK_MM;
     TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
     TASK_CFS_RQ; CFS_RQ_RQ; CFS_RQ_THROTTLE_COUNT; RQ_STEAL; RQ_IRQ;

@@ -17,7 +17,6 @@ macro_rules! offset {
 
 /// The table.
 pub(crate) const FIELDS: &[Field] = &[
-    optional("CAN_HOLD_CPU", Source::Function("bpf_preempt_disable")),
     required("TASK_PID", offset!("task_struct", "pid")),
     required("TASK_TGID", offset!("task_struct", "tgid")),
     required("TASK_COMM", offset!("task_struct", "comm")),
@@ -29,6 +28,8 @@ pub(crate) const FIELDS: &[Field] = &[
     required("TASK_CGROUPS", offset!("task_struct", "cgroups")),
     required("TASK_SIGNAL", offset!("task_struct", "signal")),
     required("SIGNAL_LIVE", offset!("signal_struct", "live")),
+    required("TASK_MM", offset!("task_struct", "mm")),
+    required("TASK_TI_FLAGS", offset!("task_struct", "thread_info.flags")),
     required("TASK_TI_STATUS", offset!("task_struct", "thread_info.status")),
     required(
         "TASK_IN_IOWAIT",

@@ -5,6 +5,7 @@ pub(crate) mod cost;
 pub(crate) mod epoch;
 pub(crate) mod layout;
 pub(crate) mod object;
+pub(crate) mod preemption;
 pub(crate) mod privileges;
 pub(crate) mod probes;
 pub(crate) mod scope;

@@ -186,10 +186,19 @@ fn misses(fd: RawFd) -> Option<u64> {
 }
 
 fn refused<E: std::error::Error + Send + Sync + 'static>(what: &str, error: E) -> anyhow::Error {
-    match privileges::refusal_hint() {
-        Some(hint) => Failure::Unsupported(format!("{what}: {hint}")).into(),
-        None => anyhow::Error::new(error).context(what.to_owned()),
+    if let Some(hint) = privileges::refusal_hint() {
+        return Failure::Unsupported(format!("{what}: {hint}")).into();
     }
+    let error = anyhow::Error::new(error);
+    let not_permitted = |cause: &(dyn std::error::Error + 'static)| {
+        let errno = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        errno == Some(rustix::io::Errno::PERM.raw_os_error())
+    };
+    if error.chain().any(not_permitted) {
+        let why = "it is not permitted; tracing needs CAP_BPF and CAP_PERFMON in the initial user namespace: run it as root of the host";
+        return Failure::Unsupported(format!("{what}: {why}")).into();
+    }
+    error.context(what.to_owned())
 }
 
 impl Object {

@@ -65,8 +65,6 @@ pub(crate) enum Source {
         /// The struct.
         of: &'static str,
     },
-    /// 1, where the kernel has a function of this name that programs may call.
-    Function(&'static str),
     /// Bytes that a member has.
     Size(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
@@ -146,11 +144,6 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
             let id = btf.function_id(function).and_then(|_| btf.struct_id(of));
             let from = if id.is_some() { format!("{of}, for {function}") } else { format!("no {function}") };
             push(field.global, id, from);
-        }
-        Source::Function(function) => {
-            let has = btf.function_id(function).map(|_| 1);
-            let from = if has.is_some() { function.to_owned() } else { format!("no {function}") };
-            push(field.global, has, from);
         }
         Source::Bits { mask, candidates } => {
             let place = |c: &Candidate| {

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::cause::Cause;
 
-use super::state::{TaskState, Tasks, context};
+use super::state::{TaskState, Tasks, UNKNOWN_LOCK, context};
 use crate::{
     fields::{INODE_RWSEM, SB_WRITERS, SB_WRITERS_SIZE},
     side::Ptr,
@@ -17,7 +17,7 @@ const MUTEX: u32 = 1 << 5;
 fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
     let task = S::current();
     let state = S::state(task)?;
-    if !state.active() {
+    if !state.active() || state.returning != 0 {
         return None;
     }
     // SAFETY: the helper has no preconditions.
@@ -60,23 +60,30 @@ pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
         return;
     }
     let Some((task, state, now)) = in_operation::<S>() else { return };
+    // A lock within a lock's own slow path is part of that wait.
+    if state.lock != 0 {
+        return;
+    }
     let writers = state.sb + SB_WRITERS.load() as u64;
     let cause = if lock == state.inode + INODE_RWSEM.load() as u64 {
         Cause::InodeLock
     } else if lock.wrapping_sub(writers) < SB_WRITERS_SIZE.load() as u64 {
         Cause::Freeze
     } else {
+        state.lock = UNKNOWN_LOCK;
+        state.lock_address = lock;
         return;
     };
     state.charge_running::<S>(task, now);
     state.lock = cause as u8 + 1;
+    state.lock_address = lock;
 }
 
 /// `contention_end(void *lock, int ret)`
 #[inline(always)]
-pub fn contention_end<S: Tasks>() {
+pub fn contention_end<S: Tasks>(lock: u64) {
     let Some((task, state, now)) = in_operation::<S>() else { return };
-    if state.lock != 0 {
+    if state.lock != 0 && state.lock_address == lock {
         state.charge_running::<S>(task, now);
         state.lock = 0;
     }

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use diag_common::{
     cause::Cause,
     hist,
-    iolat::{CAUSE_STACK, Cell, CellKey, Control, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, VIA_NONE},
+    iolat::{CAUSE_STACK, Cell, CellKey, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
 };
 
 use super::{
@@ -30,8 +30,13 @@ pub const LAST_BUCKET: i32 = hist::BUCKETS as i32 - 1;
 /// Sized by the loader to the number of CPUs.
 const MAX_SLOTS: u32 = 64;
 
+/// Which half of the maps is written: the parity counts. The user side writes it.
 #[map]
-static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+static EPOCH: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What operation is slow enough to be sent, by parity.
+#[map]
+static THRESHOLDS: Array<Threshold> = Array::with_max_entries(2, 0);
 
 /// Which slot a group has, parity excluded.
 #[map]
@@ -84,18 +89,24 @@ fn slot_of_key(key: &SlotKey) -> Option<u32> {
     unsafe { SLOT_NUMBERS.get(key) }.copied()
 }
 
-/// Ends the operation of `task`.
+/// Ends an operation that went on after its system call had returned. Seldom, so it is one function for all callers.
+#[inline(never)]
+pub fn deferred<S: Tasks>(state: &mut TaskState, task: Ptr) {
+    operation::<S>(state, task, None, state.ret, state.end);
+    state.returning = 0;
+    state.start = 0;
+}
+
+/// Counts an operation of `task` that ended at `end`. `regs` are its registers, where it has not returned yet.
 #[inline(always)]
-pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64, now: u64) {
-    state.charge_running::<S>(task, now);
-    let latency = now.saturating_sub(state.start);
+pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Option<Ptr>, ret: i64, end: u64) {
+    let latency = end.saturating_sub(state.start);
     let bucket = hist::bucket(latency);
-    let Some(control) = CONTROL.get_ptr_mut(0) else { return };
-    // SAFETY: an array element; the user side alone writes the epoch.
-    let control = unsafe { &mut *control };
-    let index = state.slot << 1 | control.epoch & 1;
+    let Some(epoch) = EPOCH.get(0) else { return };
+    let parity = *epoch & 1;
+    let index = state.slot << 1 | parity;
     let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
-    // SAFETY: this CPU's element; the bucket is below BUCKETS.
+    // SAFETY: this CPU's element.
     let slot = unsafe { &mut *slot };
     // SAFETY: the index is within the bins.
     let bin = unsafe { slot.bins.get_unchecked_mut(at_most::<LAST_BUCKET>(u64::from(bucket))) };
@@ -110,8 +121,17 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64
     if state.touched != 0 {
         causes(state, slot, index as u16, bucket as u16, latency);
     }
-    if bucket >= control.threshold && control.wanted != 0 {
-        slowest::send::<S>(state, control, task, regs, ret, latency, bucket, now, index as u16);
+    let Some(threshold) = THRESHOLDS.get_ptr_mut(parity) else { return };
+    // SAFETY: an array element.
+    let threshold = unsafe { &mut *threshold };
+    if bucket >= threshold.bucket && threshold.wanted != 0 {
+        slowest::raise(threshold, bucket);
+        if let Some(regs) = regs {
+            (state.offset, state.requested) = slowest::place::<S>(state, regs, ret);
+        }
+        state.ret = ret;
+        state.end = end;
+        slowest::send::<S>(state, task, index as u16);
     }
 }
 

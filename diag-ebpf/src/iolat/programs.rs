@@ -7,7 +7,7 @@ macro_rules! program {
         #[$kind]
         pub fn $name(context: $context) -> i32 {
             let body: fn(&$context) = $body;
-            $crate::exclusive::run(|| body(&context));
+            body(&context);
             0
         }
     };
@@ -25,7 +25,7 @@ macro_rules! iolat_programs {
             side::{Ptr, argument},
         };
 
-        program!($kind, $context, sys_enter, |ctx| syscall::enter::<$side>(ctx.arg(0), ctx.arg(1)));
+        program!($kind, $context, sys_enter, |ctx| syscall::enter::<$side>(ctx.as_ptr() as Ptr));
         program!($kind, $context, sys_exit, |ctx| syscall::exit::<$side>(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, sched_switch, |ctx| {
             let context = ctx.as_ptr() as Ptr;
@@ -43,6 +43,9 @@ macro_rules! iolat_programs {
         program!($kind, $context, sched_process_fork, |ctx| scope::forked::<$side>(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, sched_process_exit, |ctx| {
             scope::exited::<$side>(ctx.arg(0));
+            if let Some(state) = <$side as Tasks>::state(ctx.arg(0)) {
+                syscall::conclude::<$side>(state, ctx.arg(0));
+            }
             <$side as Tasks>::forget(ctx.arg(0));
         });
         program!($kind, $context, block_rq_issue, |ctx| {
@@ -58,7 +61,7 @@ macro_rules! iolat_programs {
         program!($kind, $context, contention_begin, |ctx| {
             context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1))
         });
-        program!($kind, $context, contention_end, |_| context::contention_end::<$side>());
+        program!($kind, $context, contention_end, |ctx| context::contention_end::<$side>(ctx.arg(0)));
         program!($kind, $context, mm_vmscan_direct_reclaim_begin, |_| context::begin::<$side>(bits::RECLAIM));
         program!($kind, $context, mm_vmscan_direct_reclaim_end, |_| context::end::<$side>(bits::RECLAIM));
         program!($kind, $context, mm_vmscan_node_reclaim_begin, |_| context::begin::<$side>(bits::RECLAIM));

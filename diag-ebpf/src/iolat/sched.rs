@@ -3,27 +3,27 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     cause::Cause,
-    iolat::{Loss, STALLED, VIA_NONE},
+    iolat::{CONTENDED, Loss, STALLED, VIA_NONE},
 };
 
 use super::{
-    block,
+    block, finish,
     state::{TaskState, Tasks, context, hint, phase},
 };
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_THROTTLE_COUNT, TASK_CFS_RQ, TASK_COMM, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK,
-        TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK, TASK_STATE, present,
+        ARG_PREV_STATE, CFS_RQ_THROTTLE_COUNT, REGS_ORIG_AX, TASK_CFS_RQ, TASK_COMM, TASK_IN_IOWAIT,
+        TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK, TASK_MM, TASK_STATE, present,
     },
     loss,
-    side::{Ptr, Side},
+    side::{Ptr, Raw, Side},
     stack,
 };
 
 /// A wait at least this long gets its stack taken even where the waker explains it: it says what was waited at.
 const LONG_WAIT_NS: u64 = 1_000_000;
 
-/// A task that is switched in without having been seen waking was woken while it went to sleep, if this soon.
+/// How long a task takes at most from being woken on its way to sleep to the switch.
 const LOST_WAKEUP_NS: u64 = 1_000_000;
 
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
@@ -32,15 +32,32 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     if let Some(state) = S::state(prev)
         && state.active()
     {
-        // `prev_state` lies about a task that is preempted on its way to sleep.
-        let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
-        switch_out::<S>(program, state, prev, prev_state, now());
+        if state.returning != 0 && !still_returning(state) {
+            finish::deferred::<S>(state, prev);
+        } else {
+            // `prev_state` lies about a task that is preempted on its way to sleep.
+            let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
+            switch_out::<S>(program, state, prev, prev_state, now());
+        }
     }
-    if let Some(state) = S::state(next)
-        && state.active()
-    {
-        switch_in::<S>(state, next, now());
+    if let Some(state) = S::state(next) {
+        if state.active() {
+            switch_in::<S>(state, next, now());
+        } else if state.helper != 0 {
+            let now = now();
+            state.touched = 0;
+            state.start = now;
+            state.begin_running::<S>(next, now);
+        }
     }
+}
+
+/// Whether a task whose call has returned is still on its way to user mode: an interrupt from there, or another call,
+/// would have overwritten the call's number in its registers.
+#[inline(always)]
+fn still_returning(state: &TaskState) -> bool {
+    // SAFETY: any address will do.
+    unsafe { Raw::read::<u64>(state.regs as Ptr, REGS_ORIG_AX.load()) == state.number }
 }
 
 #[inline(always)]
@@ -121,23 +138,30 @@ fn throttled<S: Side>(task: Ptr) -> bool {
 #[inline(always)]
 fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
-    if state.phase == phase::BLOCKED && waited >= LOST_WAKEUP_NS {
+    // A wake-up on another CPU can come before the switch that it ends: then the task was runnable all the while.
+    let woken_early = state.woken + LOST_WAKEUP_NS > state.mark;
+    if state.phase == phase::BLOCKED && !woken_early && waited >= LOST_WAKEUP_NS {
         state.add(Cause::OtherWait, waited);
     } else if state.phase != phase::RUNNING {
         let held = state.hints & hint::THROTTLED != 0;
         state.add(if held { Cause::Throttled } else { Cause::Runqueue }, waited);
     }
     state.begin_running::<S>(task, now);
+    state.end = now;
 }
 
 /// `sched_waking(struct task_struct *p)`: runs in the context of who ended the wait.
 #[inline(always)]
 pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     let Some(state) = S::state(task) else { return };
-    if !state.active() || state.phase != phase::BLOCKED {
+    if !state.active() {
         return;
     }
     let now = now();
+    if state.phase != phase::BLOCKED {
+        state.woken = now;
+        return;
+    }
     let since = state.mark;
     let wait = now.saturating_sub(since);
     explain::<S>(program, state, task, since, now, wait);
@@ -151,7 +175,7 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
 #[inline(always)]
 fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64, now: u64, wait: u64) {
     if let Some(cause) = state.context_cause() {
-        let via = if state.contexts == 0 { waker_via::<S>(wait) } else { VIA_NONE };
+        let via = if state.contexts == 0 { waker_via::<S>(now) } else { VIA_NONE };
         let stack = long_stack::<S>(program, state, task, wait);
         state.add_detailed(cause as u32, wait, via, stack);
         return;
@@ -166,7 +190,7 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
             return;
         }
         if is_journal_thread::<S>() {
-            let via = journal_via::<S>(wait);
+            let via = journal_via::<S>(now);
             let stack = long_stack::<S>(program, state, task, wait);
             state.add_detailed(Cause::Journal as u32, wait, via, stack);
             return;
@@ -185,8 +209,9 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
     }
     let stack = stack_of_wait::<S>(program, state, task, wait);
     if stack != 0 {
-        let stalled = state.hints & hint::MEMSTALL != 0;
-        state.add_stack_wait(wait, stack, if stalled { STALLED } else { 0 });
+        let stalled = if state.hints & hint::MEMSTALL != 0 { STALLED } else { 0 };
+        let contended = if state.lock != 0 { CONTENDED } else { 0 };
+        state.add_stack_wait(wait, stack, stalled | contended);
     } else if state.hints & hint::IOWAIT != 0 {
         state.add(Cause::BlockWait, wait);
     } else {
@@ -214,11 +239,16 @@ fn long_stack<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, wait: u6
     if wait >= LONG_WAIT_NS { stack_of_wait::<S>(program, state, task, wait) } else { 0 }
 }
 
-/// Whether the current task writes a journal for others: jbd2, the xfs log, a btrfs transaction.
+/// Whether the current task writes a journal for others: jbd2, or a btrfs transaction. The xfs log has no thread of its
+/// own; stacks tell it.
 #[inline(always)]
 fn is_journal_thread<S: Tasks>() -> bool {
-    // SAFETY: a load from a task.
-    let name: u64 = unsafe { S::read(S::current(), TASK_COMM.load()) };
+    // SAFETY: loads from a task. A kernel thread has no memory of its own; anybody else may have any name.
+    let (name, memory): (u64, u64) =
+        unsafe { (S::read(S::current(), TASK_COMM.load()), S::read(S::current(), TASK_MM.load())) };
+    if memory != 0 {
+        return false;
+    }
     const fn is(name: u64, prefix: &[u8]) -> bool {
         let mut wanted = [0u8; 8];
         let mut mask = [0u8; 8];
@@ -235,20 +265,20 @@ fn is_journal_thread<S: Tasks>() -> bool {
 
 /// What the waker, an operation or a helper itself, was waiting for.
 #[inline(always)]
-fn waker_via<S: Tasks>(wait: u64) -> u8 {
+fn waker_via<S: Tasks>(now: u64) -> u8 {
     match S::state(S::current()) {
-        Some(waker) if waker.active() => waker.dominant(wait),
+        Some(waker) if waker.active() => waker.dominant(now),
         _ => VIA_NONE,
     }
 }
 
 /// The same for a journal thread, which is followed from the first time that it ends a wait.
 #[inline(always)]
-fn journal_via<S: Tasks>(wait: u64) -> u8 {
+fn journal_via<S: Tasks>(now: u64) -> u8 {
     let Some(thread) = S::state_or_create(S::current()) else {
         loss::count(Loss::TaskState);
         return VIA_NONE;
     };
     thread.helper = 1;
-    if thread.active() { thread.dominant(wait) } else { VIA_NONE }
+    if thread.active() { thread.dominant(now) } else { VIA_NONE }
 }

@@ -3,15 +3,13 @@
 use core::ptr;
 
 use aya_ebpf::{
-    helpers::generated::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str, bpf_ringbuf_output,
-    },
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_ringbuf_output},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use diag_common::{
     hist,
-    iolat::{Control, Event, Loss, Op, PATH_BYTES},
+    iolat::{Event, Loss, Op, PATH_BYTES, Threshold},
 };
 
 use super::{
@@ -19,7 +17,10 @@ use super::{
     state::{TaskState, Tasks},
 };
 use crate::{
-    fields::{DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_POS, REGS_DX, REGS_R10, REGS_SI},
+    fields::{
+        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_POS, REGS_DX, REGS_R10, REGS_SI, TASK_COMM, TASK_PID,
+        TASK_TGID,
+    },
     loss,
     memory::{self, at_most, store},
     scope,
@@ -47,37 +48,27 @@ struct Draft {
 #[map]
 static DRAFT: PerCpuArray<Draft> = PerCpuArray::with_max_entries(1, 0);
 
-/// Sends an operation whose bucket reached the threshold, and lets the threshold rise: at least as many operations as
-/// are wanted have been sent at or above it, so none of the slowest is missed.
-#[expect(clippy::too_many_arguments, reason = "the operation's facts, each known to the one caller")]
+/// Sends an operation that has ended.
 #[inline(always)]
-pub fn send<S: Tasks>(
-    state: &TaskState,
-    control: &mut Control,
-    task: Ptr,
-    regs: Ptr,
-    ret: i64,
-    latency: u64,
-    bucket: u32,
-    now: u64,
-    slot: u16,
-) {
-    raise(control, bucket);
+pub fn send<S: Tasks>(state: &TaskState, task: Ptr, slot: u16) {
     let Some(draft) = DRAFT.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's element; loads from the task's registers; helpers that write what they are given.
     unsafe {
         let event = &mut (*draft).event;
-        let ids = bpf_get_current_pid_tgid();
-        event.end_ns = now;
-        event.latency_ns = latency;
-        event.ret = ret;
+        event.end_ns = state.end;
+        event.latency_ns = state.end.saturating_sub(state.start);
+        event.ret = state.ret;
+        event.offset = state.offset;
+        event.requested = state.requested;
         event.cgroup = scope::cgroup_id::<S>(task);
         event.dev = state.dev;
-        event.tgid = (ids >> 32) as u32;
-        event.pid = ids as u32;
+        event.tgid = S::read(task, TASK_TGID.load());
+        event.pid = S::read(task, TASK_PID.load());
         event.stack = state.longest_stack;
         event.magic = state.magic;
-        bpf_get_current_comm(event.comm.as_mut_ptr().cast(), 16);
+        let comm = event.comm.as_mut_ptr().cast::<u64>();
+        comm.write_unaligned(S::read(task, TASK_COMM.load()));
+        comm.add(1).write_unaligned(S::read(task, TASK_COMM.load() + 8));
         event.touched = state.touched;
         event.slot = slot;
         event.op = state.op;
@@ -93,7 +84,6 @@ pub fn send<S: Tasks>(
             store(&mut to.stack, from.stack);
             store(&mut to.flags, from.flags);
         }
-        place::<S>(event, state, regs, ret);
         let used = path(draft, state.file as Ptr);
         let event = &raw mut (*draft).event;
         let size = (core::mem::offset_of!(Event, path) + at_most::<LONGEST_PATH>(u64::from(used))) as u64;
@@ -103,54 +93,50 @@ pub fn send<S: Tasks>(
     }
 }
 
+/// Lets the threshold rise for an operation that is to be sent: at least as many as are wanted have been sent at or
+/// above it, so none of the slowest is missed.
 #[inline(always)]
-fn raise(control: &mut Control, bucket: u32) {
+pub fn raise(threshold: &mut Threshold, bucket: u32) {
     // SAFETY: the buckets are in range. Two CPUs at once can let the threshold rise late, never early by more than a bucket.
     unsafe {
-        let sent = control.sent.as_mut_ptr().add(at_most::<LAST_BUCKET>(u64::from(bucket)));
-        memory::add_u32(sent, 1);
-        memory::add_u32(&raw mut control.above, 1);
+        let sent = threshold.sent.as_mut_ptr();
+        memory::add_u32(sent.add(at_most::<LAST_BUCKET>(u64::from(bucket))), 1);
+        memory::add_u32(&raw mut threshold.above, 1);
         for _ in 0..16 {
-            let threshold = control.threshold;
-            if threshold >= hist::BUCKETS {
+            let lowest = threshold.bucket;
+            if lowest >= hist::BUCKETS {
                 return;
             }
-            let at = *control.sent.as_ptr().add(at_most::<LAST_BUCKET>(u64::from(threshold)));
-            if control.above < at + control.wanted {
+            let at = *sent.add(at_most::<LAST_BUCKET>(u64::from(lowest)));
+            if threshold.above < at + threshold.wanted {
                 return;
             }
-            control.above -= at;
-            control.threshold = threshold + 1;
+            threshold.above -= at;
+            threshold.bucket = lowest + 1;
         }
     }
 }
 
-/// Where in the file the operation worked, and how much it asked for.
+/// Where in the file the operation worked, `i64::MIN` where that has no meaning, and how much it asked for. The registers
+/// keep a call's arguments until the next.
 #[inline(always)]
-unsafe fn place<S: Side>(event: &mut Event, state: &TaskState, regs: Ptr, ret: i64) {
-    let op = state.op;
-    let is = |other: Op| op == other as u8;
-    // SAFETY: loads from the registers, which keep a call's arguments, and from the file.
+pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> (i64, u64) {
+    let is = |other: Op| state.op == other as u8;
+    if is(Op::Fsync) || is(Op::Fdatasync) {
+        return (i64::MIN, 0);
+    }
+    // SAFETY: loads from the registers, and from the file by plain address.
     unsafe {
-        event.offset = i64::MIN;
-        event.requested = 0;
-        if is(Op::Fsync) || is(Op::Fdatasync) {
-            return;
-        }
         if is(Op::SyncFileRange) {
-            event.offset = S::read(regs, REGS_SI.load());
-            event.requested = S::read(regs, REGS_DX.load());
-            return;
+            return (S::read(regs, REGS_SI.load()), S::read(regs, REGS_DX.load()));
         }
-        if is(Op::Read) || is(Op::Write) || is(Op::Pread) || is(Op::Pwrite) {
-            event.requested = S::read(regs, REGS_DX.load());
-        }
+        let one_buffer = is(Op::Read) || is(Op::Write) || is(Op::Pread) || is(Op::Pwrite);
+        let requested = if one_buffer { S::read(regs, REGS_DX.load()) } else { 0 };
         if is(Op::Read) || is(Op::Write) || is(Op::Readv) || is(Op::Writev) {
             let position: i64 = Raw::read(state.file as Ptr, FILE_POS.load());
-            event.offset = position - ret.max(0);
-        } else {
-            event.offset = S::read(regs, REGS_R10.load());
+            return (position - ret.max(0), requested);
         }
+        (S::read(regs, REGS_R10.load()), requested)
     }
 }
 
@@ -162,14 +148,14 @@ unsafe fn path(draft: *mut Draft, file: Ptr) -> u32 {
         let start = (&raw mut (*draft).event.path).cast::<u8>();
         let mut entry: Ptr = Raw::read(file, FILE_DENTRY.load());
         let mut used = 0u32;
-        let mut components = 0;
+        let mut cut = 1;
         for _ in 0..MAX_COMPONENTS {
             let parent: Ptr = Raw::read(entry, DENTRY_PARENT.load());
             if parent.is_null() || parent == entry {
+                cut = 0;
                 break;
             }
             if used >= PATH_BYTES as u32 - NAME_BYTES as u32 {
-                loss::count(Loss::Paths);
                 break;
             }
             let name: Ptr = Raw::read(entry, DENTRY_NAME.load());
@@ -179,11 +165,13 @@ unsafe fn path(draft: *mut Draft, file: Ptr) -> u32 {
                 break;
             }
             used += at_most::<{ NAME_BYTES as i32 }>(bytes as u64) as u32;
-            components += 1;
             entry = parent;
         }
         (*draft).event.path_bytes = used;
-        (*draft).event.components = components;
+        (*draft).event.cut = cut;
+        if cut != 0 {
+            loss::count(Loss::Paths);
+        }
         used
     }
 }

@@ -63,6 +63,9 @@ pub struct CachedSlot {
     pub slot: u64,
 }
 
+/// [`TaskState::lock`] for a sleeping lock that is not the operation's own file's.
+pub const UNKNOWN_LOCK: u8 = 0xff;
+
 /// A task's state. All zero is a task outside any operation.
 #[repr(C)]
 pub struct TaskState {
@@ -74,6 +77,19 @@ pub struct TaskState {
     pub steal: u64,
     /// The run queue's interrupt clock at `mark`.
     pub irq: u64,
+    /// When the system call ended, or the task last came back on its way to user mode; see `returning`.
+    pub end: u64,
+    /// What the call returned, and where in the file it worked, once it has returned.
+    pub ret: i64,
+    pub offset: i64,
+    pub requested: u64,
+    /// The task's saved registers, and the number of the call that they hold.
+    pub regs: u64,
+    pub number: u64,
+    /// When the task was last seen to be woken while it ran.
+    pub woken: u64,
+    /// The lock that it contends for; see `lock`.
+    pub lock_address: u64,
     /// The operation's `struct file`, `inode` and `super_block`.
     pub file: u64,
     pub inode: u64,
@@ -96,13 +112,15 @@ pub struct TaskState {
     pub phase: u8,
     pub contexts: u8,
     pub hints: u8,
-    /// The cause of the lock that the task contends for, plus one.
+    /// The cause of the lock that the task contends for, plus one; [`UNKNOWN_LOCK`] where its stack must tell.
     pub lock: u8,
     /// The operation.
     pub op: u8,
     /// A kernel thread that operations wait for, rather than an operation.
     pub helper: u8,
-    pub reserved: u16,
+    /// The call has returned, but the task was to be stopped before user mode: the operation goes on until it is there.
+    pub returning: u8,
+    pub reserved: u8,
     /// Time by cause, valid where touched.
     pub ns: [u64; 32],
     /// What the waker was waiting for, by cause, valid where touched.
@@ -193,7 +211,7 @@ impl TaskState {
             return Some(Cause::Reclaim);
         }
         match self.lock {
-            0 => None,
+            0 | UNKNOWN_LOCK => None,
             lock if lock == Cause::InodeLock as u8 + 1 => Some(Cause::InodeLock),
             _ => Some(Cause::Freeze),
         }
@@ -230,23 +248,29 @@ impl TaskState {
         (self.steal, self.irq) = clocks::<S>(task);
     }
 
-    /// The cause that has most of this task's own waiting, where that explains at least half of `wait`.
+    /// The cause that has most of what this task did since it began, where that is at least half of it. Locks are left
+    /// out: whoever waits for this task waits for what it did once it had them.
     #[inline(always)]
-    pub fn dominant(&self, wait: u64) -> u8 {
+    pub fn dominant(&self, now: u64) -> u8 {
+        const LOCKS: u32 =
+            1 << Cause::InodeLock as u32 | 1 << Cause::FsLock as u32 | 1 << Cause::OtherLock as u32;
+        let mut since = now.saturating_sub(self.start);
         let mut best = VIA_NONE;
-        let mut most = wait / 2;
-        for index in 0..32u32 {
-            if self.touched & (1 << index) == 0 || index >= Cause::ALL.len() as u32 {
+        let mut most = 0;
+        for cause in 0..Cause::ALL.len() as u32 {
+            if self.touched & (1 << cause) == 0 {
                 continue;
             }
             // SAFETY: the index is below 32.
-            let ns = unsafe { *self.ns.get_unchecked(index as usize) };
-            if ns > most {
+            let ns = unsafe { *self.ns.get_unchecked(cause as usize & 31) };
+            if LOCKS & (1 << cause) != 0 {
+                since = since.saturating_sub(ns);
+            } else if ns > most {
                 most = ns;
-                best = index as u8;
+                best = cause as u8;
             }
         }
-        best
+        if most >= since / 2 { best } else { VIA_NONE }
     }
 }
 

@@ -2,15 +2,13 @@
 
 use anyhow::Result;
 use aya::maps::Queue;
-use diag_common::{
-    hist,
-    iolat::{Control, Slot},
-};
+use diag_common::iolat::Slot;
 
 use super::collect::Collector;
 use crate::{
     ebpf::{
         object::{Kernel, Object, Objects, Settings, Value},
+        preemption,
         probes::{self, Attached, ProbeSpec, essential, helpful},
         scope::Followed,
     },
@@ -56,7 +54,7 @@ const PROBES: &[ProbeSpec] = &[
 
 /// Memory that the histograms may take on all CPUs together, bytes.
 const SLOT_MEMORY: usize = 64 << 20;
-const MIN_SLOTS: usize = 16;
+const MIN_SLOTS: usize = 4;
 const MAX_SLOTS: usize = 64;
 
 /// How many groups of operations can be told apart on a machine with so many possible CPUs.
@@ -73,7 +71,9 @@ pub(crate) struct Loaded {
 }
 
 /// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval.
-pub(crate) fn load(kernel: &Kernel, globals: Vec<(&'static str, Value)>, wanted: u32) -> Result<Loaded> {
+pub(crate) fn load(kernel: &Kernel, mut globals: Vec<(&'static str, Value)>, wanted: u32) -> Result<Loaded> {
+    let hold = preemption::preempts_programs() && kernel.types.function_id("bpf_preempt_disable").is_some();
+    globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
     let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
     let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
     let mut object = OBJECTS.load(kernel, &Settings { globals, entries }, "sched_waking")?;
@@ -110,11 +110,6 @@ const FIELDS_MISSED: &[(&str, &str, &str)] = &[
     ("CFS_RQ_THROTTLE_COUNT", "the kernel has no CONFIG_CFS_BANDWIDTH", "it has no CPU quotas either"),
     ("TASK_IN_MEMSTALL", "the kernel has no CONFIG_PSI", "waits for refaulted pages count as block"),
 ];
-
-/// The control block at the beginning of an epoch.
-pub(crate) fn control(epoch: u32, wanted: u32) -> Control {
-    Control { epoch, wanted, above: 0, threshold: 0, sent: [0; hist::BUCKETS as usize] }
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,9 @@ use aya::{
 };
 use diag_common::{
     hist,
-    iolat::{Bin, Cell, CellKey, Control, Event, Loss, Slot, SlotKey, Stack},
+    iolat::{Bin, Cell, CellKey, Event, Loss, Slot, SlotKey, Stack, Threshold},
 };
 
-use super::attach::control;
 use crate::ebpf::epoch;
 
 /// What tells a cell from the others of its group and bucket.
@@ -22,7 +21,7 @@ pub(crate) struct Wait {
     pub(crate) cause: u8,
     /// The number of what the waker was waiting for.
     pub(crate) via: u8,
-    /// [`diag_common::iolat::STALLED`], or zero.
+    /// [`diag_common::iolat::STALLED`] and [`diag_common::iolat::CONTENDED`].
     pub(crate) flags: u32,
     /// The stack's number; 0 for none.
     pub(crate) stack: u32,
@@ -107,7 +106,8 @@ pub(crate) struct Harvest {
 
 /// The maps of a loaded object.
 pub(crate) struct Collector {
-    control: Array<MapData, Control>,
+    epochs: Array<MapData, u32>,
+    thresholds: Array<MapData, Threshold>,
     slot_numbers: HashMap<MapData, SlotKey, u32>,
     slots: PerCpuArray<MapData, Slot>,
     cells: HashMap<MapData, CellKey, Cell>,
@@ -123,10 +123,11 @@ pub(crate) struct Collector {
 impl Collector {
     /// Takes the maps out of `ebpf`. `wanted` slow operations are kept of each epoch.
     pub(crate) fn new(ebpf: &mut Ebpf, wanted: u32) -> Result<Collector> {
-        let mut first = take::<Array<_, Control>>(ebpf, "CONTROL")?;
-        first.set(0, control(0, wanted), 0)?;
+        let mut thresholds = take::<Array<_, Threshold>>(ebpf, "THRESHOLDS")?;
+        thresholds.set(0, lowest(wanted), 0)?;
         Ok(Collector {
-            control: first,
+            epochs: take(ebpf, "EPOCH")?,
+            thresholds,
             slot_numbers: take(ebpf, "SLOT_NUMBERS")?,
             slots: take(ebpf, "SLOTS")?,
             cells: take(ebpf, "CELLS")?,
@@ -148,7 +149,12 @@ impl Collector {
         let wanted = self.wanted as usize;
         if self.pending.len() > 8 * (wanted + 8) {
             self.pending.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
-            self.pending.truncate(wanted);
+            let mut kept = [0; 2];
+            self.pending.retain(|event| {
+                let kept = &mut kept[usize::from(event.slot) & 1];
+                *kept += 1;
+                *kept <= wanted
+            });
         }
     }
 
@@ -156,7 +162,8 @@ impl Collector {
     pub(crate) fn harvest(&mut self) -> Result<Harvest> {
         let parity = self.epoch & 1;
         self.epoch += 1;
-        self.control.set(0, control(self.epoch, self.wanted), 0)?;
+        self.thresholds.set(self.epoch & 1, lowest(self.wanted), 0)?;
+        self.epochs.set(0, self.epoch, 0)?;
         epoch::wait_for_programs();
         self.drain();
 
@@ -228,6 +235,11 @@ impl Collector {
         let frames = self.stacks.get(&number, 0).ok()?;
         Some(frames.into_iter().take_while(|&frame| frame != 0).collect())
     }
+}
+
+/// The threshold at the beginning of an epoch: everything is among the slowest.
+fn lowest(wanted: u32) -> Threshold {
+    Threshold { wanted, above: 0, bucket: 0, reserved: 0, sent: [0; hist::BUCKETS as usize] }
 }
 
 const CLEAR: Slot = Slot {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diag_common::{
     cause::Cause,
-    iolat::{CAUSE_STACK, STALLED},
+    iolat::{CAUSE_STACK, CONTENDED, STALLED},
 };
 
 use super::{
@@ -35,7 +35,9 @@ pub(crate) struct Explainer {
 #[derive(Clone, Default)]
 struct Named {
     functions: Vec<String>,
+    /// The cause, and what it is where the kernel says that the wait was for a lock.
     cause: Option<Cause>,
+    cause_if_contended: Option<Cause>,
 }
 
 impl Explainer {
@@ -52,7 +54,9 @@ impl Explainer {
     /// The cause of a wait.
     pub(crate) fn explain(&mut self, collector: &Collector, wait: Wait) -> Explained {
         let via = Cause::from_number(wait.via);
-        let of_stack = if wait.stack == 0 { None } else { self.named(collector, wait.stack).cause };
+        let contended = wait.flags & CONTENDED != 0;
+        let named = if wait.stack == 0 { None } else { Some(self.named(collector, wait.stack)) };
+        let of_stack = named.and_then(|named| if contended { named.cause_if_contended } else { named.cause });
         let cause = if wait.cause == CAUSE_STACK {
             by_stack(of_stack, wait.flags & STALLED != 0)
         } else {
@@ -89,8 +93,9 @@ impl Explainer {
         if let Some(last) = functions.iter().rposition(|name| SCHEDULER.contains(&name.as_str())) {
             functions.drain(..=last);
         }
-        let cause = waits::classify(&functions);
-        Named { functions, cause }
+        let cause = waits::classify(&functions, false);
+        let cause_if_contended = waits::classify(&functions, true);
+        Named { functions, cause, cause_if_contended }
     }
 }
 

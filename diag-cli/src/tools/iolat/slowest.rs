@@ -81,7 +81,8 @@ fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {
     causes
 }
 
-/// The file's path as this mount namespace sees it; from its file system's root where no mount shows it.
+/// The file's path as this mount namespace sees it; from its file system's root where no mount shows it. A path with
+/// more directories than the kernel side sends begins with `...`.
 fn file(event: &Event, mounts: &mut Mounts) -> Option<String> {
     let used = usize::try_from(event.path_bytes).ok()?.min(event.path.len());
     let mut names: Vec<&[u8]> =
@@ -94,6 +95,9 @@ fn file(event: &Event, mounts: &mut Mounts) -> Option<String> {
     for name in names {
         path.push(b'/');
         path.extend_from_slice(name);
+    }
+    if event.cut != 0 {
+        return Some(escape(&[b"...", path.as_slice()].concat()));
     }
     let located = if event.magic == 0 { device_node(&path) } else { mounts.locate(event.dev, &path) };
     Some(escape(&located.unwrap_or(path)))

@@ -1,7 +1,10 @@
 //! What a kernel stack says a task waited for: a table, one line a pattern.
 //!
 //! The first rule that fits decides, so the special ones stand above the general ones. A rule's patterns must be met
-//! in their order, from the innermost function outwards; a `*` at the end stands for any rest of a name.
+//! in their order, from the innermost function outwards; a `*` stands for any beginning or end of a name. A `^` stands for
+//! the lock itself: the stack of a sleeping task has none of the scheduler's functions, to which those of sleeping locks
+//! belong (`in_sched_functions`, kernel/sched/core.c, 6.18), so there the lock's caller is the innermost function; a stack
+//! that a task takes of itself shows them.
 
 use diag_common::cause::Cause::{self, *};
 
@@ -58,16 +61,16 @@ pub(crate) const RULES: &[Rule] = rules! {
     Journal: "btrfs_commit_transaction", "fs/btrfs/transaction.c, 6.18";
     Journal: "btrfs_sync_log", "fs/btrfs/tree-log.c, 6.18";
 
-    InodeLock: "rwsem_down_*" < "*_buffered_write*", "fs/ext4/file.c, fs/xfs/xfs_file.c, fs/btrfs/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "ext4_dio_*", "fs/ext4/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "ext4_file_read_iter", "fs/ext4/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "ext4_file_write_iter", "fs/ext4/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "xfs_ilock*", "fs/xfs/xfs_inode.c, 6.18";
-    InodeLock: "rwsem_down_*" < "btrfs_inode_lock", "fs/btrfs/inode.c, 6.18";
-    InodeLock: "rwsem_down_*" < "generic_file_write_iter", "mm/filemap.c, 6.18";
-    InodeLock: "rwsem_down_*" < "ovl_write_iter", "fs/overlayfs/file.c, 6.18";
-    InodeLock: "rwsem_down_*" < "blkdev_read_iter", "block/fops.c, 6.18";
-    InodeLock: "rwsem_down_*" < "blkdev_write_iter", "block/fops.c, 6.18";
+    InodeLock: "^" < "*_buffered_write*", "fs/ext4/file.c, fs/xfs/xfs_file.c, fs/btrfs/file.c, 6.18";
+    InodeLock: "^" < "ext4_dio_*", "fs/ext4/file.c, 6.18";
+    InodeLock: "^" < "ext4_file_read_iter", "fs/ext4/file.c, 6.18";
+    InodeLock: "^" < "ext4_file_write_iter", "fs/ext4/file.c, 6.18";
+    InodeLock: "^" < "xfs_ilock*", "fs/xfs/xfs_inode.c, 6.18";
+    InodeLock: "^" < "btrfs_inode_lock", "fs/btrfs/inode.c, 6.18";
+    InodeLock: "^" < "generic_file_write_iter", "mm/filemap.c, 6.18";
+    InodeLock: "^" < "ovl_write_iter", "fs/overlayfs/file.c, 6.18";
+    InodeLock: "^" < "blkdev_read_iter", "block/fops.c, 6.18";
+    InodeLock: "^" < "blkdev_write_iter", "block/fops.c, 6.18";
 
     BlockThrottle: "wbt_wait", "block/blk-wbt.c, 6.18";
     BlockThrottle: "ioc_rqos_throttle", "block/blk-iocost.c, 6.18";
@@ -84,19 +87,15 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsWait: "*inode_dio_wait*", "fs/inode.c, 6.18";
     FsWait: "*inode_wait_for_writeback", "fs/fs-writeback.c, 6.18";
 
-    FsLock: "rwsem_down_*" < "ext4_*", "fs/ext4, 6.18";
-    FsLock: "*mutex_lock*" < "ext4_*", "fs/ext4, 6.18";
-    FsLock: "*mutex_lock*" < "jbd2_*", "fs/jbd2, 6.18";
-    FsLock: "rwsem_down_*" < "xfs_*", "fs/xfs, 6.18";
-    FsLock: "down" < "xfs_buf_lock", "fs/xfs/xfs_buf.c, 6.18";
-    FsLock: "*mutex_lock*" < "xfs_*", "fs/xfs, 6.18";
-    FsLock: "rwsem_down_*" < "btrfs_*", "fs/btrfs, 6.18";
-    FsLock: "*mutex_lock*" < "btrfs_*", "fs/btrfs, 6.18";
-    FsLock: "rwsem_down_*" < "f2fs_*", "fs/f2fs, 6.18";
-    FsLock: "*mutex_lock*" < "fdget_pos", "fs/file.c, 6.18: the lock of the file position";
-    FsLock: "*mutex_lock*" < "__fdget_pos", "fs/file.c, 6.12";
-    OtherLock: "rwsem_down_*", "kernel/locking/rwsem.c, 6.18";
-    OtherLock: "*mutex_lock*", "kernel/locking/mutex.c, 6.18";
+    FsLock: "^" < "ext4_*", "fs/ext4, 6.18";
+    FsLock: "^" < "jbd2_*", "fs/jbd2, 6.18";
+    FsLock: "^" < "xfs_*", "fs/xfs, 6.18";
+    FsLock: "^" < "xfs_buf_lock", "fs/xfs/xfs_buf.c, 6.18";
+    FsLock: "^" < "btrfs_*", "fs/btrfs, 6.18";
+    FsLock: "^" < "f2fs_*", "fs/f2fs, 6.18";
+    FsLock: "^" < "fdget_pos", "fs/file.c, 6.18: the lock of the file position";
+    FsLock: "^" < "__fdget_pos", "fs/file.c, 6.12";
+    OtherLock: "^", "kernel/locking, 6.18";
 
     BlockWait: "submit_bio_wait", "block/bio.c, 6.18";
     BlockWait: "bio_await*", "block/bio.c, 7.3";
@@ -120,14 +119,40 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsWait: "ovl_*", "fs/overlayfs, 6.18";
 };
 
-/// The cause of a wait at `stack`, innermost function first; none where no rule fits.
-pub(crate) fn classify<S: AsRef<str>>(stack: &[S]) -> Option<Cause> {
-    RULES.iter().find(|rule| fits(rule.functions, stack)).map(|rule| rule.cause)
+/// Functions of sleeping locks (kernel/locking, 6.18).
+const LOCKING: &[&str] = &["rwsem_down_*", "down", "down_*", "__down*", "*mutex_lock*", "rt_mutex_*"];
+
+/// Functions in which only a lock can be waited for, where the lock's own are not shown.
+const LOCKERS: &[&str] = &[
+    "ext4_buffered_write_iter",
+    "ext4_file_read_iter",
+    "ext4_file_write_iter",
+    "fdget_pos",
+    "__fdget_pos",
+    "xfs_ilock*",
+];
+
+/// The cause of a wait at `stack`, innermost function first; none where no rule fits. `contended` where the kernel said
+/// that the wait is for a sleeping lock.
+pub(crate) fn classify<S: AsRef<str>>(stack: &[S], contended: bool) -> Option<Cause> {
+    RULES.iter().find(|rule| fits(rule.functions, stack, contended)).map(|rule| rule.cause)
 }
 
-fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S]) -> bool {
-    let mut frames = stack.iter();
-    patterns.iter().all(|pattern| frames.any(|frame| matches(pattern, frame.as_ref())))
+fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S], contended: bool) -> bool {
+    let mut frames = stack;
+    if patterns[0] == "^" {
+        let is = |frame: &S, table: &[&str]| table.iter().any(|pattern| matches(pattern, frame.as_ref()));
+        match stack.iter().rposition(|frame| is(frame, LOCKING)) {
+            Some(lock) => frames = &stack[lock + 1..],
+            None if contended || stack.first().is_some_and(|frame| is(frame, LOCKERS)) => {}
+            None => return false,
+        }
+    }
+    let mut frames = frames.iter();
+    patterns
+        .iter()
+        .filter(|&&pattern| pattern != "^")
+        .all(|pattern| frames.any(|frame| matches(pattern, frame.as_ref())))
 }
 
 /// `*` at either end stands for anything. The compiler's suffixes (`.isra.0`, `.cold`) are not part of a name.
@@ -195,20 +220,28 @@ mod tests {
     fn stacks_that_kernels_show_have_their_causes() {
         for (kernel, cause, stack) in SEEN {
             let frames: Vec<&str> = stack.split(' ').collect();
-            assert_eq!(classify(&frames), Some(*cause), "{kernel}: {stack}");
+            assert_eq!(classify(&frames, false), Some(*cause), "{kernel}: {stack}");
         }
     }
 
     #[test]
+    fn where_the_kernel_says_that_it_is_a_lock_the_caller_tells_which() {
+        assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], true), Some(FsLock));
+        assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], false), Some(FsWait));
+        assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(OtherLock));
+    }
+
+    #[test]
     fn an_unknown_stack_has_none() {
-        assert_eq!(classify(&["schedule", "do_wait", "kernel_wait4"]), None);
+        assert_eq!(classify(&["do_wait", "kernel_wait4"], false), None);
     }
 
     #[test]
     fn every_rule_can_be_the_first_that_fits() {
         for (at, rule) in RULES.iter().enumerate() {
-            let example: Vec<String> = rule.functions.iter().map(|f| f.replace('*', "")).collect();
-            let first = RULES.iter().position(|other| fits(other.functions, &example));
+            let example: Vec<String> =
+                rule.functions.iter().map(|f| f.replace('*', "").replace('^', "down")).collect();
+            let first = RULES.iter().position(|other| fits(other.functions, &example, false));
             assert!(
                 first == Some(at) || RULES[first.unwrap_or(0)].cause == rule.cause,
                 "{:?} is shadowed",
