@@ -9,10 +9,8 @@ pub const BUCKETS: u32 = 36 * STEPS;
 /// The bucket that `value` falls into.
 #[inline(always)]
 pub fn bucket(value: u64) -> u32 {
-    if value < u64::from(STEPS) {
-        return value as u32;
-    }
-    let shift = 63 - value.leading_zeros() - STEP_BITS;
+    // Values below the first octave are their own buckets: a shift of 0.
+    let shift = 63 - (value | u64::from(STEPS)).leading_zeros() - STEP_BITS;
     let index = shift * STEPS + (value >> shift) as u32;
     if index < BUCKETS { index } else { BUCKETS - 1 }
 }

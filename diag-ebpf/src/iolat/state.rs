@@ -66,6 +66,9 @@ pub struct CachedSlot {
 /// [`TaskState::lock`] for a sleeping lock that is not the operation's own file's.
 pub const UNKNOWN_LOCK: u8 = 0xff;
 
+/// A shorter stretch of running is not looked at for steal and interrupts.
+const LONG_RUN_NS: u64 = 5_000;
+
 /// A task's state. All zero is a task outside any operation.
 #[repr(C)]
 pub struct TaskState {
@@ -222,18 +225,19 @@ impl TaskState {
     pub fn charge_running<S: Side>(&mut self, task: Ptr, now: u64) {
         let mut ran = now.saturating_sub(self.mark);
         self.mark = now;
-        let (steal, irq) = clocks::<S>(task);
-        if steal > self.steal {
-            let stolen = (steal - self.steal).min(ran);
-            self.steal = steal;
-            ran -= stolen;
-            self.add(Cause::Steal, stolen);
-        }
-        if irq > self.irq {
-            let interrupted = (irq - self.irq).min(ran);
-            self.irq = irq;
-            ran -= interrupted;
-            self.add(Cause::Irq, interrupted);
+        if ran >= LONG_RUN_NS {
+            let (steal, irq) = clocks::<S>(task);
+            if steal > self.steal {
+                let stolen = (steal - self.steal).min(ran);
+                ran -= stolen;
+                self.add(Cause::Steal, stolen);
+            }
+            if irq > self.irq {
+                let interrupted = (irq - self.irq).min(ran);
+                ran -= interrupted;
+                self.add(Cause::Irq, interrupted);
+            }
+            (self.steal, self.irq) = (steal, irq);
         }
         if let Some(cause) = self.context_cause() {
             self.add(cause, ran);
