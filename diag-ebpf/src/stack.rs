@@ -5,6 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
+use aya_log_ebpf::debug;
 use diag_common::iolat::{Loss, STACK_FRAMES, Stack};
 
 use crate::{
@@ -51,6 +52,7 @@ pub unsafe fn take<S: Side>(context: Ptr, task: Ptr) -> u32 {
                 loss::count(Loss::Stacks);
                 return 0;
             }
+            debug!((), "stack {:x}: first seen", number);
         }
         number
     }

@@ -60,7 +60,7 @@ struct TargetArgs {
     #[arg(long, value_name = "NAME")]
     unit: Option<String>,
 
-    /// Only this process, and those it forks from now on; may be given several times
+    /// Only this process and its descendants; may be given several times
     #[arg(short, long, value_name = "PID", value_delimiter = ',', value_parser = values::pid)]
     #[arg(allow_hyphen_values = true)]
     pid: Vec<u32>,

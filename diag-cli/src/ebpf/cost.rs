@@ -1,7 +1,6 @@
 //! What the kernel side costs, by the kernel's own account.
 //!
-//! Counting it costs two clock reads a run, so it is switched on for a short sample of each interval alone, from one
-//! look at the session to the next, and scaled up by time.
+//! Counting it costs two clock reads a run, so it is switched on for short samples alone, and scaled up by time.
 
 use std::{
     os::fd::OwnedFd,
@@ -12,6 +11,9 @@ use aya::{
     Ebpf,
     sys::{Stats, enable_stats},
 };
+
+/// From the beginning of one sample to the next. A sample itself lasts from one look at the session to the next, 50 ms.
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// Time and runs of all programs of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,18 +28,26 @@ pub(crate) struct KernelCost {
 #[derive(Default)]
 pub(crate) struct Sampler {
     running: Option<(OwnedFd, Instant, KernelCost)>,
-    /// The last sample, and how long it was.
-    last: Option<(KernelCost, Duration)>,
+    begun: Option<Instant>,
+    /// All samples of the session, and how long they were.
+    sampled: (KernelCost, Duration),
 }
 
 impl Sampler {
-    /// Begins a sample; without one where the kernel does not keep these statistics (before 5.8).
-    pub(crate) fn begin(&mut self, ebpf: &Ebpf) {
-        if self.running.is_none()
-            && let Ok(statistics) = enable_stats(Stats::RunTime)
-        {
-            self.running = Some((statistics, Instant::now(), total(ebpf)));
+    /// Begins or ends a sample, as it is time.
+    pub(crate) fn turn(&mut self, ebpf: &Ebpf) {
+        if self.running.is_some() {
+            self.end(ebpf);
+        } else if self.begun.is_none_or(|begun| begun.elapsed() >= PERIOD) {
+            self.begin(ebpf);
         }
+    }
+
+    /// Begins a sample; none where the kernel does not keep these statistics (before 5.8), or not for this user.
+    pub(crate) fn begin(&mut self, ebpf: &Ebpf) {
+        let now = Instant::now();
+        self.begun = Some(now);
+        self.running = enable_stats(Stats::RunTime).ok().map(|statistics| (statistics, now, total(ebpf)));
     }
 
     /// Ends the sample that runs, if one does.
@@ -45,22 +55,21 @@ impl Sampler {
         if let Some((statistics, since, before)) = self.running.take() {
             let now = total(ebpf);
             drop(statistics);
-            let sample = KernelCost {
-                run_ns: now.run_ns.saturating_sub(before.run_ns),
-                events: now.events.saturating_sub(before.events),
-            };
-            self.last = Some((sample, since.elapsed()));
+            let (sum, length) = &mut self.sampled;
+            sum.run_ns += now.run_ns.saturating_sub(before.run_ns);
+            sum.events += now.events.saturating_sub(before.events);
+            *length += since.elapsed();
         }
     }
 
-    /// The cost over `span`, from the last sample.
+    /// The cost over `span`, at the rate of the samples.
     pub(crate) fn over(&self, span: Duration) -> KernelCost {
-        let Some((sample, length)) = self.last else { return KernelCost::default() };
-        let scale = span.as_secs_f64() / length.as_secs_f64().max(1e-9);
-        KernelCost {
-            run_ns: (sample.run_ns as f64 * scale) as u64,
-            events: (sample.events as f64 * scale) as u64,
+        let (sum, length) = self.sampled;
+        if length.is_zero() {
+            return KernelCost::default();
         }
+        let scale = span.as_secs_f64() / length.as_secs_f64();
+        KernelCost { run_ns: (sum.run_ns as f64 * scale) as u64, events: (sum.events as f64 * scale) as u64 }
     }
 }
 

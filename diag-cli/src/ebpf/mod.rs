@@ -4,6 +4,7 @@ mod calls;
 pub(crate) mod cost;
 pub(crate) mod epoch;
 pub(crate) mod layout;
+pub(crate) mod log;
 pub(crate) mod object;
 pub(crate) mod preemption;
 pub(crate) mod privileges;

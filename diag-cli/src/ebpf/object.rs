@@ -82,6 +82,8 @@ pub(crate) enum Value {
     U32(u32),
     /// 64 bits.
     U64(u64),
+    /// 8 bits.
+    U8(u8),
 }
 
 /// What a session sets in an object before it is loaded.
@@ -155,6 +157,7 @@ fn load(object: &[u8], fields: &[Resolved], settings: &Settings) -> Result<Ebpf>
         match value {
             Value::U32(value) => loader.override_global(name, value, true),
             Value::U64(value) => loader.override_global(name, value, true),
+            Value::U8(value) => loader.override_global(name, value, true),
         };
     }
     for &(name, entries) in &settings.entries {

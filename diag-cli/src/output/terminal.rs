@@ -20,6 +20,11 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
+    /// A screen that nothing is known of.
+    pub(crate) fn plain() -> Self {
+        Screen { columns: usize::from(DEFAULT_COLUMNS), colour: false }
+    }
+
     /// Standard output: colour on a terminal only, and not where `NO_COLOR` is set (<https://no-color.org>).
     pub(crate) fn of_stdout() -> Self {
         let stdout = io::stdout();

@@ -7,6 +7,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue},
 };
+use aya_log_ebpf::debug;
 use diag_common::{
     cause::Cause,
     hist,
@@ -85,6 +86,7 @@ fn slot_of_key(key: &SlotKey) -> Option<u32> {
     if SLOT_NUMBERS.insert(key, free, BPF_NOEXIST as u64).is_err() {
         let _ = FREE_SLOTS.push(free, 0);
     }
+    debug!((), "group {}: operation {} on device {:x}", free, key.op, key.dev);
     // SAFETY: as above.
     unsafe { SLOT_NUMBERS.get(key) }.copied()
 }

@@ -1,6 +1,7 @@
 //! The state machine of a task inside an operation: running, blocked, runnable.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_log_ebpf::debug;
 use diag_common::{
     cause::Cause,
     iolat::{CONTENDED, Loss, STALLED, VIA_NONE},
@@ -17,7 +18,7 @@ use crate::{
     },
     loss,
     side::{Ptr, Raw, Side},
-    stack,
+    stack, storage,
 };
 
 /// A wait at least this long gets its stack taken even where the waker explains it: it says what was waited at.
@@ -279,6 +280,9 @@ fn journal_via<S: Tasks>(now: u64) -> u8 {
         loss::count(Loss::TaskState);
         return VIA_NONE;
     };
-    thread.helper = 1;
+    if thread.helper == 0 {
+        thread.helper = 1;
+        debug!((), "following thread {}, which others wait for", storage::pid(S::current()));
+    }
     if thread.active() { thread.dominant(now) } else { VIA_NONE }
 }

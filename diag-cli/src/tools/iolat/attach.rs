@@ -7,6 +7,7 @@ use diag_common::iolat::Slot;
 use super::collect::Collector;
 use crate::{
     ebpf::{
+        log::{self, KernelLog},
         object::{Kernel, Object, Objects, Settings, Value},
         preemption,
         probes::{self, Attached, ProbeSpec, essential, helpful},
@@ -68,11 +69,20 @@ pub(crate) struct Loaded {
     pub(crate) object: Object,
     pub(crate) collector: Collector,
     pub(crate) followed: Followed,
+    /// The kernel side's own log, where it is wanted.
+    pub(crate) log: Option<KernelLog>,
 }
 
-/// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval.
-pub(crate) fn load(kernel: &Kernel, mut globals: Vec<(&'static str, Value)>, wanted: u32) -> Result<Loaded> {
+/// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval; `verbose` lets
+/// the kernel side keep a log.
+pub(crate) fn load(
+    kernel: &Kernel,
+    mut globals: Vec<(&'static str, Value)>,
+    wanted: u32,
+    verbose: bool,
+) -> Result<Loaded> {
     let hold = preemption::preempts_programs() && kernel.types.function_id("bpf_preempt_disable").is_some();
+    globals.push(log::level(verbose));
     globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
     let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
     let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
@@ -85,7 +95,8 @@ pub(crate) fn load(kernel: &Kernel, mut globals: Vec<(&'static str, Value)>, wan
     }
     let followed = Followed::of(&mut object.ebpf)?;
     let collector = Collector::new(&mut object.ebpf, wanted)?;
-    Ok(Loaded { object, collector, followed })
+    let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
+    Ok(Loaded { object, collector, followed, log })
 }
 
 /// Attaches the probes, and says what the answer lacks on this kernel.

@@ -15,7 +15,7 @@ mod slowest;
 mod verdict;
 mod waits;
 
-use std::process::ExitCode;
+use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode};
 
 use anyhow::Result;
 
@@ -23,6 +23,7 @@ use self::report::Reporter;
 pub(crate) use self::{args::Args, record::Iolat as Body};
 use crate::{
     ebpf::{object::Kernel, privileges, scope},
+    exit::Failure,
     output::record::Kind,
     session::{End, Session, Step},
     target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
@@ -44,9 +45,11 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
         Some(cgroup) => Some(cgroup.hierarchy.clone()),
         None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
     };
+    process_ids_are_global(target)?;
     let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
-    let attach::Loaded { mut object, collector, mut followed } =
-        attach::load(&kernel, globals, args.slowest_in_record())?;
+    let verbose = args.session.verbose > 1;
+    let attach::Loaded { mut object, collector, mut followed, log } =
+        attach::load(&kernel, globals, args.slowest_in_record(), verbose)?;
     let held = match target {
         Target::Command(argv) => {
             let output = if args.session.json { Output::Errors } else { Output::Shared };
@@ -71,7 +74,7 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     drop(followed);
     let cgroups = hierarchy.map(CgroupNames::new);
     let recorded = target.record(held.as_ref().map(Held::pid));
-    let mut reporter = Reporter::new(args, recorded, attached, object, collector, cgroups);
+    let mut reporter = Reporter::new(args, recorded, attached, object, collector, log, cgroups);
     let command = held.map(Held::release).transpose()?;
     let mut session = Session::begin(args.session.duration, args.session.interval, watch, command)?;
     reporter.begin()?;
@@ -87,4 +90,18 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
         End::Command(status) => ExitCode::from(status),
         End::Duration | End::Signal | End::Target => ExitCode::SUCCESS,
     })
+}
+
+/// The inode number of the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h, 6.18).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// The kernel side knows processes by their ids in the initial namespace, which nobody can look up from within another.
+fn process_ids_are_global(target: &Target) -> Result<()> {
+    let by_process = matches!(target, Target::Pids(_) | Target::Command(_));
+    let namespace = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
+    if by_process && namespace.is_ok_and(|inode| inode != INITIAL_PID_NAMESPACE) {
+        let why = "process ids of this PID namespace mean nothing to the kernel side; trace from the host, or by --comm or --cgroup";
+        return Err(Failure::Unsupported(why.to_owned()).into());
+    }
+    Ok(())
 }

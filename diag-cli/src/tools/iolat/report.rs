@@ -16,6 +16,7 @@ use super::{
 use crate::{
     ebpf::{
         cost::Sampler,
+        log::KernelLog,
         object::Object,
         probes::{Attached, one_line},
     },
@@ -40,6 +41,7 @@ pub(crate) struct Reporter<'a> {
     attached: Attached,
     object: Object,
     collector: Collector,
+    log: Option<KernelLog>,
     explainer: Explainer,
     mounts: Mounts,
     cgroups: Option<CgroupNames>,
@@ -96,6 +98,7 @@ impl<'a> Reporter<'a> {
         attached: Attached,
         object: Object,
         collector: Collector,
+        log: Option<KernelLog>,
         cgroups: Option<CgroupNames>,
     ) -> Reporter<'a> {
         Reporter {
@@ -105,6 +108,7 @@ impl<'a> Reporter<'a> {
             attached,
             object,
             collector,
+            log,
             explainer: Explainer::new(),
             mounts: Mounts::default(),
             cgroups,
@@ -120,11 +124,14 @@ impl<'a> Reporter<'a> {
     /// Says what is traced, and begins to count time.
     pub(crate) fn begin(&mut self) -> Result<()> {
         self.say_what_is_attached();
-        if !self.args.session.json {
-            let Attached { probes, unavailable } = &self.attached;
-            let duration = self.args.session.duration;
-            let screen = Screen::of_stdout();
-            streams::print(&render::start(screen, &self.target, duration, probes, unavailable))?;
+        let Attached { probes, unavailable } = &self.attached;
+        let duration = self.args.session.duration;
+        if self.args.session.json {
+            let start = render::start(Screen::plain(), &self.target, duration, probes, unavailable);
+            start.lines().for_each(streams::note);
+        } else {
+            let start = render::start(Screen::of_stdout(), &self.target, duration, probes, unavailable);
+            streams::print(&start)?;
         }
         self.session = Stretch::begin();
         self.interval = Stretch::begin();
@@ -135,18 +142,19 @@ impl<'a> Reporter<'a> {
     /// What is to be done every now and then.
     pub(crate) fn poll(&mut self) {
         self.collector.drain();
-        self.sampler.end(&self.object.ebpf);
+        self.sampler.turn(&self.object.ebpf);
+        if let Some(log) = &mut self.log {
+            log.print();
+        }
     }
 
     /// Ends an interval and reports it.
     pub(crate) fn report(&mut self, kind: Kind) -> Result<()> {
-        self.sampler.end(&self.object.ebpf);
         self.missed = self.object.missed_runs().max(self.missed);
         let harvest = self.harvest()?;
         self.total.add(&harvest, self.args.slowest_in_record() as usize);
         let stretch = std::mem::replace(&mut self.interval, Stretch::begin());
         let report = self.build(kind, &stretch, &harvest.groups, harvest.events, &harvest.lost);
-        self.sampler.begin(&self.object.ebpf);
         self.print(&report)
     }
 
