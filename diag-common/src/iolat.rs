@@ -171,12 +171,6 @@ pub struct Cell {
     pub ops: u64,
 }
 
-/// Frames kept of a kernel stack.
-pub const STACK_FRAMES: usize = 24;
-
-/// A kernel stack, innermost frame first, zero-terminated where shorter.
-pub type Stack = [u64; STACK_FRAMES];
-
 /// Slow operations to keep at most in an interval (`--slowest`).
 pub const MAX_SLOWEST: u32 = 100;
 
@@ -265,48 +259,6 @@ pub struct StackWait {
     pub stack: u32,
     /// [`STALLED`] and [`CONTENDED`].
     pub flags: u32,
-}
-
-macro_rules! losses {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
-        /// What could be lost in the kernel; each has a counter.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u32)]
-        pub enum Loss { $($(#[$doc])* $variant,)* }
-
-        impl Loss {
-            /// All of them, by number.
-            pub const ALL: &'static [Loss] = &[$(Loss::$variant,)*];
-
-            /// The key in a record's `lost`.
-            pub const fn name(self) -> &'static str {
-                match self { $(Loss::$variant => $name,)* }
-            }
-        }
-    };
-}
-
-losses! {
-    /// An operation was not seen because its task got no state.
-    TaskState = "task_state";
-    /// An operation was not counted because there were too many groups.
-    Slots = "slots";
-    /// A cause was not counted because the matrix was full: its time is `other`.
-    Cells = "cells";
-    /// A slow operation was not sent because the ring was full.
-    Events = "events";
-    /// A stack was not stored: its wait is `other`.
-    Stacks = "stacks";
-    /// A wait was merged with another because an operation had too many unexplained ones.
-    StackWaits = "stack_waits";
-    /// A path was cut.
-    Paths = "paths";
-    /// A 32-bit system call was not looked at.
-    CompatSyscalls = "compat_syscalls";
-    /// A program was not run because another run of it was under way on that CPU; the kernel itself counts these.
-    MissedRuns = "missed_runs";
-    /// A forked process was not followed because there were too many.
-    Processes = "processes";
 }
 
 #[cfg(feature = "user")]

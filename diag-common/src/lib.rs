@@ -8,4 +8,6 @@ pub mod calls;
 pub mod cause;
 pub mod hist;
 pub mod iolat;
+pub mod loss;
 pub mod scope;
+pub mod stack;

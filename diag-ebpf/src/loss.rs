@@ -1,7 +1,7 @@
 //! Counters for everything that can be lost.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use diag_common::iolat::Loss;
+use diag_common::loss::Loss;
 
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::ALL.len() as u32, 0);

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{Global, macros::map, maps::HashMap};
 use diag_common::{
-    iolat::Loss,
+    loss::Loss,
     scope::{MAX_LEVELS, MAX_PROCESSES, Scope, UNIFIED},
 };
 

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{
 };
 use diag_common::{
     calls::RDONLY_CAST_CALL,
-    iolat::{STACK_FRAMES, Stack},
+    stack::{STACK_FRAMES, Stack},
 };
 
 /// A kernel pointer, as the programs handle it.

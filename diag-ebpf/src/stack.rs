@@ -6,7 +6,10 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray},
 };
 use aya_log_ebpf::debug;
-use diag_common::iolat::{Loss, STACK_FRAMES, Stack};
+use diag_common::{
+    loss::Loss,
+    stack::{STACK_FRAMES, Stack},
+};
 
 use crate::{
     loss,

@@ -1,4 +1,4 @@
-//! State for each task: task storage, or a hash where the kernel has none (before 5.11).
+//! State for each task: task storage, or a hash where tracing programs have none (before 5.13).
 
 use core::ptr;
 

@@ -11,7 +11,8 @@ use aya_log_ebpf::debug;
 use diag_common::{
     cause::Cause,
     hist,
-    iolat::{CAUSE_STACK, Cell, CellKey, Loss, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
+    iolat::{CAUSE_STACK, Cell, CellKey, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
+    loss::Loss,
 };
 
 use super::{

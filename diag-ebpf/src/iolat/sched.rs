@@ -4,7 +4,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_log_ebpf::debug;
 use diag_common::{
     cause::Cause,
-    iolat::{CONTENDED, Loss, STALLED, VIA_NONE},
+    iolat::{CONTENDED, STALLED, VIA_NONE},
+    loss::Loss,
 };
 
 use super::{

@@ -9,7 +9,8 @@ use aya_ebpf::{
 };
 use diag_common::{
     hist,
-    iolat::{Event, Loss, Op, PATH_BYTES, Threshold},
+    iolat::{Event, Op, PATH_BYTES, Threshold},
+    loss::Loss,
 };
 
 use super::{

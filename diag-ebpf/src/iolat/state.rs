@@ -2,7 +2,8 @@
 
 use diag_common::{
     cause::Cause,
-    iolat::{CAUSE_STACK, Loss, MAX_STACK_WAITS, StackWait, VIA_NONE},
+    iolat::{CAUSE_STACK, MAX_STACK_WAITS, StackWait, VIA_NONE},
+    loss::Loss,
 };
 
 use crate::{

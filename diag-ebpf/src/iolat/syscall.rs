@@ -1,7 +1,10 @@
 //! Where an operation begins and ends.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
-use diag_common::iolat::{Loss, Op, is_compat_operation};
+use diag_common::{
+    iolat::{Op, is_compat_operation},
+    loss::Loss,
+};
 
 use super::{
     file, finish, slowest,

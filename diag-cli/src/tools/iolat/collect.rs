@@ -9,7 +9,9 @@ use aya::{
 };
 use diag_common::{
     hist,
-    iolat::{Bin, Cell, CellKey, Event, Loss, Slot, SlotKey, Stack, Threshold},
+    iolat::{Bin, Cell, CellKey, Event, Slot, SlotKey, Threshold},
+    loss::Loss,
+    stack::Stack,
 };
 
 use crate::ebpf::epoch;

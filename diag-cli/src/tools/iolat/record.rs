@@ -172,7 +172,7 @@ pub(crate) struct CausePart {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CauseName")]
     pub(crate) via: Option<CauseName>,
-    /// The kernel stack that tells the cause, innermost function first, where nothing but a stack does.
+    /// The kernel stack of the longest such wait of which one was taken, innermost function first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub(crate) stack: Option<Vec<String>>,

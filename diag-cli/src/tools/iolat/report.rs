@@ -3,7 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::Result;
-use diag_common::iolat::{Event, Loss, SlotKey};
+use diag_common::{
+    iolat::{Event, SlotKey},
+    loss::Loss,
+};
 
 use super::{
     args::Args,

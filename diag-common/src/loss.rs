@@ -1,0 +1,43 @@
+//! What can be lost in the kernel, whichever tool it is: each has a counter, and a key in every record's `lost`.
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// What could be lost in the kernel; each has a counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Loss { $($(#[$doc])* $variant,)* }
+
+        impl Loss {
+            /// All of them, by number.
+            pub const ALL: &'static [Loss] = &[$(Loss::$variant,)*];
+
+            /// The key in a record's `lost`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Loss::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+losses! {
+    /// An operation was not seen because its task got no state.
+    TaskState = "task_state";
+    /// An operation was not counted because there were too many groups.
+    Slots = "slots";
+    /// A cause was not counted because the matrix was full: its time is `other`.
+    Cells = "cells";
+    /// A slow operation was not sent because the ring was full.
+    Events = "events";
+    /// A stack was not stored: its wait is `other`.
+    Stacks = "stacks";
+    /// A wait was merged with another because an operation had too many unexplained ones.
+    StackWaits = "stack_waits";
+    /// A path was cut.
+    Paths = "paths";
+    /// A 32-bit system call was not looked at.
+    CompatSyscalls = "compat_syscalls";
+    /// A program was not run because another run of it was under way on that CPU; the kernel itself counts these.
+    MissedRuns = "missed_runs";
+    /// A forked process was not followed because there were too many.
+    Processes = "processes";
+}
