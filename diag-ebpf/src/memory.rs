@@ -11,6 +11,13 @@ pub fn store<T>(target: &mut T, value: T) {
     unsafe { ptr::write_volatile(target, value) };
 }
 
+/// `*source`, as one load.
+#[inline(always)]
+pub fn load<T: Copy>(source: &T) -> T {
+    // SAFETY: a reference is valid for reads.
+    unsafe { ptr::read_volatile(source) }
+}
+
 /// `index`, but at most `MAX`, in a register of its own: the verifier sees the bound where it is used, whatever the
 /// compiler makes of the code around.
 #[inline(always)]

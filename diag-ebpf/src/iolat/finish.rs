@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     loss,
-    memory::{self, at_most},
+    memory::{self, at_most, load, store},
     side::Ptr,
 };
 
@@ -121,28 +121,45 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Option<Ptr>, 
     if ret > 0 && moves_bytes {
         slot.bytes += ret as u64;
     }
-    if state.touched != 0 {
-        causes(state, slot, index as u16, bucket as u16, latency);
-    }
     let Some(threshold) = THRESHOLDS.get_ptr_mut(parity) else { return };
     // SAFETY: an array element.
     let threshold = unsafe { &mut *threshold };
-    if bucket >= threshold.bucket && threshold.wanted != 0 {
-        slowest::raise(threshold, bucket);
-        if let Some(regs) = regs {
-            (state.offset, state.requested) = slowest::place::<S>(state, regs, ret);
-        }
+    if state.touched != 0 || bucket >= threshold.bucket && threshold.wanted != 0 {
         state.ret = ret;
         state.end = end;
-        slowest::send::<S>(state, task, index as u16);
+        state.index = index;
+        details::<S>(state, task, regs.unwrap_or(core::ptr::null()), slot, threshold);
+    }
+}
+
+/// What there is to say of an operation that did more than run, or was slow. A function of its own: the way of all others
+/// stays short, and the verifier looks at this once.
+#[inline(never)]
+fn details<S: Tasks>(
+    state: &mut TaskState,
+    task: Ptr,
+    regs: Ptr,
+    slot: &mut Slot,
+    threshold: &mut Threshold,
+) {
+    let bucket = hist::bucket(state.end.saturating_sub(state.start));
+    if state.touched != 0 {
+        causes(state, slot, bucket as u16);
+    }
+    if bucket >= threshold.bucket && threshold.wanted != 0 {
+        slowest::raise(threshold, bucket);
+        if !regs.is_null() {
+            (state.offset, state.requested) = slowest::place::<S>(state, regs, state.ret);
+        }
+        slowest::send::<S>(state, task);
     }
 }
 
 /// Counts the operation's causes, each under the operation's bucket and under its own. What no cause took is running.
 #[inline(always)]
-fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: u64) {
-    // Where a hook was missed, parts can be longer than the whole.
-    let mut rest = latency;
+fn causes(state: &mut TaskState, slot: &mut Slot, bucket: u16) {
+    let index = state.index as u16;
+    store(&mut state.rest, state.end.saturating_sub(state.start));
     for cause in 0..Cause::ALL.len() as u32 {
         if state.touched & (1 << cause) == 0 {
             continue;
@@ -152,8 +169,7 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
         let (ns, via, stack) = unsafe {
             (*state.ns.get_unchecked(at), *state.via.get_unchecked(at), *state.stacks.get_unchecked(at))
         };
-        let ns = ns.min(rest);
-        rest -= ns;
+        let ns = take(&mut state.rest, ns);
         count(slot, CellKey { slot: index, bucket, cause: cause as u8, via, flags: 0, stack }, ns);
     }
     if state.touched & (1 << CAUSE_STACK) != 0 {
@@ -162,9 +178,8 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
                 break;
             }
             // SAFETY: the index is in range.
-            let wait = unsafe { state.waits.get_unchecked(wait) };
-            let ns = wait.ns.min(rest);
-            rest -= ns;
+            let wait = unsafe { *state.waits.get_unchecked(wait) };
+            let ns = take(&mut state.rest, wait.ns);
             let flags = wait.flags as u16;
             let key =
                 CellKey { slot: index, bucket, cause: CAUSE_STACK, via: VIA_NONE, flags, stack: wait.stack };
@@ -172,7 +187,17 @@ fn causes(state: &TaskState, slot: &mut Slot, index: u16, bucket: u16, latency: 
         }
     }
     let key = CellKey { slot: index, bucket, cause: Cause::Run as u8, via: VIA_NONE, flags: 0, stack: 0 };
-    count(slot, key, rest);
+    count(slot, key, load(&state.rest));
+}
+
+/// Takes a part of the rest: no more than there is, since parts can be longer than the whole where a hook was missed.
+/// The rest is kept in memory, where the verifier forgets about it: else each outcome would be a state of its own.
+#[inline(always)]
+fn take(rest: &mut u64, ns: u64) -> u64 {
+    let left = load(rest);
+    let ns = ns.min(left);
+    store(rest, left - ns);
+    ns
 }
 
 #[inline(always)]

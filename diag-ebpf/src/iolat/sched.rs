@@ -31,16 +31,19 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
+    let left_as = state_of::<S>(prev, prev_state);
     if let Some(state) = S::state(prev)
         && state.active()
     {
         if state.returning != 0 && !still_returning(state) {
             finish::deferred::<S>(state, prev);
         } else {
-            // `prev_state` lies about a task that is preempted on its way to sleep.
-            let prev_state = if preempt { 0 } else { sleeping_state::<S>(prev, prev_state) };
-            switch_out::<S>(program, state, prev, prev_state, now());
+            // The state lies about a task that is preempted on its way to sleep.
+            switch_out::<S>(program, state, prev, if preempt { 0 } else { left_as }, now());
         }
+    }
+    if left_as & TASK_DEAD != 0 {
+        S::forget(prev);
     }
     if let Some(state) = S::state(next) {
         if state.active() {
@@ -69,7 +72,7 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn sleeping_state<S: Tasks>(prev: Ptr, prev_state: u32) -> u32 {
+fn state_of<S: Tasks>(prev: Ptr, prev_state: u32) -> u32 {
     if present(&ARG_PREV_STATE) {
         return prev_state;
     }
@@ -113,7 +116,9 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     }
 }
 
-const INTERRUPTIBLE: u32 = 1;
+/// `TASK_INTERRUPTIBLE` and `TASK_DEAD` (include/linux/sched.h, 6.18).
+const INTERRUPTIBLE: u32 = 0x01;
+const TASK_DEAD: u32 = 0x80;
 
 #[inline(always)]
 fn flag<S: Side>(task: Ptr, offset: u32, mask: u32) -> bool {

@@ -51,7 +51,7 @@ static DRAFT: PerCpuArray<Draft> = PerCpuArray::with_max_entries(1, 0);
 
 /// Sends an operation that has ended.
 #[inline(always)]
-pub fn send<S: Tasks>(state: &TaskState, task: Ptr, slot: u16) {
+pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
     let Some(draft) = DRAFT.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's element; loads from the task's registers; helpers that write what they are given.
     unsafe {
@@ -71,7 +71,7 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr, slot: u16) {
         comm.write_unaligned(S::read(task, TASK_COMM.load()));
         comm.add(1).write_unaligned(S::read(task, TASK_COMM.load() + 8));
         event.touched = state.touched;
-        event.slot = slot;
+        event.slot = state.index as u16;
         event.op = state.op;
         event.waits_used = state.stack_waits as u8;
         for i in 0..32 {

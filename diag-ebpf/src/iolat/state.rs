@@ -104,6 +104,10 @@ pub struct TaskState {
     pub dev: u32,
     /// The operation's slot, without parity.
     pub slot: u32,
+    /// The slot with its parity, and what no cause has taken yet, while the operation is counted.
+    pub index: u32,
+    pub reserved_index: u32,
+    pub rest: u64,
     /// Causes that have time in `ns`, by bit.
     pub touched: u32,
     /// The stack taken when the task went to sleep; 0 for none.

@@ -50,7 +50,7 @@ pub fn enter<S: Tasks>(context: Ptr) {
     });
 }
 
-/// Ends the operation of a task that has gone on since its call returned: it begins another, or exits.
+/// Ends the operation of a task that has gone on since its call returned: it begins another.
 #[inline(always)]
 pub fn conclude<S: Tasks>(state: &mut TaskState, task: Ptr) {
     if state.active() && state.returning != 0 {
