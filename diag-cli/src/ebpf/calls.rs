@@ -15,23 +15,32 @@ const FUNCTIONS: [(i32, &str); 3] = [
     (PREEMPT_ENABLE_CALL, "bpf_preempt_enable"),
 ];
 
-/// The object with its stand-ins replaced by calls of functions that this kernel has. Instructions are eight bytes, and
-/// so is the alignment of the sections that hold them.
-pub(super) fn resolve(object: &[u8], types: &Btf) -> Vec<u8> {
-    let mut object = object.to_vec();
-    let functions = FUNCTIONS.map(|(call, name)| (call.to_le_bytes(), types.function_id(name)));
-    for instruction in object.chunks_exact_mut(8) {
-        let (code, immediate) = instruction.split_at_mut(4);
-        if code != [CALL, 0, 0, 0] {
-            continue;
-        }
-        let stands_for = functions.iter().find(|(call, _)| immediate == call);
-        if let Some(&(_, Some(function))) = stands_for {
-            code[1] = PSEUDO_KFUNC_CALL << 4;
-            immediate.copy_from_slice(&function.to_le_bytes());
-        }
+/// What the running kernel has of these functions.
+pub(super) struct Calls([([u8; 4], Option<u32>); 3]);
+
+impl Calls {
+    /// Looks them up.
+    pub(super) fn of(types: &Btf) -> Calls {
+        Calls(FUNCTIONS.map(|(call, name)| (call.to_le_bytes(), types.function_id(name))))
     }
-    object
+
+    /// The object with its stand-ins replaced by calls of functions that this kernel has. Instructions are eight bytes,
+    /// and so is the alignment of the sections that hold them.
+    pub(super) fn write_into(&self, object: &[u8]) -> Vec<u8> {
+        let mut object = object.to_vec();
+        for instruction in object.chunks_exact_mut(8) {
+            let (code, immediate) = instruction.split_at_mut(4);
+            if code != [CALL, 0, 0, 0] {
+                continue;
+            }
+            let stands_for = self.0.iter().find(|(call, _)| immediate == call);
+            if let Some(&(_, Some(function))) = stands_for {
+                code[1] = PSEUDO_KFUNC_CALL << 4;
+                immediate.copy_from_slice(&function.to_le_bytes());
+            }
+        }
+        object
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +55,7 @@ mod tests {
         };
         let call = |helper: i32| [&[CALL, 0, 0, 0], &helper.to_le_bytes()[..]].concat();
         let object = [call(1), call(RDONLY_CAST_CALL)].concat();
-        let resolved = resolve(&object, &types);
+        let resolved = Calls::of(&types).write_into(&object);
         assert_eq!(resolved[..8], object[..8]);
         match types.function_id("bpf_rdonly_cast") {
             Some(id) => assert_eq!(resolved[8..], [&[CALL, 0x20, 0, 0], &id.to_le_bytes()[..]].concat()),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
 
-use super::{calls, layout, privileges};
+use super::{calls::Calls, layout, privileges};
 use crate::{
     exit::Failure,
     kernel::{
@@ -112,12 +112,16 @@ pub(crate) struct Object {
 impl Objects {
     /// Loads the object for the best kind of hooks that works: the `tp_btf` one if the kernel takes `probe`, one of
     /// its programs, and else the raw one.
-    pub(crate) fn load(&self, kernel: &Kernel, settings: &Settings, probe: &str) -> Result<Object> {
+    ///
+    /// The kernel's types are let go of first: the loader reads them for itself, and needs four times their memory.
+    pub(crate) fn load(&self, kernel: Kernel, settings: &Settings, probe: &str) -> Result<Object> {
         let fields = fields::resolve(&kernel.types, layout::FIELDS)?;
+        let calls = Calls::of(&kernel.types);
+        drop(kernel);
         let wanted = std::env::var(HOOKS_VARIABLE).ok();
         let typed = match wanted.as_deref() {
             Some("raw") => Err(format!("{HOOKS_VARIABLE}=raw")),
-            _ => self.load_typed(kernel, &fields, settings, probe).map_err(|e| format!("{e:#}")),
+            _ => self.load_typed(&calls, &fields, settings, probe).map_err(|e| format!("{e:#}")),
         };
         match typed {
             Ok((ebpf, btf)) => {
@@ -125,7 +129,7 @@ impl Objects {
             }
             Err(why) if wanted.as_deref() == Some("btf") => Err(Failure::Unsupported(why).into()),
             Err(why) => {
-                let ebpf = load(&calls::resolve(self.raw, &kernel.types), &fields, settings)?;
+                let ebpf = load(&calls.write_into(self.raw), &fields, settings)?;
                 Ok(Object { ebpf, hooks: Hooks::Raw, fallback: Some(why), fields, running: None })
             }
         }
@@ -133,12 +137,12 @@ impl Objects {
 
     fn load_typed(
         &self,
-        kernel: &Kernel,
+        calls: &Calls,
         fields: &[Resolved],
         settings: &Settings,
         probe: &str,
     ) -> Result<(Ebpf, aya::Btf)> {
-        let mut ebpf = load(&calls::resolve(self.btf, &kernel.types), fields, settings)?;
+        let mut ebpf = load(&calls.write_into(self.btf), fields, settings)?;
         // Only now: the loader has read the same types for itself, and let go of them.
         let btf = aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?;
         load_program(&mut ebpf, probe, Hooks::Btf, Some(&btf))?;

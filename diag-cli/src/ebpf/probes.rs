@@ -39,14 +39,25 @@ pub(crate) struct Attached {
     pub(crate) unavailable: Vec<Unavailable>,
 }
 
-/// Attaches `probes` in their order. [`Failure::Unsupported`] when an essential one fails.
-pub(crate) fn attach(object: &mut Object, kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Attached> {
+/// Those of `probes` whose tracepoint this kernel has.
+pub(crate) fn existing(kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Vec<&'static str>> {
+    let mut names = Vec::with_capacity(probes.len());
+    for probe in probes {
+        if kernel.types.prototype(probe.name)?.is_some() {
+            names.push(probe.name);
+        }
+    }
+    Ok(names)
+}
+
+/// Attaches `probes`, of which the kernel has those `existing`, in their order. [`Failure::Unsupported`] when an essential one fails.
+pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec]) -> Result<Attached> {
     let without = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
     let mut attached = Attached::default();
     for probe in probes {
         let done = if without.split(',').any(|name| name == probe.name) {
             Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
-        } else if kernel.types.prototype(probe.name)?.is_none() {
+        } else if !existing.contains(&probe.name) {
             Err(anyhow::anyhow!("this kernel has no tracepoint {}", probe.name))
         } else {
             object.attach(probe.name)

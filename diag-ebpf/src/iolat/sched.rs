@@ -51,6 +51,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
         } else if state.helper != 0 {
             let now = now();
             state.touched = 0;
+            state.stack_waits = 0;
             state.start = now;
             state.begin_running::<S>(next, now);
         }
@@ -274,7 +275,7 @@ fn is_journal_thread<S: Tasks>() -> bool {
 #[inline(always)]
 fn waker_via<S: Tasks>(now: u64) -> u8 {
     match S::state(S::current()) {
-        Some(waker) if waker.active() => waker.dominant(now),
+        Some(waker) if waker.active() && waker.returning == 0 => waker.dominant(now),
         _ => VIA_NONE,
     }
 }

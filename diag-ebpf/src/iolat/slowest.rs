@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     fields::{
-        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_POS, REGS_DX, REGS_R10, REGS_SI, TASK_COMM, TASK_PID,
-        TASK_TGID,
+        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_DX, REGS_R10, REGS_SI, TASK_COMM,
+        TASK_PID, TASK_TGID,
     },
     loss,
     memory::{self, at_most, store},
@@ -85,7 +85,7 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
             store(&mut to.stack, from.stack);
             store(&mut to.flags, from.flags);
         }
-        let used = path(draft, state.file as Ptr);
+        let used = path(draft, state.file as Ptr, state.inode);
         let event = &raw mut (*draft).event;
         let size = (core::mem::offset_of!(Event, path) + at_most::<LONGEST_PATH>(u64::from(used))) as u64;
         if bpf_ringbuf_output(ptr::from_ref(&EVENTS) as *mut _, event.cast(), size, NO_WAKEUP) != 0 {
@@ -143,17 +143,26 @@ pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> (i64, u64) {
 
 /// Walks the directory entries from the file to its file system's root. The names are true at this moment.
 #[inline(always)]
-unsafe fn path(draft: *mut Draft, file: Ptr) -> u32 {
+unsafe fn path(draft: *mut Draft, file: Ptr, inode: u64) -> u32 {
     // SAFETY: plain addresses, read with fault handling; the offset into the buffer is masked.
     unsafe {
         let start = (&raw mut (*draft).event.path).cast::<u8>();
         let mut entry: Ptr = Raw::read(file, FILE_DENTRY.load());
         let mut used = 0u32;
         let mut cut = 1;
-        for _ in 0..MAX_COMPONENTS {
+        // A descriptor that was closed since lets its file go, and another take its place.
+        let gone = Raw::read::<u64>(file, FILE_INODE.load()) != inode;
+        for component in 0..=MAX_COMPONENTS {
+            if gone {
+                cut = 0;
+                break;
+            }
             let parent: Ptr = Raw::read(entry, DENTRY_PARENT.load());
             if parent.is_null() || parent == entry {
                 cut = 0;
+                break;
+            }
+            if component == MAX_COMPONENTS {
                 break;
             }
             if used >= PATH_BYTES as u32 - NAME_BYTES as u32 {

@@ -67,6 +67,8 @@ fn slots(cpus: usize) -> u32 {
 /// The object in the kernel, not attached yet.
 pub(crate) struct Loaded {
     pub(crate) object: Object,
+    /// The tracepoints that this kernel has.
+    pub(crate) existing: Vec<&'static str>,
     pub(crate) collector: Collector,
     pub(crate) followed: Followed,
     /// The kernel side's own log, where it is wanted.
@@ -76,7 +78,7 @@ pub(crate) struct Loaded {
 /// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval; `verbose` lets
 /// the kernel side keep a log.
 pub(crate) fn load(
-    kernel: &Kernel,
+    kernel: Kernel,
     mut globals: Vec<(&'static str, Value)>,
     wanted: u32,
     verbose: bool,
@@ -86,6 +88,7 @@ pub(crate) fn load(
     globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
     let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
     let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
+    let existing = probes::existing(&kernel, PROBES)?;
     let mut object = OBJECTS.load(kernel, &Settings { globals, entries }, "sched_waking")?;
     if let Some(map) = object.ebpf.map_mut("FREE_SLOTS") {
         let mut free = Queue::<_, u32>::try_from(map)?;
@@ -96,12 +99,12 @@ pub(crate) fn load(
     let followed = Followed::of(&mut object.ebpf)?;
     let collector = Collector::new(&mut object.ebpf, wanted)?;
     let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
-    Ok(Loaded { object, collector, followed, log })
+    Ok(Loaded { object, existing, collector, followed, log })
 }
 
 /// Attaches the probes, and says what the answer lacks on this kernel.
-pub(crate) fn attach(object: &mut Object, kernel: &Kernel) -> Result<Attached> {
-    let mut attached = probes::attach(object, kernel, PROBES)?;
+pub(crate) fn attach(object: &mut Object, existing: &[&str]) -> Result<Attached> {
+    let mut attached = probes::attach(object, existing, PROBES)?;
     for &(global, why, effect) in FIELDS_MISSED {
         if object.fields.iter().any(|field| field.global == global && field.value == ABSENT) {
             attached.unavailable.push(Unavailable {

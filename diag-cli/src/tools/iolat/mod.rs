@@ -48,8 +48,8 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     process_ids_are_global(target)?;
     let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
     let verbose = args.session.verbose > 1;
-    let attach::Loaded { mut object, collector, mut followed, log } =
-        attach::load(&kernel, globals, args.slowest_in_record(), verbose)?;
+    let attach::Loaded { mut object, existing, collector, mut followed, log } =
+        attach::load(kernel, globals, args.slowest_in_record(), verbose)?;
     let held = match target {
         Target::Command(argv) => {
             let output = if args.session.json { Output::Errors } else { Output::Shared };
@@ -64,8 +64,7 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     };
     followed.add(&pids)?;
     let watch = target.watch()?;
-    let attached = attach::attach(&mut object, &kernel)?;
-    drop(kernel);
+    let attached = attach::attach(&mut object, &existing)?;
     object.settle();
     // Children that were there before the fork probe was; later ones join by themselves.
     if matches!(target, Target::Pids(_)) {

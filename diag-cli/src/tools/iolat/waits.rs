@@ -4,7 +4,7 @@
 //! in their order, from the innermost function outwards; a `*` stands for any beginning or end of a name. A `^` stands for
 //! the lock itself: the stack of a sleeping task has none of the scheduler's functions, to which those of sleeping locks
 //! belong (`in_sched_functions`, kernel/sched/core.c, 6.18), so there the lock's caller is the innermost function; a stack
-//! that a task takes of itself shows them.
+//! that a task takes of itself shows them. What follows a `^` must be the lock's own caller, and its.
 
 use diag_common::cause::Cause::{self, *};
 
@@ -139,20 +139,19 @@ pub(crate) fn classify<S: AsRef<str>>(stack: &[S], contended: bool) -> Option<Ca
 }
 
 fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S], contended: bool) -> bool {
-    let mut frames = stack;
-    if patterns[0] == "^" {
-        let is = |frame: &S, table: &[&str]| table.iter().any(|pattern| matches(pattern, frame.as_ref()));
-        match stack.iter().rposition(|frame| is(frame, LOCKING)) {
-            Some(lock) => frames = &stack[lock + 1..],
-            None if contended || stack.first().is_some_and(|frame| is(frame, LOCKERS)) => {}
-            None => return false,
-        }
+    let met = |pattern: &&str, frame: &S| matches(pattern, frame.as_ref());
+    if patterns[0] != "^" {
+        let mut frames = stack.iter();
+        return patterns.iter().all(|pattern| frames.any(|frame| met(pattern, frame)));
     }
-    let mut frames = frames.iter();
-    patterns
-        .iter()
-        .filter(|&&pattern| pattern != "^")
-        .all(|pattern| frames.any(|frame| matches(pattern, frame.as_ref())))
+    let is = |frame: &S, table: &[&str]| table.iter().any(|pattern| met(pattern, frame));
+    let callers = match stack.iter().rposition(|frame| is(frame, LOCKING)) {
+        Some(lock) => &stack[lock + 1..],
+        None if contended || stack.first().is_some_and(|frame| is(frame, LOCKERS)) => stack,
+        None => return false,
+    };
+    patterns.len() - 1 <= callers.len()
+        && patterns[1..].iter().zip(callers).all(|(pattern, frame)| met(pattern, frame))
 }
 
 /// `*` at either end stands for anything. The compiler's suffixes (`.isra.0`, `.cold`) are not part of a name.
@@ -229,6 +228,13 @@ mod tests {
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], true), Some(FsLock));
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], false), Some(FsWait));
         assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(OtherLock));
+    }
+
+    #[test]
+    fn a_lock_further_in_is_not_the_inode_lock() {
+        let stack =
+            ["ext4_map_blocks", "ext4_da_write_begin", "generic_perform_write", "ext4_buffered_write_iter"];
+        assert_eq!(classify(&stack, true), Some(FsLock));
     }
 
     #[test]
