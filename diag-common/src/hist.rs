@@ -6,6 +6,9 @@ const STEPS: u32 = 1 << STEP_BITS;
 /// How many buckets there are. The last one takes everything from 2^40 ns (18 minutes) on.
 pub const BUCKETS: u32 = 36 * STEPS;
 
+/// The last of them, as the bound of an index.
+pub const LAST: i32 = BUCKETS as i32 - 1;
+
 /// The bucket that `value` falls into.
 #[inline(always)]
 pub fn bucket(value: u64) -> u32 {

@@ -86,6 +86,11 @@ impl Record {
         self.0["slowest"].as_array().expect("slowest is a list")
     }
 
+    /// Operations that had not returned.
+    pub(crate) fn pending(&self) -> &[Value] {
+        self.0["pending"].as_array().map_or(&[], Vec::as_slice)
+    }
+
     /// The verdict, where there is one.
     pub(crate) fn verdict(&self) -> Option<&Value> {
         Some(&self.0["verdict"]).filter(|verdict| !verdict.is_null())

@@ -1,6 +1,12 @@
 //! Attribution where an operation waits for the disk or the file system.
 
-use std::{thread, time::Duration, time::Instant};
+use std::{
+    fs,
+    io::Write as _,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Outcome, Test,
@@ -11,7 +17,7 @@ use crate::{
         image::PlainDisk,
         sampler::Sampler,
     },
-    osdiag::{Trace, trace, trace_with},
+    osdiag::{Session, Trace, iolat, trace, trace_with},
     record::{Operation, Record, device_of, within},
     workload::{Call, Desk, Job, Open, Plan, Step},
 };
@@ -24,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("stall_journal_commit", journal_commit),
     ("stall_inode_lock", inode_lock),
     ("stall_freeze", freeze),
+    ("stall_that_does_not_end", does_not_end),
     ("stall_slow_device_and_cpu_hogs", slow_device_and_cpu_hogs),
 ];
 
@@ -245,6 +252,33 @@ fn freeze() -> Outcome {
     let slowest = &summary.slowest()[0];
     assert!(within(0.01, slowest["latency_ns"].as_u64().unwrap_or_default(), longest), "{slowest}");
     assert_eq!(slowest["file"].as_str(), file.to_str());
+    Ok(())
+}
+
+/// A write that does not return while the session lasts is named, and in none of the numbers.
+fn does_not_end() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let path = disk.mount.file("data", 1 << 20);
+    let mut file = fs::File::options().write(true).open(&path).expect("the file is there");
+    let frozen = Frozen::new(disk.mount.path())?;
+    let (say, hear) = mpsc::channel();
+    let writer = thread::spawn(move || {
+        // SAFETY: gettid has no preconditions.
+        say.send(unsafe { libc::gettid() }).expect("somebody listens");
+        file.write_all(b"x").expect("the file can be written");
+    });
+    let tid = hear.recv().expect("the writer speaks");
+    thread::sleep(100 * MS);
+    let finished = Session::tracing(iolat(&["--json", "-d", "300ms"])).finish();
+    drop(frozen);
+    writer.join().expect("the writer goes on");
+    let summary = finished.summary();
+    let own = summary.pending().iter().find(|pending| pending["tid"] == tid);
+    let own = own.unwrap_or_else(|| panic!("{tid} is not among {:?}", summary.pending()));
+    assert_eq!((own["op"].as_str(), own["file"].as_str()), (Some("write"), path.to_str()));
+    assert_eq!(own["cause"]["cause"], "freeze", "{own}");
+    assert!(summary.on(&device_of(&path)).is_empty(), "{}", summary.outline());
     Ok(())
 }
 

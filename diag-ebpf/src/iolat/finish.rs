@@ -26,9 +26,6 @@ use crate::{
     side::Ptr,
 };
 
-/// The last bucket, where the verifier wants a bound.
-pub const LAST_BUCKET: i32 = hist::BUCKETS as i32 - 1;
-
 /// Sized by the loader to the number of CPUs.
 const MAX_SLOTS: u32 = 64;
 
@@ -112,7 +109,7 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Option<Ptr>, 
     // SAFETY: this CPU's element.
     let slot = unsafe { &mut *slot };
     // SAFETY: the index is within the bins.
-    let bin = unsafe { slot.bins.get_unchecked_mut(at_most::<LAST_BUCKET>(u64::from(bucket))) };
+    let bin = unsafe { slot.bins.get_unchecked_mut(at_most::<{ hist::LAST }>(u64::from(bucket))) };
     bin.count += 1;
     bin.sum_ns += latency;
     slot.min_inverted = slot.min_inverted.max(!latency);

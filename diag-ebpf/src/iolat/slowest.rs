@@ -13,10 +13,7 @@ use diag_common::{
     loss::Loss,
 };
 
-use super::{
-    finish::LAST_BUCKET,
-    state::{TaskState, Tasks},
-};
+use super::state::{TaskState, Tasks};
 use crate::{
     fields::{
         DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_DX, REGS_R10, REGS_SI, TASK_COMM,
@@ -101,14 +98,14 @@ pub fn raise(threshold: &mut Threshold, bucket: u32) {
     // SAFETY: the buckets are in range. Two CPUs at once can let the threshold rise late, never early by more than a bucket.
     unsafe {
         let sent = threshold.sent.as_mut_ptr();
-        memory::add_u32(sent.add(at_most::<LAST_BUCKET>(u64::from(bucket))), 1);
+        memory::add_u32(sent.add(at_most::<{ hist::LAST }>(u64::from(bucket))), 1);
         memory::add_u32(&raw mut threshold.above, 1);
         for _ in 0..16 {
             let lowest = threshold.bucket;
             if lowest >= hist::BUCKETS {
                 return;
             }
-            let at = *sent.add(at_most::<LAST_BUCKET>(u64::from(lowest)));
+            let at = *sent.add(at_most::<{ hist::LAST }>(u64::from(lowest)));
             if threshold.above < at + threshold.wanted {
                 return;
             }

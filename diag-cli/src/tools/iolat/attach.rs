@@ -66,11 +66,16 @@ fn slots(cpus: usize) -> u32 {
 
 /// The object in the kernel, not attached yet.
 pub(crate) struct Loaded {
-    pub(crate) object: Object,
+    pub(crate) tracing: Tracing,
     /// The tracepoints that this kernel has.
     pub(crate) existing: Vec<&'static str>,
-    pub(crate) collector: Collector,
     pub(crate) followed: Followed,
+}
+
+/// What a session traces with.
+pub(crate) struct Tracing {
+    pub(crate) object: Object,
+    pub(crate) collector: Collector,
     /// The kernel side's own log, where it is wanted.
     pub(crate) log: Option<KernelLog>,
 }
@@ -99,7 +104,7 @@ pub(crate) fn load(
     let followed = Followed::of(&mut object.ebpf)?;
     let collector = Collector::new(&mut object.ebpf, wanted)?;
     let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
-    Ok(Loaded { object, existing, collector, followed, log })
+    Ok(Loaded { tracing: Tracing { object, collector, log }, existing, followed })
 }
 
 /// Attaches the probes, and says what the answer lacks on this kernel.

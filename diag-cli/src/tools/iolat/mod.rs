@@ -6,6 +6,7 @@ mod attach;
 mod collect;
 mod explain;
 mod model;
+mod pending;
 mod record;
 mod render;
 mod report;
@@ -48,7 +49,7 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     process_ids_are_global(target)?;
     let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
     let verbose = args.session.verbose > 1;
-    let attach::Loaded { mut object, existing, collector, mut followed, log } =
+    let attach::Loaded { mut tracing, existing, mut followed } =
         attach::load(kernel, globals, args.slowest_in_record(), verbose)?;
     let held = match target {
         Target::Command(argv) => {
@@ -64,8 +65,8 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     };
     followed.add(&pids)?;
     let watch = target.watch()?;
-    let attached = attach::attach(&mut object, &existing)?;
-    object.settle();
+    let attached = attach::attach(&mut tracing.object, &existing)?;
+    tracing.object.settle();
     // Children that were there before the fork probe was; later ones join by themselves.
     if matches!(target, Target::Pids(_)) {
         followed.add(&with_descendants(&pids)?)?;
@@ -73,7 +74,7 @@ async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> R
     drop(followed);
     let cgroups = hierarchy.map(CgroupNames::new);
     let recorded = target.record(held.as_ref().map(Held::pid));
-    let mut reporter = Reporter::new(args, recorded, attached, object, collector, log, cgroups);
+    let mut reporter = Reporter::new(args, target, recorded, attached, tracing, cgroups);
     let command = held.map(Held::release).transpose()?;
     let mut session = Session::begin(args.session.duration, args.session.interval, watch, command)?;
     reporter.begin()?;

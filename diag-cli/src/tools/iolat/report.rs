@@ -10,9 +10,11 @@ use diag_common::{
 
 use super::{
     args::Args,
+    attach::Tracing,
     collect::{Collector, Group, Harvest},
     explain::Explainer,
     model::{self, Namer},
+    pending,
     record::{Iolat, Report},
     render, slowest, verdict,
 };
@@ -33,12 +35,13 @@ use crate::{
         time::Timestamp,
     },
     session::Span,
-    target::CgroupNames,
+    target::{self, CgroupNames},
 };
 
 /// Collects, and reports what was collected.
 pub(crate) struct Reporter<'a> {
     args: &'a Args,
+    looked_at: &'a target::Target,
     host: Host,
     target: Target,
     attached: Attached,
@@ -97,15 +100,16 @@ impl<'a> Reporter<'a> {
     /// For an object whose probes are attached.
     pub(crate) fn new(
         args: &'a Args,
+        looked_at: &'a target::Target,
         target: Target,
         attached: Attached,
-        object: Object,
-        collector: Collector,
-        log: Option<KernelLog>,
+        tracing: Tracing,
         cgroups: Option<CgroupNames>,
     ) -> Reporter<'a> {
+        let Tracing { object, collector, log } = tracing;
         Reporter {
             args,
+            looked_at,
             host: Host::read(),
             target,
             attached,
@@ -207,7 +211,8 @@ impl<'a> Reporter<'a> {
         let slowest = slowest::slowest(events, wanted, &mut namer, self.cgroups.as_mut());
         let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         let verdict = verdict::verdict(&operations, self.args.slow);
-        let body = Iolat { operations, slowest, verdict };
+        let pending = if kind == Kind::Summary { pending::pending(self.looked_at) } else { Vec::new() };
+        let body = Iolat { operations, slowest, pending, verdict };
         Report { record: Record::new(self.envelope(kind, stretch, lasted, lost), body), spectra }
     }
 

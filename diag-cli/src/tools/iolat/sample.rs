@@ -127,7 +127,10 @@ pub(super) fn report(operations: Vec<(Operation, Spectrum)>, slowest: Vec<SlowOp
         lost: [("events", 0), ("stacks", 0)].into(),
         cost: SelfCost { run_ns: 230_000_000, events: 1_642_345, cpu_ns: 61_000_000, rss_bytes: 14 << 20 },
     };
-    Report { record: Record::new(envelope, Iolat { operations, slowest, verdict }), spectra }
+    Report {
+        record: Record::new(envelope, Iolat { operations, slowest, pending: Vec::new(), verdict }),
+        spectra,
+    }
 }
 
 fn slow(latency_ns: u64, comm: &str, file: &str) -> SlowOperation {

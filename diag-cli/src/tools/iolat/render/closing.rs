@@ -5,7 +5,10 @@ use anstyle::Style;
 use super::{Options, bar};
 use crate::{
     output::{cost::SelfCost, page::Page, record::Unavailable, units},
-    tools::iolat::{record::Report, verdict::nothing_slow},
+    tools::iolat::{
+        record::{CauseName, PendingOperation, Report},
+        verdict::nothing_slow,
+    },
 };
 
 /// Draws the end of a summary.
@@ -24,19 +27,51 @@ pub(super) fn draw(page: &mut Page, options: &Options, report: &Report) {
     }
     page.wrapped(bar::FAINT, "osdiag itself: ", &cost(&envelope.cost, envelope.duration_ns));
     page.gap();
+    let stuck = &report.record.body.pending;
+    pending(page, stuck);
     match &report.record.body.verdict {
+        None if !stuck.is_empty() => {
+            let words = "Nothing is slow of what returned; what did not return is the trouble";
+            page.wrapped(bar::STRONG, "", words);
+        }
         None => {
             let words = nothing_slow(&report.record.body.operations, options.slow);
             page.wrapped(bar::STRONG, "", &words);
         }
         Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement);
+            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement.replace(" %", "\u{a0}%"));
             page.line("Look next at");
             for advice in &verdict.advice {
                 page.wrapped(Style::new(), "  - ", advice);
             }
         }
     }
+}
+
+/// Pending operations that are named; more of them are counted.
+const NAMED: usize = 5;
+
+/// What had not returned.
+fn pending(page: &mut Page, pending: &[PendingOperation]) {
+    if pending.is_empty() {
+        return;
+    }
+    let stuck = units::counted(pending.len() as u64, "operation");
+    page.wrapped(bar::WARNING, "", &format!("{stuck} had not returned, and stayed asleep:"));
+    for operation in pending.iter().take(NAMED) {
+        let mut words = format!("{} by {}[{}]", operation.op.0.name(), operation.comm, operation.tid);
+        if let Some(file) = &operation.file {
+            words += &format!(" on {file}");
+        }
+        if let Some(CauseName(cause)) = operation.cause {
+            words += &format!(": {}.{}", cause.layer().name(), cause.name());
+        }
+        if let Some(stack) = &operation.stack {
+            words += &format!(", in {}", stack.iter().take(3).cloned().collect::<Vec<_>>().join(" < "));
+        }
+        page.wrapped(Style::new(), "  - ", &words);
+    }
+    page.gap();
 }
 
 /// What could not be attached or read.

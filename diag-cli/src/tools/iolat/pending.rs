@@ -1,0 +1,120 @@
+//! Operations that do not return: nothing was counted of them, and they may be the whole trouble.
+
+use std::{fs, thread, time::Duration};
+
+use diag_common::iolat::Op;
+use procfs::process::{Process, all_processes};
+
+use super::{
+    record::{CauseName, OpName, PendingOperation},
+    waits,
+};
+use crate::{
+    output::text::escape,
+    target::{Target, with_descendants},
+};
+
+/// How long a task must stay where it is to count as stuck rather than met on its way.
+const STAYS: Duration = Duration::from_millis(50);
+/// More than these are not looked at.
+const MAX_PENDING: usize = 64;
+
+/// A task asleep in an operation.
+struct Sleeper {
+    pid: i32,
+    tid: i32,
+    comm: String,
+    op: Op,
+    fd: u64,
+    /// Number, arguments, stack and instruction pointer of the call, and how often the task has slept: the same as long as
+    /// it sleeps the same sleep.
+    place: (String, Option<u64>),
+}
+
+/// The operations of the target's tasks that are in uninterruptible sleep and stay there.
+pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
+    let sleepers = sleepers(target);
+    if sleepers.is_empty() {
+        return Vec::new();
+    }
+    thread::sleep(STAYS);
+    sleepers
+        .iter()
+        .filter(|sleeper| place(sleeper.pid, sleeper.tid) == Some(sleeper.place.clone()))
+        .map(describe)
+        .collect()
+}
+
+fn sleepers(target: &Target) -> Vec<Sleeper> {
+    let family = match target {
+        Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let processes = all_processes().into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for process in processes.filter(|process| holds(target, &family, process)) {
+        let tasks = process.tasks().into_iter().flatten().flatten();
+        for stat in tasks.filter_map(|task| task.stat().ok()).filter(|stat| stat.state == 'D') {
+            if matches!(target, Target::Comm(comm) if *comm != stat.comm) {
+                continue;
+            }
+            let (pid, tid) = (process.pid, stat.pid);
+            let Some(place) = place(pid, tid) else { continue };
+            let mut words = place.0.split_whitespace();
+            let op = words.next().and_then(|number| Op::of_syscall(number.parse().ok()?));
+            let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok());
+            if let (Some(op), Some(fd)) = (op, fd) {
+                found.push(Sleeper { pid, tid, comm: stat.comm, op, fd, place });
+            }
+            if found.len() >= MAX_PENDING {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
+    match target {
+        Target::System | Target::Comm(_) => true,
+        Target::Pids(_) => family.contains(&process.pid.cast_unsigned()),
+        // It has ended, or was interrupted with its session.
+        Target::Command(_) => false,
+        Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
+            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
+            let cgroups = process.cgroups().map(|cgroups| cgroups.0).unwrap_or_default();
+            cgroups.iter().any(|cgroup| {
+                let below = cgroup.pathname.strip_prefix(wanted);
+                below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        }
+    }
+}
+
+fn place(pid: i32, tid: i32) -> Option<(String, Option<u64>)> {
+    let folder = format!("/proc/{pid}/task/{tid}");
+    let call = fs::read_to_string(format!("{folder}/syscall")).ok()?;
+    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
+    let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    Some((call, slept.and_then(|count| count.trim().parse().ok())))
+}
+
+fn describe(sleeper: &Sleeper) -> PendingOperation {
+    let Sleeper { pid, tid, comm, op, fd, .. } = sleeper;
+    let file = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok();
+    let stack = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stack")).unwrap_or_default();
+    // `[<0>] jbd2_log_wait_commit+0xe6/0x150`
+    let functions: Vec<String> = stack
+        .lines()
+        .filter_map(|line| Some(line.split_once("] ")?.1.split('+').next()?.to_owned()))
+        .collect();
+    PendingOperation {
+        op: OpName(*op),
+        pid: pid.cast_unsigned(),
+        tid: tid.cast_unsigned(),
+        comm: escape(comm.as_bytes()),
+        file: file.map(|file| escape(file.as_os_str().as_encoded_bytes())),
+        cause: waits::classify(&functions, false).map(CauseName),
+        stack: Some(functions).filter(|functions| !functions.is_empty()),
+    }
+}
