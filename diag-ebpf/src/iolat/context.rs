@@ -3,7 +3,10 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::cause::Cause;
 
-use super::state::{TaskState, Tasks, UNKNOWN_LOCK, context};
+use super::{
+    begun,
+    state::{TaskState, Tasks, UNKNOWN_LOCK, context},
+};
 use crate::{
     fields::{INODE_RWSEM, SB_WRITERS, SB_WRITERS_SIZE},
     side::Ptr,
@@ -16,7 +19,7 @@ const MUTEX: u32 = 1 << 5;
 #[inline(always)]
 fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
     let task = S::current();
-    let state = S::state(task)?;
+    let state = begun::state_of_current::<S>(task)?;
     if !state.active() || state.returning != 0 {
         return None;
     }

@@ -16,9 +16,10 @@ use diag_common::{
 };
 
 use super::{
+    begun::{self, Begun},
     file::{self, File},
     slowest,
-    state::{TaskState, Tasks},
+    state::{CachedSlot, TaskState, Tasks},
 };
 use crate::{
     loss,
@@ -54,10 +55,10 @@ static CELLS: HashMap<CellKey, Cell> = HashMap::with_max_entries(32768, 0);
 
 /// The slot of an operation on `file`; none where the file system does not count.
 #[inline(always)]
-pub fn slot(state: &mut TaskState, op: Op, file: &File) -> Option<u32> {
+pub fn slot(cache: &mut [CachedSlot; 16], op: Op, file: &File) -> Option<u32> {
     let tag = file.magic << 32 | file.dev as u64;
     // SAFETY: there are fewer than 16 operations.
-    let cached = unsafe { state.cache.get_unchecked_mut(op as usize & 15) };
+    let cached = unsafe { cache.get_unchecked_mut(op as usize & 15) };
     if cached.tag == tag {
         return Some(cached.slot as u32);
     }
@@ -92,40 +93,65 @@ fn slot_of_key(key: &SlotKey) -> Option<u32> {
 /// Ends an operation that went on after its system call had returned. Seldom, so it is one function for all callers.
 #[inline(never)]
 pub fn deferred<S: Tasks>(state: &mut TaskState, task: Ptr) {
-    operation::<S>(state, task, None, state.ret, state.end);
+    operation::<S>(state, task, core::ptr::null(), state.ret, state.end);
     state.returning = 0;
     state.start = 0;
+    begun::count_returning(-1);
 }
 
-/// Counts an operation of `task` that ended at `end`. `regs` are its registers, where it has not returned yet.
+/// Counts an operation that only ran, unless it is slow enough to be told of.
 #[inline(always)]
-pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Option<Ptr>, ret: i64, end: u64) {
+pub fn quick(begun: &Begun, ret: i64, end: u64) -> bool {
+    let latency = end.saturating_sub(begun.start);
+    let bucket = hist::bucket(latency);
+    let Some((slot, _, threshold)) = group(begun.slot) else { return true };
+    if is_slow(threshold, bucket) {
+        return false;
+    }
+    count_operation(slot, begun.op as u8, bucket, latency, ret);
+    true
+}
+
+/// Counts an operation of `task` that ended at `end`. `regs` are its registers, null where it has returned before.
+#[inline(always)]
+pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64, end: u64) {
     let latency = end.saturating_sub(state.start);
     let bucket = hist::bucket(latency);
-    let Some(epoch) = EPOCH.get(0) else { return };
-    let parity = *epoch & 1;
-    let index = state.slot << 1 | parity;
-    let Some(slot) = SLOTS.get_ptr_mut(index) else { return };
-    // SAFETY: this CPU's element.
-    let slot = unsafe { &mut *slot };
+    let Some((slot, index, threshold)) = group(state.slot) else { return };
+    count_operation(slot, state.op, bucket, latency, ret);
+    if state.touched != 0 || is_slow(threshold, bucket) {
+        state.ret = ret;
+        state.end = end;
+        state.index = index;
+        details::<S>(state, task, regs, slot, threshold);
+    }
+}
+
+/// What a slot number stands for in this epoch: the slot, its index, and the threshold of slow operations.
+#[inline(always)]
+fn group(number: u32) -> Option<(&'static mut Slot, u32, &'static mut Threshold)> {
+    let parity = *EPOCH.get(0)? & 1;
+    let index = number << 1 | parity;
+    // SAFETY: this CPU's element, and an array element.
+    unsafe { Some((SLOTS.get_ptr_mut(index)?.as_mut()?, index, THRESHOLDS.get_ptr_mut(parity)?.as_mut()?)) }
+}
+
+#[inline(always)]
+fn is_slow(threshold: &Threshold, bucket: u32) -> bool {
+    bucket >= threshold.bucket && threshold.wanted != 0
+}
+
+#[inline(always)]
+fn count_operation(slot: &mut Slot, op: u8, bucket: u32, latency: u64, ret: i64) {
     // SAFETY: the index is within the bins.
     let bin = unsafe { slot.bins.get_unchecked_mut(at_most::<{ hist::LAST }>(u64::from(bucket))) };
     bin.count += 1;
     bin.sum_ns += latency;
     slot.min_inverted = slot.min_inverted.max(!latency);
     slot.max_ns = slot.max_ns.max(latency);
-    let moves_bytes = state.op < Op::Fsync as u8 || state.op > Op::SyncFileRange as u8;
+    let moves_bytes = op < Op::Fsync as u8 || op > Op::SyncFileRange as u8;
     if ret > 0 && moves_bytes {
         slot.bytes += ret as u64;
-    }
-    let Some(threshold) = THRESHOLDS.get_ptr_mut(parity) else { return };
-    // SAFETY: an array element.
-    let threshold = unsafe { &mut *threshold };
-    if state.touched != 0 || bucket >= threshold.bucket && threshold.wanted != 0 {
-        state.ret = ret;
-        state.end = end;
-        state.index = index;
-        details::<S>(state, task, regs.unwrap_or(core::ptr::null()), slot, threshold);
     }
 }
 
@@ -143,7 +169,7 @@ fn details<S: Tasks>(
     if state.touched != 0 {
         causes(state, slot, bucket as u16);
     }
-    if bucket >= threshold.bucket && threshold.wanted != 0 {
+    if is_slow(threshold, bucket) {
         slowest::raise(threshold, bucket);
         if !regs.is_null() {
             (state.offset, state.requested) = slowest::place::<S>(state, regs, state.ret);

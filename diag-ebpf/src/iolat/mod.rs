@@ -5,6 +5,7 @@
 //! Produces, per operation, device and file system, a latency histogram and a matrix latency × cause, and events
 //! for the slowest operations.
 
+pub mod begun;
 pub mod block;
 pub mod context;
 pub mod file;

@@ -9,7 +9,7 @@ use diag_common::{
 };
 
 use super::{
-    block, finish,
+    begun, block, finish,
     state::{TaskState, Tasks, context, hint, phase},
 };
 use crate::{
@@ -32,7 +32,7 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let left_as = state_of::<S>(prev, prev_state);
-    if let Some(state) = S::state(prev)
+    if let Some(state) = begun::state_of_current::<S>(prev)
         && state.active()
     {
         if state.returning != 0 && !still_returning(state) {
@@ -143,8 +143,9 @@ fn throttled<S: Side>(task: Ptr) -> bool {
     }
 }
 
+/// A task is back on a CPU: what it waited for is settled.
 #[inline(always)]
-fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
+pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
     // A wake-up on another CPU can come before the switch that it ends: then the task was runnable all the while.
     let woken_early = state.woken + LOST_WAKEUP_NS > state.mark;

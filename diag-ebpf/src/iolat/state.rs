@@ -54,7 +54,7 @@ pub mod hint {
     pub const THROTTLED: u8 = 4;
 }
 
-/// The group that an operation of this task last belonged to.
+/// The group that an operation last belonged to.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct CachedSlot {
@@ -68,7 +68,7 @@ pub struct CachedSlot {
 pub const UNKNOWN_LOCK: u8 = 0xff;
 
 /// A shorter stretch of running is not looked at for steal and interrupts.
-const LONG_RUN_NS: u64 = 5_000;
+pub const LONG_RUN_NS: u64 = 5_000;
 
 /// A task's state. All zero is a task outside any operation.
 #[repr(C)]
@@ -137,8 +137,6 @@ pub struct TaskState {
     pub stacks: [u32; 32],
     /// Waits that only a stack explains.
     pub waits: [StackWait; MAX_STACK_WAITS],
-    /// The last group, by operation.
-    pub cache: [CachedSlot; 16],
 }
 
 impl TaskState {
@@ -286,7 +284,7 @@ impl TaskState {
 /// The steal and interrupt clocks of the CPU that `task` is on (`struct rq`, kernel/sched/sched.h, 6.18); 0 where the
 /// kernel keeps none.
 #[inline(always)]
-fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
+pub fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
     if !present(&RQ_STEAL) && !present(&RQ_IRQ) {
         return (0, 0);
     }

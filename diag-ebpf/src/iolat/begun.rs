@@ -1,0 +1,108 @@
+//! Operations that have begun and only run so far: kept by CPU, not by task.
+//!
+//! Most operations never leave their CPU and do nothing but run. For those a look-up of the task's state would be most of
+//! the cost, so they have none: it is made when the task is switched out, enters a context, or has something to tell.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+
+use super::state::{CachedSlot, TaskState, Tasks, phase};
+use crate::{
+    memory::{add_u64, store},
+    side::Ptr,
+};
+
+/// The operation that runs on a CPU, if one does.
+#[repr(C)]
+pub struct Begun {
+    /// Its `task_struct`; 0 for none.
+    pub task: u64,
+    /// These stand for the fields of the same name in [`TaskState`].
+    pub start: u64,
+    pub steal: u64,
+    pub irq: u64,
+    pub file: u64,
+    pub inode: u64,
+    pub sb: u64,
+    pub magic: u64,
+    pub regs: u64,
+    pub number: u64,
+    pub dev: u32,
+    pub slot: u32,
+    pub op: u64,
+    /// The last group of this CPU, by operation.
+    pub cache: [CachedSlot; 16],
+}
+
+#[map]
+static BEGUN: PerCpuArray<Begun> = PerCpuArray::with_max_entries(1, 0);
+
+/// How many operations go on after their calls have returned; see [`TaskState::returning`]. As long as there are none, no
+/// task's state needs a look when it begins another.
+#[map]
+static RETURNING: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Whether any operation goes on after its call has returned.
+#[inline(always)]
+pub fn any_returning() -> bool {
+    RETURNING.get(0).is_some_and(|&count| count != 0)
+}
+
+/// Counts one more of those operations, or with -1 one less.
+#[inline(always)]
+pub fn count_returning(change: i64) {
+    if let Some(count) = RETURNING.get_ptr_mut(0) {
+        // SAFETY: an aligned map value.
+        unsafe { add_u64(count, change as u64) };
+    }
+}
+
+/// This CPU's.
+#[inline(always)]
+pub fn here() -> Option<&'static mut Begun> {
+    // SAFETY: this CPU's element, which nothing that interrupts a program touches.
+    unsafe { BEGUN.get_ptr_mut(0)?.as_mut() }
+}
+
+/// The state of the current task, made now if its operation only ran so far.
+#[inline(always)]
+pub fn state_of_current<S: Tasks>(task: Ptr) -> Option<&'static mut TaskState> {
+    let begun = here()?;
+    if begun.task == task as u64 { into_state::<S>(begun, task) } else { S::state(task) }
+}
+
+/// Moves an operation that has begun into its task's state; it is lost where there is no memory for that, and the loss
+/// counted.
+#[inline(never)]
+pub fn into_state<S: Tasks>(begun: &mut Begun, task: Ptr) -> Option<&'static mut TaskState> {
+    store(&mut begun.task, 0);
+    let Some(state) = S::state_or_create(task) else {
+        crate::loss::count(diag_common::loss::Loss::TaskState);
+        return None;
+    };
+    store(&mut state.start, begun.start);
+    store(&mut state.mark, begun.start);
+    store(&mut state.steal, begun.steal);
+    store(&mut state.irq, begun.irq);
+    store(&mut state.file, begun.file);
+    store(&mut state.inode, begun.inode);
+    store(&mut state.sb, begun.sb);
+    store(&mut state.magic, begun.magic);
+    store(&mut state.regs, begun.regs);
+    store(&mut state.number, begun.number);
+    store(&mut state.dev, begun.dev);
+    store(&mut state.slot, begun.slot);
+    store(&mut state.op, begun.op as u8);
+    store(&mut state.touched, 0);
+    store(&mut state.stack_waits, 0);
+    store(&mut state.longest_ns, 0);
+    store(&mut state.longest_stack, 0);
+    store(&mut state.contexts, 0);
+    store(&mut state.lock, 0);
+    store(&mut state.helper, 0);
+    store(&mut state.returning, 0);
+    store(&mut state.phase, phase::RUNNING);
+    Some(state)
+}
