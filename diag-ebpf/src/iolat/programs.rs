@@ -7,7 +7,7 @@ macro_rules! program {
         #[$kind]
         pub fn $name(context: $context) -> i32 {
             let body: fn(&$context) = $body;
-            body(&context);
+            $crate::exclusive::run(|| body(&context));
             0
         }
     };

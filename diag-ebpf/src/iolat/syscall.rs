@@ -12,7 +12,6 @@ use super::{
     state::{LONG_RUN_NS, Tasks, clocks, phase},
 };
 use crate::{
-    exclusive,
     fields::{REGS_DI, REGS_ORIG_AX, TASK_TI_FLAGS, TASK_TI_STATUS},
     loss,
     memory::store,
@@ -38,18 +37,16 @@ pub fn enter<S: Tasks>(context: Ptr) {
         }
         return;
     }
-    exclusive::run(|| {
-        let task = S::current();
-        if !scope::contains::<S>(task) || is_compat::<S>(task) {
-            return;
-        }
-        if begun::any_returning() {
-            conclude::<S>(task);
-        }
-        if let Some(begun) = begun::here() {
-            begin::<S>(context, task, begun);
-        }
-    });
+    let task = S::current();
+    if !scope::contains::<S>(task) || is_compat::<S>(task) {
+        return;
+    }
+    if begun::any_returning() {
+        conclude::<S>(task);
+    }
+    if let Some(begun) = begun::here() {
+        begin::<S>(context, task, begun);
+    }
 }
 
 /// Ends the operation of a task that has gone on since its call returned: it begins another.
@@ -60,8 +57,7 @@ fn conclude<S: Tasks>(task: Ptr) {
         && state.returning != 0
     {
         if state.phase != phase::RUNNING {
-            // SAFETY: the helper has no preconditions.
-            sched::switch_in::<S>(state, task, unsafe { bpf_ktime_get_ns() });
+            sched::switch_in::<S>(state, task, now());
         }
         finish::deferred::<S>(state, task);
     }
@@ -98,8 +94,7 @@ fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
     let (steal, irq) = clocks::<S>(task);
     store(&mut begun.steal, steal);
     store(&mut begun.irq, irq);
-    // SAFETY: the helper has no preconditions.
-    store(&mut begun.start, unsafe { bpf_ktime_get_ns() });
+    store(&mut begun.start, now());
     store(&mut begun.task, task as u64);
 }
 
@@ -109,7 +104,7 @@ pub fn exit<S: Tasks>(regs: Ptr, ret: i64) {
     // SAFETY: a load from the task's registers.
     let number: u64 = unsafe { S::read(regs, REGS_ORIG_AX.load()) };
     if Op::of_syscall(number).is_some() {
-        exclusive::run(|| end::<S>(regs, ret));
+        end::<S>(regs, ret);
     }
 }
 
@@ -117,17 +112,21 @@ pub fn exit<S: Tasks>(regs: Ptr, ret: i64) {
 fn end<S: Tasks>(regs: Ptr, ret: i64) {
     let task = S::current();
     let Some(begun) = begun::here() else { return };
-    // SAFETY: the helper has no preconditions; a load from the task.
-    let (now, flags): (u64, u64) = unsafe { (bpf_ktime_get_ns(), S::read(task, TASK_TI_FLAGS.load())) };
-    let stopped = flags & RETURN_WORK != 0;
-    let state = if begun.task == task as u64 {
+    // SAFETY: a load from the task.
+    let stopped = unsafe { S::read::<u64>(task, TASK_TI_FLAGS.load()) & RETURN_WORK != 0 };
+    let (now, state) = if begun.task == task as u64 {
+        let now = now();
         if !stopped && undisturbed::<S>(begun, task, now) && finish::quick(begun, ret, now) {
             begun.task = 0;
             return;
         }
-        begun::into_state::<S>(begun, task)
+        (now, begun::into_state::<S>(begun, task))
     } else {
-        S::state(task)
+        let state = S::state(task);
+        if state.is_none() {
+            return;
+        }
+        (now(), state)
     };
     let Some(state) = state else { return };
     if !state.active() || state.helper != 0 || state.returning != 0 {
@@ -151,6 +150,12 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
     }
     finish::operation::<S>(state, task, regs, ret, now);
     state.start = 0;
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Whether an operation that only ran was neither interrupted nor robbed of its CPU, as far as that is looked at.

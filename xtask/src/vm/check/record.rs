@@ -15,6 +15,13 @@ const LONG_NS: u64 = 1_000_000;
 /// How much of the caller's time the record must have for such operations.
 const LONG_SHARE: f64 = 0.8;
 
+/// Fewer calls than this can all have lost their CPU just after they returned, before the caller's clock.
+const MANY: u64 = 10;
+
+/// Runs of a program that the kernel itself left out, as a preemptible one does now and then: then so many calls may be
+/// missing, and no more.
+const MISSED: &str = "missed_runs";
+
 /// The schema and the kernel that records are held against.
 pub(crate) struct Judge<'a> {
     validator: Validator,
@@ -56,7 +63,7 @@ impl<'a> Judge<'a> {
             record["host"]["kernel"]
         );
         let lost = record["lost"].as_object().context("nothing says what was lost")?;
-        for (what, count) in lost {
+        for (what, count) in lost.iter().filter(|(what, _)| *what != MISSED) {
             ensure!(*count == 0, "lost {what}: {count}");
         }
         for operation in list(record, "operations")? {
@@ -84,12 +91,18 @@ fn operation(summary: &Value, truth: &Truth) -> Result<()> {
         .collect::<Vec<_>>();
     let total = |of: &dyn Fn(&Value) -> Result<u64>| on_disk.iter().map(|it| of(it)).sum::<Result<u64>>();
     let count = total(&|it| number(&it["latency"], "count"))?;
-    ensure!(count == truth.count, "the record counts {count}, the workload {}", truth.count);
+    let missed = summary["lost"][MISSED].as_u64().unwrap_or(0);
+    let all = truth.count.saturating_sub(missed)..=truth.count;
+    ensure!(all.contains(&count), "the record counts {count}, the workload {}", truth.count);
     let bytes = total(&|it| number(it, "bytes"))?;
-    ensure!(bytes == truth.bytes, "the record has {bytes} bytes, the workload {}", truth.bytes);
+    ensure!(
+        bytes == truth.bytes || count < truth.count,
+        "the record has {bytes} bytes, the workload {}",
+        truth.bytes
+    );
     let sum = total(&|it| number(&it["latency"], "sum_ns"))?;
     ensure!(sum <= truth.sum_ns, "the record has {sum} ns, more than the workload's {} ns", truth.sum_ns);
-    let is_long = truth.sum_ns > truth.count * LONG_NS;
+    let is_long = truth.count >= MANY && truth.sum_ns > truth.count * LONG_NS;
     let enough = sum as f64 >= truth.sum_ns as f64 * LONG_SHARE;
     ensure!(!is_long || enough, "the record has {sum} ns of the workload's {} ns", truth.sum_ns);
     Ok(())
