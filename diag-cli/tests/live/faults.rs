@@ -15,7 +15,7 @@ use crate::{
     },
     osdiag::{trace, trace_with},
     record::device_of,
-    stalls::{assert_share, assert_verdict, explained, happened},
+    stalls::{assert_share, assert_verdict, explained, explained_within, happened},
     workload::{Call, Desk, Job, Open, Plan, Step},
 };
 
@@ -141,7 +141,7 @@ fn run_queue_wait() -> Outcome {
     let known = own.run_delay_ns as f64 / own.sum() as f64;
     happened("the run queue's share", known, 0.5);
     let device = device_of(&file);
-    let summary = explained(&traced, Call::Pread, &device);
+    let summary = explained_within(0.05, &traced, Call::Pread, &device);
     assert_share(summary.operation("pread64", &device), "cpu.runqueue", known);
     assert_verdict(&summary, Call::Pread, &device, "cpu.runqueue");
     Ok(())
@@ -168,11 +168,11 @@ fn cpu_quota() -> Outcome {
     happened("the share that is no running", known, 0.5);
     happened("the share without quota, at most", most, 0.3);
     let device = device_of(&file);
-    let summary = explained(&traced, Call::Pread, &device);
+    let summary = explained_within(0.25, &traced, Call::Pread, &device);
     let operation = summary.operation("pread64", &device);
     let [throttled, waited] = ["cpu.throttled", "cpu.runqueue"].map(|cause| operation.share(cause));
-    // The scheduler counts the waits between the reads, too, of which a busy machine has more.
-    let near = known - 0.12..known + 0.05;
+    // The scheduler counts the waits between the reads, too: of some thirty periods, a few are held there.
+    let near = 0.65 * known..known + 0.05;
     assert!(near.contains(&(throttled + waited)), "{throttled:.3} and {waited:.3} are not {known:.3}");
     assert!(throttled < most + 0.05, "{throttled:.3} is more than {most:.3}");
     assert_verdict(&summary, Call::Pread, &device, "cpu.throttled");

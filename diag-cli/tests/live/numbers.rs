@@ -28,8 +28,11 @@ const MIB: usize = 1 << 20;
 /// How large a file is that is worked on.
 const SPAN: u64 = 64 << 20;
 
+/// How far the sums may be apart.
+const SUM: f64 = 0.02;
+
 /// Compares what osdiag says of a device with what the workload says, call by call.
-fn compare(traced: &Trace, device: &str) {
+fn compare(traced: &Trace, device: &str, sum: f64) {
     let summary = traced.finished.summary();
     summary.assert_complete();
     let mut calls: Vec<&str> = summary.on(device).iter().map(|operation| operation.call()).collect();
@@ -53,7 +56,7 @@ fn compare(traced: &Trace, device: &str) {
             own.run_delay_ns,
         );
         assert_eq!(operation.count(), own.ns.len() as u64, "count of {}", call.name());
-        assert!(within(0.02, operation.sum(), own.sum()), "sum of {}: {}", call.name(), operation.outline());
+        assert!(within(sum, operation.sum(), own.sum()), "sum of {}: {}", call.name(), operation.outline());
         // One call, or one in a thousand, may change places: those that lose the CPU between the two clocks. Where
         // latencies come in steps of a time slice, that can be a step.
         let places = (100.0 / own.ns.len() as f64).max(0.1);
@@ -66,47 +69,50 @@ fn compare(traced: &Trace, device: &str) {
 }
 
 /// Runs a job on a plain disk under osdiag, and compares. The job gets the file, which is as large as [`SPAN`].
-fn measure(preferred: bool, job: impl FnOnce(&std::path::Path) -> Job) -> Outcome {
+fn measure(preferred: bool, sum: f64, job: impl FnOnce(&std::path::Path) -> Job) -> Outcome {
     let lab = Lab::new();
     let disk = PlainDisk::new(&lab, 4 * SPAN)?;
     let file = disk.mount.file("data", SPAN as usize);
     warm(&file);
     let desk = Desk::new(&lab);
     let plan = Plan { preferred, ..desk.plan(vec![job(&file)]) };
-    compare(&trace(&desk, &[], &plan), &device_of(&file));
+    compare(&trace(&desk, &[], &plan), &device_of(&file), sum);
     Ok(())
 }
 
 fn cached_reads() -> Outcome {
-    measure(true, |file| Job::new(file, Step::transfer(Call::Pread, 4 * MIB, SPAN), 1500))
+    measure(true, SUM, |file| Job::new(file, Step::transfer(Call::Pread, 4 * MIB, SPAN), 1500))
 }
 
 fn cold_reads() -> Outcome {
     let (call, block, span) = (Call::Pread, 64 << 10, SPAN);
     let step = Step::Transfer { call, block, span, random: true, evict: true, sync: None };
-    measure(true, |file| Job::new(file, step, 2000))
+    measure(true, SUM, |file| Job::new(file, step, 2000))
 }
 
 fn buffered_writes_and_fsync() -> Outcome {
     let (call, block, span, sync) = (Call::Pwrite, MIB, SPAN, Some(Call::Fsync));
     let step = Step::Transfer { call, block, span, random: false, evict: false, sync };
-    measure(true, |file| Job::new(file, step, 300))
+    measure(true, SUM, |file| Job::new(file, step, 300))
 }
 
 fn direct_io() -> Outcome {
     let open = Open { direct: true, ..Open::default() };
-    measure(true, |file| Job::new(file, Step::transfer(Call::Pread, 64 << 10, SPAN), 3000).open(open))
+    measure(true, SUM, |file| Job::new(file, Step::transfer(Call::Pread, 64 << 10, SPAN), 3000).open(open))
 }
 
 fn eight_threads_direct() -> Outcome {
     let open = Open { direct: true, ..Open::default() };
     let step = Step::transfer(Call::Pread, 64 << 10, SPAN);
-    measure(true, |file| Job::new(file, step, 500).open(open).threads(8))
+    measure(true, SUM, |file| Job::new(file, step, 500).open(open).threads(8))
 }
 
 /// Eight threads on fewer CPUs: most of the time they wait for each other, some of it on the way back to user mode.
+/// The CPUs are short: a caller can lose its own between the call's end and its look at the clock.
 fn eight_threads_cached() -> Outcome {
-    measure(false, |file| Job::new(file, Step::transfer(Call::Pread, MIB, SPAN), 0).threads(8).lasting(SHORT))
+    measure(false, 2.5 * SUM, |file| {
+        Job::new(file, Step::transfer(Call::Pread, MIB, SPAN), 0).threads(8).lasting(SHORT)
+    })
 }
 
 const SHORT: Duration = Duration::from_millis(1500);

@@ -42,13 +42,19 @@ const OTHER: f64 = 0.02;
 
 /// The operation and its record, with what holds in every fault: nothing lost, little unexplained.
 pub(crate) fn explained(traced: &Trace, call: Call, device: &str) -> Record {
+    explained_within(0.02, traced, call, device)
+}
+
+/// The same where the CPU is short: the caller can lose it between the call's end and its own look at the clock, for a
+/// whole time slice or quota period, which then is in its time and in no call.
+pub(crate) fn explained_within(sum: f64, traced: &Trace, call: Call, device: &str) -> Record {
     let summary = traced.finished.summary();
     summary.assert_complete();
     let operation = summary.operation(call.name(), device);
     let own = &traced.report.samples[&call];
     println!("{}", summary.outline());
     assert_eq!(operation.count(), own.ns.len() as u64);
-    assert!(within(0.02, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
+    assert!(within(sum, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
     assert!(operation.layer_share("other") < OTHER, "{}", operation.outline());
     summary
 }
@@ -303,7 +309,7 @@ fn slow_device_and_cpu_hogs() -> Outcome {
     let waited = share(Duration::from_nanos(waited), &traced, Call::Pread);
     happened("the run queue's share", waited, 0.1);
     let device = device_of(&file);
-    let summary = explained(&traced, Call::Pread, &device);
+    let summary = explained_within(0.05, &traced, Call::Pread, &device);
     let operation = summary.operation("pread64", &device);
     known.assert_share(operation, &traced, Call::Pread);
     assert_share(operation, "cpu.runqueue", waited);
