@@ -36,7 +36,8 @@ losses! {
     Paths = "paths";
     /// A 32-bit system call was not looked at.
     CompatSyscalls = "compat_syscalls";
-    /// A program was not run because another run of it was under way on that CPU; the kernel itself counts these.
+    /// A program was not run: because another run of it was under way on that CPU, which the kernel itself counts, or
+    /// because a context switch was not told of.
     MissedRuns = "missed_runs";
     /// A forked process was not followed because there were too many.
     Processes = "processes";

@@ -55,7 +55,8 @@ fn compare(traced: &Trace, device: &str, sum: f64) {
             100.0 * (operation.latency("p99_ns") as f64 / p99 as f64 - 1.0),
             own.run_delay_ns,
         );
-        assert_eq!(operation.count(), own.ns.len() as u64, "count of {}", call.name());
+        let missing = own.ns.len() as u64 - operation.count();
+        assert!(missing <= summary.missed(), "{missing} calls of {} are missing", call.name());
         assert!(within(sum, operation.sum(), own.sum()), "sum of {}: {}", call.name(), operation.outline());
         // One call, or one in a thousand, may change places: those that lose the CPU between the two clocks. Where
         // latencies come in steps of a time slice, that can be a step.
@@ -64,7 +65,7 @@ fn compare(traced: &Trace, device: &str, sum: f64) {
         let [lower, upper] = [99.0 - places, 99.0 + places].map(|percent| own.percentile(percent) as f64);
         let near = 0.95 * lower..=1.05 * upper;
         assert!(near.contains(&measured), "p99 of {}: {}", call.name(), operation.outline());
-        assert_eq!(operation.bytes(), own.bytes, "bytes of {}", call.name());
+        assert!(missing != 0 || operation.bytes() == own.bytes, "bytes of {}", call.name());
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn explained_within(sum: f64, traced: &Trace, call: Call, device: &st
     let operation = summary.operation(call.name(), device);
     let own = &traced.report.samples[&call];
     println!("{}", summary.outline());
-    assert_eq!(operation.count(), own.ns.len() as u64);
+    assert!(own.ns.len() as u64 - operation.count() <= summary.missed(), "{}", operation.outline());
     assert!(within(sum, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
     assert!(operation.layer_share("other") < OTHER, "{}", operation.outline());
     summary

@@ -72,6 +72,10 @@ fn is_compat<S: Tasks>(task: Ptr) -> bool {
 
 #[inline(always)]
 fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
+    // The operation that ran here was switched out, and the kernel did not tell: its beginning is lost with this.
+    if begun.task != 0 && begun.task != task as u64 {
+        loss::count(Loss::MissedRuns);
+    }
     begun.task = 0;
     // SAFETY: the two arguments, read again: kept across `conclude`, each number would be a state of its own to verify
     // that function in. A load from the registers.
