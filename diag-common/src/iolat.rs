@@ -206,8 +206,6 @@ pub struct Event {
     pub ret: i64,
     /// Where in the file it began; `i64::MIN` where that has no meaning.
     pub offset: i64,
-    /// Bytes asked for, where the call takes a length.
-    pub requested: u64,
     /// Cgroup of the task, in the hierarchy that the session looks at.
     pub cgroup: u64,
     /// The device in the kernel's own encoding.

@@ -73,7 +73,6 @@ pub(crate) const FIELDS: &[Field] = &[
     required("DENTRY_NAME", offset!("dentry", "d_name.name")),
     required("REGS_DI", offset!("pt_regs", "di")),
     required("REGS_SI", offset!("pt_regs", "si")),
-    required("REGS_DX", offset!("pt_regs", "dx")),
     required("REGS_R10", offset!("pt_regs", "r10")),
     required("REGS_ORIG_AX", offset!("pt_regs", "orig_ax")),
     required("REQUEST_START", offset!("request", "start_time_ns")),

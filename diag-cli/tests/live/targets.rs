@@ -59,6 +59,17 @@ impl Scene {
         neighbour
     }
 
+    /// Lets a workload and its child do theirs beside the neighbour, until all have ended.
+    fn let_a_family_work(&self, mut parent: Visitor) {
+        let mut neighbour = self.neighbour();
+        parent.go();
+        self.desk.receive().through();
+        parent.report();
+        neighbour.report();
+        parent.end();
+        neighbour.end();
+    }
+
     fn device(&self) -> String {
         device_of(self.disk.mount.path())
     }
@@ -133,15 +144,9 @@ fn cgroup_removed() -> Outcome {
 fn pid_and_children() -> Outcome {
     let scene = Scene::new()?;
     let plan = Plan { child: Some(Box::new(scene.mine())), ..scene.mine() };
-    let mut parent = scene.desk.start(&plan);
+    let parent = scene.desk.start(&plan);
     let session = Session::tracing(iolat(&["--json", "-p", &parent.pid.to_string()]));
-    let mut neighbour = scene.neighbour();
-    parent.go();
-    scene.desk.receive().through();
-    parent.report();
-    neighbour.report();
-    parent.end();
-    neighbour.end();
+    scene.let_a_family_work(parent);
     let finished = session.finish();
     scene.assert_mine(&finished, 2 * CALLS);
     Ok(())
@@ -177,14 +182,8 @@ fn command_and_children() -> Outcome {
     let mut command = iolat(&["--json", "--"]);
     command.arg(std::env::current_exe().expect("the tests have a path")).args(plan.arguments());
     let mut session = Session::start(command);
-    let mut parent = session.workload(&scene.desk);
-    let mut neighbour = scene.neighbour();
-    parent.go();
-    scene.desk.receive().through();
-    parent.report();
-    neighbour.report();
-    parent.end();
-    neighbour.end();
+    let parent = session.workload(&scene.desk);
+    scene.let_a_family_work(parent);
     scene.assert_mine(&session.finish(), 2 * CALLS);
     Ok(())
 }

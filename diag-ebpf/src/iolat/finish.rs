@@ -172,7 +172,7 @@ fn details<S: Tasks>(
     if is_slow(threshold, bucket) {
         slowest::raise(threshold, bucket);
         if !regs.is_null() {
-            (state.offset, state.requested) = slowest::place::<S>(state, regs, state.ret);
+            state.offset = slowest::place::<S>(state, regs, state.ret);
         }
         slowest::send::<S>(state, task);
     }

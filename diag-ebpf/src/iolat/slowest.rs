@@ -16,7 +16,7 @@ use diag_common::{
 use super::state::{TaskState, Tasks};
 use crate::{
     fields::{
-        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_DX, REGS_R10, REGS_SI, TASK_COMM,
+        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_R10, REGS_SI, TASK_COMM,
         TASK_PID, TASK_TGID,
     },
     loss,
@@ -57,7 +57,6 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
         event.latency_ns = state.end.saturating_sub(state.start);
         event.ret = state.ret;
         event.offset = state.offset;
-        event.requested = state.requested;
         event.cgroup = scope::cgroup_id::<S>(task);
         event.dev = state.dev;
         event.tgid = S::read(task, TASK_TGID.load());
@@ -115,26 +114,24 @@ pub fn raise(threshold: &mut Threshold, bucket: u32) {
     }
 }
 
-/// Where in the file the operation worked, `i64::MIN` where that has no meaning, and how much it asked for. The registers
-/// keep a call's arguments until the next.
+/// Where in the file the operation worked; `i64::MIN` where that has no meaning. The registers keep a call's arguments
+/// until the next.
 #[inline(always)]
-pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> (i64, u64) {
+pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> i64 {
     let is = |other: Op| state.op == other as u8;
     if is(Op::Fsync) || is(Op::Fdatasync) {
-        return (i64::MIN, 0);
+        return i64::MIN;
     }
     // SAFETY: loads from the registers, and from the file by plain address.
     unsafe {
         if is(Op::SyncFileRange) {
-            return (S::read(regs, REGS_SI.load()), S::read(regs, REGS_DX.load()));
+            return S::read(regs, REGS_SI.load());
         }
-        let one_buffer = is(Op::Read) || is(Op::Write) || is(Op::Pread) || is(Op::Pwrite);
-        let requested = if one_buffer { S::read(regs, REGS_DX.load()) } else { 0 };
         if is(Op::Read) || is(Op::Write) || is(Op::Readv) || is(Op::Writev) {
             let position: i64 = Raw::read(state.file as Ptr, FILE_POS.load());
-            return (position - ret.max(0), requested);
+            return position - ret.max(0);
         }
-        (S::read(regs, REGS_R10.load()), requested)
+        S::read(regs, REGS_R10.load())
     }
 }
 

@@ -86,7 +86,6 @@ pub struct TaskState {
     /// What the call returned, and where in the file it worked, once it has returned.
     pub ret: i64,
     pub offset: i64,
-    pub requested: u64,
     /// The task's saved registers, and the number of the call that they hold.
     pub regs: u64,
     pub number: u64,

@@ -145,7 +145,7 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
     // What stops the task from here on is time that the caller waits: a CPU quota (6.18 and up), memory.high, or
     // another task, which a kernel without preemption lets in only now.
     if stopped {
-        (state.offset, state.requested) = slowest::place::<S>(state, regs, ret);
+        state.offset = slowest::place::<S>(state, regs, ret);
         state.ret = ret;
         state.end = now;
         state.returning = 1;
