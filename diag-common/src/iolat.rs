@@ -198,8 +198,6 @@ pub const PATH_BYTES: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Event {
-    /// When the operation ended, `CLOCK_MONOTONIC` ns.
-    pub end_ns: u64,
     /// Its wall time, ns.
     pub latency_ns: u64,
     /// The system call's return value.

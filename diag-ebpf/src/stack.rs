@@ -22,7 +22,9 @@ static STACKS: HashMap<u32, Stack> = HashMap::with_max_entries(2048, 0);
 #[map]
 static STACK_BUFFER: PerCpuArray<Stack> = PerCpuArray::with_max_entries(1, 0);
 
-/// Takes a stack (see [`Side::stack`]) and returns its number, which is a hash of its frames; 0 where that fails.
+/// Takes a stack (see [`Side::stack`]) and returns its number, which is a hash of its frames. 0 where there is none to
+/// be had: the kernel unwinds no task that is still on another CPU, be it on its way out (arch/x86/kernel/unwind_orc.c,
+/// 6.18). Where that is the last word, the caller counts it.
 ///
 /// # Safety
 /// As for [`Side::stack`].
@@ -33,7 +35,6 @@ pub unsafe fn take<S: Side>(context: Ptr, task: Ptr) -> u32 {
         let Some(buffer) = STACK_BUFFER.get_ptr_mut(0) else { return 0 };
         let bytes = S::stack(context, task, buffer);
         if bytes <= 0 {
-            loss::count(Loss::Stacks);
             return 0;
         }
         let used = bytes as u64 / 8;

@@ -99,6 +99,7 @@ pub fn into_state<S: Tasks>(begun: &mut Begun, task: Ptr) -> Option<&'static mut
     store(&mut state.stack_waits, 0);
     store(&mut state.longest_ns, 0);
     store(&mut state.longest_stack, 0);
+    store(&mut state.unexplained, 0);
     store(&mut state.contexts, 0);
     store(&mut state.lock, 0);
     store(&mut state.helper, 0);

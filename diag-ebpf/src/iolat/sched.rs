@@ -18,6 +18,7 @@ use crate::{
         TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK, TASK_MM, TASK_STATE, present,
     },
     loss,
+    memory::store,
     side::{Ptr, Raw, Side},
     stack, storage,
 };
@@ -47,6 +48,9 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     }
     if let Some(state) = S::state(next) {
         if state.active() {
+            if state.unexplained != 0 {
+                explain_late::<S>(program, state, next);
+            }
             switch_in::<S>(state, next, now());
         } else if state.helper != 0 {
             let now = now();
@@ -155,6 +159,12 @@ pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
         let held = state.hints & hint::THROTTLED != 0;
         state.add(if held { Cause::Throttled } else { Cause::Runqueue }, waited);
     }
+    // The switch was not told of, and with it went the moment in which its stack could be taken.
+    if state.unexplained != 0 {
+        loss::count(Loss::Stacks);
+        state.add(Cause::OtherWait, state.unexplained);
+        store(&mut state.unexplained, 0);
+    }
     state.begin_running::<S>(task, now);
     state.end = now;
 }
@@ -217,13 +227,31 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
         }
     }
     let stack = stack_of_wait::<S>(program, state, task, wait);
+    let stalled = if state.hints & hint::MEMSTALL != 0 { STALLED } else { 0 };
+    let contended = if state.lock != 0 { CONTENDED } else { 0 };
     if stack != 0 {
-        let stalled = if state.hints & hint::MEMSTALL != 0 { STALLED } else { 0 };
-        let contended = if state.lock != 0 { CONTENDED } else { 0 };
         state.add_stack_wait(wait, stack, stalled | contended);
+    } else if S::STACK_OF_SLEEPER {
+        store(&mut state.unexplained, wait);
+        store(&mut state.unexplained_flags, stalled | contended);
     } else if state.hints & hint::IOWAIT != 0 {
         state.add(Cause::BlockWait, wait);
     } else {
+        loss::count(Loss::Stacks);
+        state.add(Cause::OtherWait, wait);
+    }
+}
+
+/// Explains a wait that ended before the task had quite left its CPU: now, before it comes back, it has.
+#[inline(never)]
+fn explain_late<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr) {
+    let wait = state.unexplained;
+    store(&mut state.unexplained, 0);
+    let stack = stack_of_wait::<S>(program, state, task, wait);
+    if stack != 0 {
+        state.add_stack_wait(wait, stack, state.unexplained_flags);
+    } else {
+        loss::count(Loss::Stacks);
         state.add(Cause::OtherWait, wait);
     }
 }

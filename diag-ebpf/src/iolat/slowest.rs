@@ -53,7 +53,6 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
     // SAFETY: this CPU's element; loads from the task's registers; helpers that write what they are given.
     unsafe {
         let event = &mut (*draft).event;
-        event.end_ns = state.end;
         event.latency_ns = state.end.saturating_sub(state.start);
         event.ret = state.ret;
         event.offset = state.offset;

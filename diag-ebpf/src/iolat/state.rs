@@ -105,7 +105,8 @@ pub struct TaskState {
     pub slot: u32,
     /// The slot with its parity, and what no cause has taken yet, while the operation is counted.
     pub index: u32,
-    pub reserved_index: u32,
+    /// What the kernel said of the wait in `unexplained`; see [`StackWait::flags`].
+    pub unexplained_flags: u32,
     pub rest: u64,
     /// Causes that have time in `ns`, by bit.
     pub touched: u32,
@@ -115,6 +116,8 @@ pub struct TaskState {
     pub longest_stack: u32,
     pub stack_waits: u32,
     pub longest_ns: u64,
+    /// A wait that only its stack can explain, while the stack could not be taken yet; 0 for none.
+    pub unexplained: u64,
     /// See [`phase`], [`context`], [`hint`].
     pub phase: u8,
     pub contexts: u8,

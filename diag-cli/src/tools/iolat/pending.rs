@@ -4,15 +4,39 @@ use std::{fs, thread, time::Duration};
 
 use diag_common::iolat::Op;
 use procfs::process::{Process, all_processes};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
-    record::{CauseName, OpName, PendingOperation},
+    record::{CauseName, OpName},
     waits,
 };
 use crate::{
     output::text::escape,
     target::{Target, with_descendants},
 };
+
+/// An operation that had not returned when tracing ended: its task was, and stayed, in uninterruptible sleep.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct PendingOperation {
+    /// The system call.
+    pub(crate) op: OpName,
+    /// The process.
+    pub(crate) pid: u32,
+    /// The thread.
+    pub(crate) tid: u32,
+    /// The thread's name.
+    pub(crate) comm: String,
+    /// What the descriptor is, as `/proc/PID/fd` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
+    /// What it waits for, where its stack tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<CauseName>,
+    /// Where it waits, innermost function first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stack: Option<Vec<String>>,
+}
 
 /// How long a task must stay where it is to count as stuck rather than met on its way.
 const STAYS: Duration = Duration::from_millis(50);

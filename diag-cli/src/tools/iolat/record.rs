@@ -9,6 +9,7 @@ use diag_common::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use super::pending::PendingOperation;
 use crate::output::{
     histogram::Histogram,
     record::{Body, Record},
@@ -157,28 +158,6 @@ pub(crate) struct SlowOperation {
     /// The kernel stack of its longest wait of which one was taken, innermost function first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
-    pub(crate) stack: Option<Vec<String>>,
-}
-
-/// An operation that had not returned when tracing ended: its task was, and stayed, in uninterruptible sleep.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct PendingOperation {
-    /// The system call.
-    pub(crate) op: OpName,
-    /// The process.
-    pub(crate) pid: u32,
-    /// The thread.
-    pub(crate) tid: u32,
-    /// The thread's name.
-    pub(crate) comm: String,
-    /// What the descriptor is, as `/proc/PID/fd` shows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) file: Option<String>,
-    /// What it waits for, where its stack tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cause: Option<CauseName>,
-    /// Where it waits, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stack: Option<Vec<String>>,
 }
 

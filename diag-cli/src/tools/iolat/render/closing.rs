@@ -6,7 +6,8 @@ use super::{Options, bar};
 use crate::{
     output::{cost::SelfCost, page::Page, record::Unavailable, units},
     tools::iolat::{
-        record::{CauseName, PendingOperation, Report},
+        pending::PendingOperation,
+        record::{CauseName, Report},
         verdict::nothing_slow,
     },
 };
