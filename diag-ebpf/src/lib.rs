@@ -9,12 +9,15 @@
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod epoch;
 pub mod exclusive;
 pub mod fields;
 pub mod iolat;
 pub mod loss;
 pub mod memory;
+pub mod program;
 pub mod scope;
 pub mod side;
 pub mod stack;
 pub mod storage;
+pub mod task;

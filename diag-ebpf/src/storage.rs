@@ -9,9 +9,21 @@ use aya_ebpf::{
 };
 
 use crate::{
-    fields::TASK_PID,
-    side::{Ptr, Raw, Side},
+    side::{Ptr, Side},
+    task::pid,
 };
+
+/// An object's state for each task.
+pub trait Tasks: Side {
+    /// What is kept. All zero is a task of which nothing is known.
+    type State: 'static;
+    /// The state of `task`, where it has one.
+    fn state(task: Ptr) -> Option<&'static mut Self::State>;
+    /// The state of `task`, all zero where it had none.
+    fn state_or_create(task: Ptr) -> Option<&'static mut Self::State>;
+    /// Drops the state of a task that exits, where the kernel does not.
+    fn forget(task: Ptr);
+}
 
 /// A map of type task storage, for which aya-ebpf has no wrapper. The loader reads the members' types from BTF;
 /// nobody reads the members.
@@ -83,9 +95,75 @@ pub fn hashed_or_create<T>(map: &HashMap<u32, T>, zero: &Array<T>, task: Ptr) ->
     hashed(map, task)
 }
 
-/// The thread id of `task`.
-#[inline(always)]
-pub fn pid(task: Ptr) -> u32 {
-    // SAFETY: a fault reads as zero.
-    unsafe { Raw::read(task, TASK_PID.load()) }
+/// Defines the type of an object on `tp_btf`, with its state in task storage.
+#[macro_export]
+macro_rules! typed_object {
+    ($object:ident, $state:ty) => {
+        #[unsafe(link_section = ".maps")]
+        #[unsafe(no_mangle)]
+        static TASKS: $crate::storage::TaskStorage<$state> = $crate::storage::TaskStorage::new();
+
+        struct $object;
+
+        impl $crate::side::Object for $object {
+            type Kind = $crate::side::Btf;
+        }
+
+        impl $crate::storage::Tasks for $object {
+            type State = $state;
+
+            #[inline(always)]
+            fn state(task: $crate::side::Ptr) -> Option<&'static mut $state> {
+                TASKS.get(task)
+            }
+
+            #[inline(always)]
+            fn state_or_create(task: $crate::side::Ptr) -> Option<&'static mut $state> {
+                TASKS.get_or_create(task)
+            }
+
+            #[inline(always)]
+            fn forget(_task: $crate::side::Ptr) {}
+        }
+    };
+}
+
+/// Defines the type of an object on raw tracepoints, with its state in a hash by thread. The hash is preallocated, since
+/// memory cannot be had in the scheduler; its entries go when their thread exits.
+#[macro_export]
+macro_rules! raw_object {
+    ($object:ident, $state:ty, $entries:literal) => {
+        #[aya_ebpf::macros::map]
+        static TASKS: aya_ebpf::maps::HashMap<u32, $state> =
+            aya_ebpf::maps::HashMap::with_max_entries($entries, 0);
+
+        /// One element, always zero: a state to begin with.
+        #[aya_ebpf::macros::map]
+        static ZERO: aya_ebpf::maps::Array<$state> = aya_ebpf::maps::Array::with_max_entries(1, 0);
+
+        struct $object;
+
+        impl $crate::side::Object for $object {
+            type Kind = $crate::side::Raw;
+        }
+
+        impl $crate::storage::Tasks for $object {
+            type State = $state;
+
+            #[inline(always)]
+            fn state(task: $crate::side::Ptr) -> Option<&'static mut $state> {
+                $crate::storage::hashed(&TASKS, task)
+            }
+
+            #[inline(always)]
+            fn state_or_create(task: $crate::side::Ptr) -> Option<&'static mut $state> {
+                $crate::storage::hashed_or_create(&TASKS, &ZERO, task)
+            }
+
+            #[inline(always)]
+            fn forget(task: $crate::side::Ptr) {
+                let _ = TASKS.remove($crate::task::pid(task));
+            }
+        }
+    };
 }

@@ -1,6 +1,6 @@
 //! The flags that every tracing command takes.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -35,6 +35,12 @@ pub(crate) struct SessionArgs {
     /// Say what was attached and why; -vv adds the kernel side's own log
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
+
+    /// Read the kernel's types from this BTF file instead of /sys/kernel/btf/vmlinux
+    ///
+    /// For kernels that were built without BTF; the file must be of exactly the running kernel.
+    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
+    pub(crate) btf: Option<PathBuf>,
 }
 
 /// Which tasks to look at: at most one of these.

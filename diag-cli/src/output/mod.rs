@@ -1,10 +1,15 @@
 //! What every tool says, and how: records, histograms, text, the terminal.
 
+pub(crate) mod bar;
+pub(crate) mod closing;
 pub(crate) mod cost;
 pub(crate) mod histogram;
 pub(crate) mod host;
 pub(crate) mod page;
 pub(crate) mod record;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod scale;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod text;

@@ -3,36 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use diag_ebpf::{
-    iolat::state::{TaskState, Tasks},
-    iolat_programs,
-    side::{Btf, Object},
-    storage::TaskStorage,
-};
+use diag_ebpf::{iolat::state::TaskState, iolat_programs, object_footer, typed_object};
 
-#[unsafe(link_section = ".maps")]
-#[unsafe(no_mangle)]
-static TASKS: TaskStorage<TaskState> = TaskStorage::new();
-
-struct Iolat;
-
-impl Object for Iolat {
-    type Kind = Btf;
-}
-
-impl Tasks for Iolat {
-    #[inline(always)]
-    fn state(task: Ptr) -> Option<&'static mut TaskState> {
-        TASKS.get(task)
-    }
-
-    #[inline(always)]
-    fn state_or_create(task: Ptr) -> Option<&'static mut TaskState> {
-        TASKS.get_or_create(task)
-    }
-
-    #[inline(always)]
-    fn forget(_task: Ptr) {}
-}
-
+typed_object!(Iolat, TaskState);
 iolat_programs!(btf_tracepoint, BtfTracePointContext, Iolat);
+object_footer!();

@@ -22,17 +22,13 @@ use super::{
     state::{CachedSlot, TaskState, Tasks},
 };
 use crate::{
-    loss,
+    epoch, loss,
     memory::{self, at_most, load, store},
     side::Ptr,
 };
 
 /// Sized by the loader to the number of CPUs.
 const MAX_SLOTS: u32 = 64;
-
-/// Which half of the maps is written: the parity counts. The user side writes it.
-#[map]
-static EPOCH: Array<u32> = Array::with_max_entries(1, 0);
 
 /// What operation is slow enough to be sent, by parity.
 #[map]
@@ -130,7 +126,7 @@ pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64
 /// What a slot number stands for in this epoch: the slot, its index, and the threshold of slow operations.
 #[inline(always)]
 fn group(number: u32) -> Option<(&'static mut Slot, u32, &'static mut Threshold)> {
-    let parity = *EPOCH.get(0)? & 1;
+    let parity = epoch::parity()?;
     let index = number << 1 | parity;
     // SAFETY: this CPU's element, and an array element.
     unsafe { Some((SLOTS.get_ptr_mut(index)?.as_mut()?, index, THRESHOLDS.get_ptr_mut(parity)?.as_mut()?)) }

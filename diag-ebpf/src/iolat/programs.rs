@@ -1,18 +1,5 @@
 //! The tool's programs, once for each kind of hook.
 
-/// One program, named after its tracepoint.
-#[macro_export]
-macro_rules! program {
-    ($kind:ident, $context:ty, $name:ident, $body:expr) => {
-        #[$kind]
-        pub fn $name(context: $context) -> i32 {
-            let body: fn(&$context) = $body;
-            $crate::exclusive::run(|| body(&context));
-            0
-        }
-    };
-}
-
 /// Defines all programs for one [`crate::side::Side`]: `$kind` is aya-ebpf's attribute, `$context` its context type.
 #[macro_export]
 macro_rules! iolat_programs {
@@ -78,15 +65,5 @@ macro_rules! iolat_programs {
             };
             context::dirty_throttle::<$side>(pause as i64);
         });
-
-        #[cfg(target_arch = "bpf")]
-        #[panic_handler]
-        fn panic(_info: &core::panic::PanicInfo) -> ! {
-            loop {}
-        }
-
-        #[unsafe(link_section = "license")]
-        #[unsafe(no_mangle)]
-        static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
     };
 }

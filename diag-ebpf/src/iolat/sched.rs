@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_THROTTLE_COUNT, REGS_ORIG_AX, TASK_CFS_RQ, TASK_COMM, TASK_IN_IOWAIT,
-        TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK, TASK_MM, TASK_STATE, present,
+        REGS_ORIG_AX, TASK_COMM, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL,
+        TASK_IN_MEMSTALL_MASK, TASK_MM,
     },
     loss,
     memory::store,
     side::{Ptr, Raw, Side},
-    stack, storage,
+    stack, task as tasks,
 };
 
 /// A wait at least this long gets its stack taken even where the waker explains it: it says what was waited at.
@@ -32,7 +32,7 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
-    let left_as = state_of::<S>(prev, prev_state);
+    let left_as = tasks::state_left::<S>(prev, prev_state);
     if let Some(state) = begun::state_of_current::<S>(prev)
         && state.active()
     {
@@ -43,7 +43,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
             switch_out::<S>(program, state, prev, if preempt { 0 } else { left_as }, now());
         }
     }
-    if left_as & TASK_DEAD != 0 {
+    if left_as & tasks::DEAD != 0 {
         S::forget(prev);
     }
     if let Some(state) = S::state(next) {
@@ -77,27 +77,18 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn state_of<S: Tasks>(prev: Ptr, prev_state: u32) -> u32 {
-    if present(&ARG_PREV_STATE) {
-        return prev_state;
-    }
-    // SAFETY: a load from a task, whose state nobody has changed yet.
-    unsafe { S::read(prev, TASK_STATE.load()) }
-}
-
-#[inline(always)]
 fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping: u32, now: u64) {
     state.charge_running::<S>(task, now);
     state.hints = 0;
     state.stack = 0;
     if sleeping == 0 {
         state.phase = phase::RUNNABLE;
-        if throttled::<S>(task) {
+        if tasks::throttled::<S>(task) {
             state.hints = hint::THROTTLED;
         }
         return;
     }
-    if state.helper != 0 && sleeping & INTERRUPTIBLE != 0 {
+    if state.helper != 0 && sleeping & tasks::INTERRUPTIBLE != 0 {
         // It waits for work: what it did belongs to nobody who comes later.
         state.touched = 0;
         state.phase = phase::RUNNING;
@@ -105,10 +96,10 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
         return;
     }
     state.phase = phase::BLOCKED;
-    if flag::<S>(task, TASK_IN_IOWAIT.load(), TASK_IN_IOWAIT_MASK.load()) {
+    if tasks::flag::<S>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
         state.hints |= hint::IOWAIT;
     }
-    if flag::<S>(task, TASK_IN_MEMSTALL.load(), TASK_IN_MEMSTALL_MASK.load()) {
+    if tasks::flag::<S>(task, &TASK_IN_MEMSTALL, &TASK_IN_MEMSTALL_MASK) {
         state.hints |= hint::MEMSTALL;
     }
     if !S::STACK_OF_SLEEPER
@@ -118,32 +109,6 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     {
         // SAFETY: the task is the current one.
         state.stack = unsafe { stack::take::<S>(program, task) };
-    }
-}
-
-/// `TASK_INTERRUPTIBLE` and `TASK_DEAD` (include/linux/sched.h, 6.18).
-const INTERRUPTIBLE: u32 = 0x01;
-const TASK_DEAD: u32 = 0x80;
-
-#[inline(always)]
-fn flag<S: Side>(task: Ptr, offset: u32, mask: u32) -> bool {
-    if offset == crate::fields::ABSENT {
-        return false;
-    }
-    // SAFETY: a load from a task.
-    unsafe { S::read::<u8>(task, offset) as u32 & mask != 0 }
-}
-
-/// Whether a CPU quota holds the task's run queue (`cfs_rq.throttle_count`, kernel/sched/sched.h, 6.12).
-#[inline(always)]
-fn throttled<S: Side>(task: Ptr) -> bool {
-    if !present(&CFS_RQ_THROTTLE_COUNT) {
-        return false;
-    }
-    // SAFETY: typed pointers: task, cfs_rq.
-    unsafe {
-        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
-        !queue.is_null() && S::read::<u32>(queue, CFS_RQ_THROTTLE_COUNT.load()) != 0
     }
 }
 
@@ -186,7 +151,7 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     explain::<S>(program, state, task, since, now, wait);
     state.contexts &= !context::DIRTY_THROTTLE;
     state.phase = phase::RUNNABLE;
-    state.hints = if throttled::<S>(task) { hint::THROTTLED } else { 0 };
+    state.hints = if tasks::throttled::<S>(task) { hint::THROTTLED } else { 0 };
     state.mark = now;
 }
 
@@ -318,7 +283,7 @@ fn journal_via<S: Tasks>(now: u64) -> u8 {
     };
     if thread.helper == 0 {
         thread.helper = 1;
-        debug!((), "following thread {}, which others wait for", storage::pid(S::current()));
+        debug!((), "following thread {}, which others wait for", tasks::pid(S::current()));
     }
     if thread.active() { thread.dominant(now) } else { VIA_NONE }
 }

@@ -7,20 +7,16 @@ use diag_common::{
 };
 
 use crate::{
-    fields::{CFS_RQ_RQ, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, present},
     loss,
     side::{Ptr, Side},
+    storage,
+    task::clocks,
 };
 
-/// The tool's state for each task.
-pub trait Tasks: Side {
-    /// The state of `task`, where it has one.
-    fn state(task: Ptr) -> Option<&'static mut TaskState>;
-    /// The state of `task`, all zero where it had none.
-    fn state_or_create(task: Ptr) -> Option<&'static mut TaskState>;
-    /// Drops the state of a task that exits, where the kernel does not.
-    fn forget(task: Ptr);
-}
+/// An object that keeps this state.
+pub trait Tasks: storage::Tasks<State = TaskState> {}
+
+impl<T: storage::Tasks<State = TaskState>> Tasks for T {}
 
 /// What the task does.
 pub mod phase {
@@ -280,28 +276,5 @@ impl TaskState {
             }
         }
         if most >= since / 2 { best } else { VIA_NONE }
-    }
-}
-
-/// The steal and interrupt clocks of the CPU that `task` is on (`struct rq`, kernel/sched/sched.h, 6.18); 0 where the
-/// kernel keeps none.
-#[inline(always)]
-pub fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
-    if !present(&RQ_STEAL) && !present(&RQ_IRQ) {
-        return (0, 0);
-    }
-    // SAFETY: typed pointers: task, cfs_rq, rq.
-    unsafe {
-        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
-        if queue.is_null() {
-            return (0, 0);
-        }
-        let rq: Ptr = S::read(queue, CFS_RQ_RQ.load());
-        if rq.is_null() {
-            return (0, 0);
-        }
-        let steal = if present(&RQ_STEAL) { S::read(rq, RQ_STEAL.load()) } else { 0 };
-        let irq = if present(&RQ_IRQ) { S::read(rq, RQ_IRQ.load()) } else { 0 };
-        (steal, irq)
     }
 }

@@ -9,7 +9,7 @@ use diag_common::{
 use super::{
     begun::{self, Begun},
     file, finish, sched, slowest,
-    state::{LONG_RUN_NS, Tasks, clocks, phase},
+    state::{LONG_RUN_NS, Tasks, phase},
 };
 use crate::{
     fields::{REGS_DI, REGS_ORIG_AX, TASK_TI_FLAGS, TASK_TI_STATUS},
@@ -17,6 +17,7 @@ use crate::{
     memory::store,
     scope,
     side::{Ptr, argument},
+    task::clocks,
 };
 
 const TS_COMPAT: u32 = 2;

@@ -1,6 +1,6 @@
 //! The command line of `osdiag iolat`.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use diag_common::iolat::MAX_SLOWEST;
@@ -43,12 +43,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_SLOWEST)))]
     #[arg(allow_hyphen_values = true, help_heading = "Output")]
     slowest: Option<u32>,
-
-    /// Read the kernel's types from this BTF file instead of /sys/kernel/btf/vmlinux
-    ///
-    /// For kernels that were built without BTF; the file must be of exactly the running kernel.
-    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
-    pub(crate) btf: Option<PathBuf>,
 }
 
 impl Args {

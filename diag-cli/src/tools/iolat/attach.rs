@@ -1,25 +1,26 @@
 //! What `osdiag iolat` attaches, and with what settings.
 
-use anyhow::Result;
-use aya::maps::Queue;
+use anyhow::{Context as _, Result};
+use aya::{Ebpf, maps::Queue};
 use diag_common::iolat::Slot;
 
-use super::collect::Collector;
 use crate::{
     ebpf::{
-        log::{self, KernelLog},
-        object::{Kernel, Object, Objects, Settings, Value},
-        preemption,
-        probes::{self, Attached, ProbeSpec, essential, helpful},
-        scope::Followed,
+        object::{Objects, Settings},
+        probes::{ProbeSpec, essential, helpful},
     },
-    kernel::fields::ABSENT,
-    output::record::Unavailable,
+    session::{FieldMissed, KernelSide},
 };
 
-const OBJECTS: Objects = Objects {
-    btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat")),
-    raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat-raw")),
+/// The kernel side.
+pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
+    objects: Objects {
+        btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat")),
+        raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat-raw")),
+    },
+    first: "sched_waking",
+    probes: PROBES,
+    fields_missed: FIELDS_MISSED,
 };
 
 const NO_RECLAIM: &str = "time in reclaim counts as cpu.run and block, not as memory.reclaim";
@@ -53,6 +54,29 @@ const PROBES: &[ProbeSpec] = &[
     essential("sys_enter"),
 ];
 
+const FIELDS_MISSED: &[FieldMissed] = &[
+    FieldMissed {
+        global: "RQ_STEAL",
+        why: "the kernel has no CONFIG_PARAVIRT",
+        effect: "time that the hypervisor takes counts as cpu.run",
+    },
+    FieldMissed {
+        global: "RQ_IRQ",
+        why: "the kernel has no CONFIG_IRQ_TIME_ACCOUNTING",
+        effect: "time in interrupts counts as cpu.run",
+    },
+    FieldMissed {
+        global: "CFS_RQ_THROTTLE_COUNT",
+        why: "the kernel has no CONFIG_CFS_BANDWIDTH",
+        effect: "it has no CPU quotas either",
+    },
+    FieldMissed {
+        global: "TASK_IN_MEMSTALL",
+        why: "the kernel has no CONFIG_PSI",
+        effect: "waits for refaulted pages count as block",
+    },
+];
+
 /// Memory that the histograms may take on all CPUs together, bytes.
 const SLOT_MEMORY: usize = 64 << 20;
 const MIN_SLOTS: usize = 4;
@@ -64,71 +88,23 @@ fn slots(cpus: usize) -> u32 {
     (SLOT_MEMORY / each).clamp(MIN_SLOTS, MAX_SLOTS) as u32
 }
 
-/// The object in the kernel, not attached yet.
-pub(crate) struct Loaded {
-    pub(crate) tracing: Tracing,
-    /// The tracepoints that this kernel has.
-    pub(crate) existing: Vec<&'static str>,
-    pub(crate) followed: Followed,
-}
-
-/// What a session traces with.
-pub(crate) struct Tracing {
-    pub(crate) object: Object,
-    pub(crate) collector: Collector,
-    /// The kernel side's own log, where it is wanted.
-    pub(crate) log: Option<KernelLog>,
-}
-
-/// Loads the object for `globals`, and fills its maps. `wanted` slow operations are kept of each interval; `verbose` lets
-/// the kernel side keep a log.
-pub(crate) fn load(
-    kernel: Kernel,
-    mut globals: Vec<(&'static str, Value)>,
-    wanted: u32,
-    verbose: bool,
-) -> Result<Loaded> {
-    let hold = preemption::preempts_programs() && kernel.types.function_id("bpf_preempt_disable").is_some();
-    globals.push(log::level(verbose));
-    globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
+/// Map sizes for this machine.
+pub(super) fn settings() -> Result<Settings> {
     let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
     let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
-    let existing = probes::existing(&kernel, PROBES)?;
-    let mut object = OBJECTS.load(kernel, &Settings { globals, entries }, "sched_waking")?;
-    if let Some(map) = object.ebpf.map_mut("FREE_SLOTS") {
-        let mut free = Queue::<_, u32>::try_from(map)?;
-        for slot in 0..slots {
-            free.push(slot, 0)?;
-        }
-    }
-    let followed = Followed::of(&mut object.ebpf)?;
-    let collector = Collector::new(&mut object.ebpf, wanted)?;
-    let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
-    Ok(Loaded { tracing: Tracing { object, collector, log }, existing, followed })
+    Ok(Settings { globals: Vec::new(), entries })
 }
 
-/// Attaches the probes, and says what the answer lacks on this kernel.
-pub(crate) fn attach(object: &mut Object, existing: &[&str]) -> Result<Attached> {
-    let mut attached = probes::attach(object, existing, PROBES)?;
-    for &(global, why, effect) in FIELDS_MISSED {
-        if object.fields.iter().any(|field| field.global == global && field.value == ABSENT) {
-            attached.unavailable.push(Unavailable {
-                name: global.to_ascii_lowercase(),
-                why: why.to_owned(),
-                effect: effect.to_owned(),
-            });
-        }
+/// Fills the queue of free slots.
+pub(super) fn free_slots(ebpf: &mut Ebpf) -> Result<()> {
+    let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
+    let map = ebpf.map_mut("FREE_SLOTS").context("the object has no map FREE_SLOTS")?;
+    let mut free = Queue::<_, u32>::try_from(map)?;
+    for slot in 0..slots {
+        free.push(slot, 0)?;
     }
-    Ok(attached)
+    Ok(())
 }
-
-/// Optional fields: the global, why a kernel lacks it, and what the answer lacks then.
-const FIELDS_MISSED: &[(&str, &str, &str)] = &[
-    ("RQ_STEAL", "the kernel has no CONFIG_PARAVIRT", "time that the hypervisor takes counts as cpu.run"),
-    ("RQ_IRQ", "the kernel has no CONFIG_IRQ_TIME_ACCOUNTING", "time in interrupts counts as cpu.run"),
-    ("CFS_RQ_THROTTLE_COUNT", "the kernel has no CONFIG_CFS_BANDWIDTH", "it has no CPU quotas either"),
-    ("TASK_IN_MEMSTALL", "the kernel has no CONFIG_PSI", "waits for refaulted pages count as block"),
-];
 
 #[cfg(test)]
 mod tests {

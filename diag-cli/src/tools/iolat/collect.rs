@@ -5,16 +5,14 @@ use std::collections::HashMap as StdHashMap;
 use anyhow::{Context, Result};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use diag_common::{
     hist,
     iolat::{Bin, Cell, CellKey, Event, Slot, SlotKey, Threshold},
-    loss::Loss,
-    stack::Stack,
 };
 
-use crate::ebpf::epoch;
+use crate::ebpf::{epoch::Epoch, maps::take};
 
 /// What tells a cell from the others of its group and bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,31 +93,37 @@ impl Group {
     }
 }
 
-/// What the kernel side counted in one epoch.
+/// What the kernel side counted in one epoch, or in several.
 #[derive(Default)]
 pub(crate) struct Harvest {
     /// By operation, device and file system.
     pub(crate) groups: StdHashMap<SlotKey, Group>,
     /// Slow operations, in the order in which they ended.
     pub(crate) events: Vec<Event>,
-    /// Losses by [`Loss`].
-    pub(crate) lost: Vec<u64>,
+}
+
+impl Harvest {
+    /// Adds a later epoch, and keeps its `wanted` slowest operations.
+    pub(crate) fn add(&mut self, epoch: &Harvest, wanted: usize) {
+        for (key, group) in &epoch.groups {
+            self.groups.entry(*key).or_default().merge(group);
+        }
+        self.events.extend_from_slice(&epoch.events);
+        self.events.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
+        self.events.truncate(wanted);
+    }
 }
 
 /// The maps of a loaded object.
 pub(crate) struct Collector {
-    epochs: Array<MapData, u32>,
+    epoch: Epoch,
     thresholds: Array<MapData, Threshold>,
     slot_numbers: HashMap<MapData, SlotKey, u32>,
     slots: PerCpuArray<MapData, Slot>,
     cells: HashMap<MapData, CellKey, Cell>,
-    losses: PerCpuArray<MapData, u64>,
-    stacks: HashMap<MapData, u32, Stack>,
     events: RingBuf<MapData>,
-    epoch: u32,
     wanted: u32,
     pending: Vec<Event>,
-    lost_before: Vec<u64>,
 }
 
 impl Collector {
@@ -128,18 +132,14 @@ impl Collector {
         let mut thresholds = take::<Array<_, Threshold>>(ebpf, "THRESHOLDS")?;
         thresholds.set(0, lowest(wanted), 0)?;
         Ok(Collector {
-            epochs: take(ebpf, "EPOCH")?,
+            epoch: Epoch::of(ebpf)?,
             thresholds,
             slot_numbers: take(ebpf, "SLOT_NUMBERS")?,
             slots: take(ebpf, "SLOTS")?,
             cells: take(ebpf, "CELLS")?,
-            losses: take(ebpf, "LOSSES")?,
-            stacks: take(ebpf, "STACKS")?,
             events: take(ebpf, "EVENTS")?,
-            epoch: 0,
             wanted,
             pending: Vec::new(),
-            lost_before: vec![0; Loss::ALL.len()],
         })
     }
 
@@ -162,14 +162,11 @@ impl Collector {
 
     /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
     pub(crate) fn harvest(&mut self) -> Result<Harvest> {
-        let parity = self.epoch & 1;
-        self.epoch += 1;
-        self.thresholds.set(self.epoch & 1, lowest(self.wanted), 0)?;
-        self.epochs.set(0, self.epoch, 0)?;
-        epoch::wait_for_programs();
+        self.thresholds.set(self.epoch.parity() ^ 1, lowest(self.wanted), 0)?;
+        let parity = self.epoch.turn()?;
         self.drain();
 
-        let mut harvest = Harvest { lost: self.lost()?, ..Harvest::default() };
+        let mut harvest = Harvest::default();
         let (now, later): (Vec<Event>, Vec<Event>) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|event| u32::from(event.slot) & 1 == parity);
@@ -220,23 +217,6 @@ impl Collector {
         }
         Ok(())
     }
-
-    /// What was lost since the last call.
-    fn lost(&mut self) -> Result<Vec<u64>> {
-        let mut lost = Vec::with_capacity(Loss::ALL.len());
-        for (&loss, before) in Loss::ALL.iter().zip(&mut self.lost_before) {
-            let now = self.losses.get(&(loss as u32), 0)?.iter().sum();
-            lost.push(now - *before);
-            *before = now;
-        }
-        Ok(lost)
-    }
-
-    /// The frames of a stack, innermost first.
-    pub(crate) fn stack(&self, number: u32) -> Option<Vec<u64>> {
-        let frames = self.stacks.get(&number, 0).ok()?;
-        Some(frames.into_iter().take_while(|&frame| frame != 0).collect())
-    }
 }
 
 /// The threshold at the beginning of an epoch: everything is among the slowest.
@@ -251,14 +231,6 @@ const CLEAR: Slot = Slot {
     unsplit_ns: 0,
     bins: [Bin { count: 0, sum_ns: 0 }; hist::BUCKETS as usize],
 };
-
-fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T>
-where
-    T: TryFrom<Map, Error = MapError>,
-{
-    let map = ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))?;
-    T::try_from(map).with_context(|| format!("the map {name} is of another kind"))
-}
 
 /// An event from its bytes, of which the path's unused ones were not sent.
 fn event(bytes: &[u8]) -> Event {

@@ -7,14 +7,8 @@ use diag_common::{
     iolat::{CAUSE_STACK, CONTENDED, STALLED},
 };
 
-use super::{
-    collect::{Collector, Wait},
-    waits,
-};
-use crate::kernel::symbols::{Symbols, source_name};
-
-/// Where the kernel's own switching begins, which is at the inner end of every wait.
-const SCHEDULER: &[&str] = &["__schedule", "schedule", "__traceiter_sched_switch", "preempt_schedule"];
+use super::{collect::Wait, waits};
+use crate::ebpf::stacks::Stacks;
 
 /// A wait's cause, and what to tell beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,38 +19,27 @@ pub(crate) struct Explained {
     pub(crate) via: Option<Cause>,
 }
 
-/// Names stacks and classifies waits; each stack once.
+/// Classifies waits; each stack once.
+#[derive(Default)]
 pub(crate) struct Explainer {
-    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
-    symbols: Option<Result<Symbols, String>>,
-    stacks: HashMap<u32, Named>,
+    told: HashMap<u32, Told>,
 }
 
-#[derive(Clone, Default)]
-struct Named {
-    functions: Vec<String>,
-    /// The cause, and what it is where the kernel says that the wait was for a lock.
+/// What a stack tells of a wait.
+#[derive(Clone, Copy)]
+struct Told {
     cause: Option<Cause>,
+    /// What it is where the kernel says that the wait was for a lock.
     cause_if_contended: Option<Cause>,
 }
 
 impl Explainer {
-    /// Knows nothing yet.
-    pub(crate) fn new() -> Explainer {
-        Explainer { symbols: None, stacks: HashMap::new() }
-    }
-
-    /// Why stacks have no names, where they have none.
-    pub(crate) fn nameless(&self) -> Option<&str> {
-        self.symbols.as_ref()?.as_ref().err().map(String::as_str)
-    }
-
     /// The cause of a wait.
-    pub(crate) fn explain(&mut self, collector: &Collector, wait: Wait) -> Explained {
+    pub(crate) fn explain(&mut self, stacks: &mut Stacks, wait: Wait) -> Explained {
         let via = Cause::from_number(wait.via);
         let contended = wait.flags & CONTENDED != 0;
-        let named = if wait.stack == 0 { None } else { Some(self.named(collector, wait.stack)) };
-        let of_stack = named.and_then(|named| if contended { named.cause_if_contended } else { named.cause });
+        let told = (wait.stack != 0).then(|| self.told(stacks, wait.stack));
+        let of_stack = told.and_then(|told| if contended { told.cause_if_contended } else { told.cause });
         let cause = if wait.cause == CAUSE_STACK {
             by_stack(of_stack, wait.flags & STALLED != 0)
         } else {
@@ -65,37 +48,14 @@ impl Explainer {
         Explained { cause, via: via.filter(|&via| via != cause) }
     }
 
-    /// A stack's functions, innermost first; none where it was not stored or has no names.
-    pub(crate) fn functions(&mut self, collector: &Collector, stack: u32) -> Option<Vec<String>> {
-        let functions = &self.named(collector, stack).functions;
-        (stack != 0 && !functions.is_empty()).then(|| functions.clone())
-    }
-
-    fn named(&mut self, collector: &Collector, stack: u32) -> &Named {
-        if !self.stacks.contains_key(&stack) {
-            let named = self.name(&collector.stack(stack).unwrap_or_default());
-            self.stacks.insert(stack, named);
-        }
-        &self.stacks[&stack]
-    }
-
-    fn name(&mut self, frames: &[u64]) -> Named {
-        let symbols =
-            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
-        let Ok(symbols) = symbols else { return Named::default() };
-        let name = |&frame| {
-            symbols
-                .name(frame)
-                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
-        };
-        let mut functions: Vec<String> = frames.iter().map(name).collect();
-        // A stack taken by the task itself begins inside the program and the tracepoint.
-        if let Some(last) = functions.iter().rposition(|name| SCHEDULER.contains(&name.as_str())) {
-            functions.drain(..=last);
-        }
-        let cause = waits::classify(&functions, false);
-        let cause_if_contended = waits::classify(&functions, true);
-        Named { functions, cause, cause_if_contended }
+    fn told(&mut self, stacks: &mut Stacks, stack: u32) -> Told {
+        *self.told.entry(stack).or_insert_with(|| {
+            let functions = stacks.functions(stack);
+            Told {
+                cause: waits::classify(functions, false),
+                cause_if_contended: waits::classify(functions, true),
+            }
+        })
     }
 }
 

@@ -9,99 +9,142 @@ mod model;
 mod pending;
 mod record;
 mod render;
-mod report;
 #[cfg(test)]
 mod sample;
 mod slowest;
 mod verdict;
 mod waits;
 
-use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
-use self::report::Reporter;
 pub(crate) use self::{args::Args, record::Iolat as Body};
+use self::{
+    collect::{Collector, Harvest},
+    explain::Explainer,
+    model::Namer,
+    record::Spectrum,
+    render::Options,
+};
 use crate::{
-    ebpf::{object::Kernel, privileges, scope},
-    exit::Failure,
-    output::record::Kind,
-    session::{End, Session, Step},
-    target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
+    cli::SessionArgs,
+    ebpf::{
+        object::{Kernel, Object, Settings},
+        stacks::Stacks,
+    },
+    kernel::mounts::Mounts,
+    output::{
+        page::Page,
+        record::{Kind, Unavailable},
+    },
+    session::{self, KernelSide, Tool},
+    target::{CgroupNames, Target},
 };
 
 /// Traces, and reports.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let roots = Roots::default();
-    let target = Target::resolve(args.session.selection(), &roots)?;
-    privileges::check()?;
-    privileges::lift_memlock_limit();
-    let kernel = Kernel::read(args.btf.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(trace(args, &target, &roots, kernel))
+    session::run::<Iolat>(args)
 }
 
-async fn trace(args: &Args, target: &Target, roots: &Roots, kernel: Kernel) -> Result<ExitCode> {
-    let hierarchy = match target.cgroup() {
-        Some(cgroup) => Some(cgroup.hierarchy.clone()),
-        None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
-    };
-    process_ids_are_global(target)?;
-    let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
-    let verbose = args.session.verbose > 1;
-    let attach::Loaded { mut tracing, existing, mut followed } =
-        attach::load(kernel, globals, args.slowest_in_record(), verbose)?;
-    let held = match target {
-        Target::Command(argv) => {
-            let output = if args.session.json { Output::Errors } else { Output::Shared };
-            Some(Held::fork(argv, output)?)
-        }
-        _ => None,
-    };
-    let pids: Vec<u32> = match (target, &held) {
-        (Target::Pids(pids), _) => pids.clone(),
-        (_, Some(held)) => vec![held.pid()],
-        _ => Vec::new(),
-    };
-    followed.add(&pids)?;
-    let watch = target.watch()?;
-    let attached = attach::attach(&mut tracing.object, &existing)?;
-    tracing.object.settle();
-    // Children that were there before the fork probe was; later ones join by themselves.
-    if matches!(target, Target::Pids(_)) {
-        followed.add(&with_descendants(&pids)?)?;
-    }
-    drop(followed);
-    let cgroups = hierarchy.map(CgroupNames::new);
-    let recorded = target.record(held.as_ref().map(Held::pid));
-    let mut reporter = Reporter::new(args, target, recorded, attached, tracing, cgroups);
-    let command = held.map(Held::release).transpose()?;
-    let mut session = Session::begin(args.session.duration, args.session.interval, watch, command)?;
-    reporter.begin()?;
-    let end = loop {
-        match session.next().await? {
-            Step::Poll => reporter.poll(),
-            Step::Interval => reporter.report(Kind::Interval)?,
-            Step::End(end) => break end,
-        }
-    };
-    reporter.finish()?;
-    Ok(match end {
-        End::Command(status) => ExitCode::from(status),
-        End::Duration | End::Signal | End::Target => ExitCode::SUCCESS,
-    })
+/// The tool while it works.
+struct Iolat {
+    quantile: f64,
+    wanted: usize,
+    options: Options,
+    target: Target,
+    collector: Collector,
+    stacks: Stacks,
+    explainer: Explainer,
+    mounts: Mounts,
 }
 
-/// The inode number of the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h, 6.18).
-const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+/// A record with its spectra.
+type Report = session::Report<Iolat>;
 
-/// The kernel side knows processes by their ids in the initial namespace, which nobody can look up from within another.
-fn process_ids_are_global(target: &Target) -> Result<()> {
-    let by_process = matches!(target, Target::Pids(_) | Target::Command(_));
-    let namespace = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
-    if by_process && namespace.is_ok_and(|inode| inode != INITIAL_PID_NAMESPACE) {
-        let why = "process ids of this PID namespace mean nothing to the kernel side; trace from the host, or by --comm or --cgroup";
-        return Err(Failure::Unsupported(why.to_owned()).into());
+impl Tool for Iolat {
+    type Args = Args;
+    type Harvest = Harvest;
+    type Body = Body;
+    /// One for each of the record's operations, in the same order.
+    type Picture = Vec<Spectrum>;
+
+    const NAME: &'static str = "iolat";
+    const SUBJECT: &'static str = "file I/O";
+    const KERNEL_SIDE: KernelSide = attach::KERNEL_SIDE;
+
+    fn session_args(args: &Args) -> &SessionArgs {
+        &args.session
     }
-    Ok(())
+
+    fn settings(_args: &Args, _kernel: &Kernel) -> Result<Settings> {
+        attach::settings()
+    }
+
+    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Iolat> {
+        attach::free_slots(&mut object.ebpf)?;
+        Ok(Iolat {
+            quantile: args.quantile(),
+            wanted: args.slowest_in_record() as usize,
+            options: Options { slow: args.slow, slowest: args.slowest_on_screen() as usize },
+            target: target.clone(),
+            collector: Collector::new(&mut object.ebpf, args.slowest_in_record())?,
+            stacks: Stacks::of(&mut object.ebpf)?,
+            explainer: Explainer::default(),
+            mounts: Mounts::default(),
+        })
+    }
+
+    fn poll(&mut self) {
+        self.collector.drain();
+    }
+
+    fn harvest(&mut self) -> Result<Harvest> {
+        self.collector.harvest()
+    }
+
+    fn add(&self, total: &mut Harvest, interval: &Harvest) {
+        total.add(interval, self.wanted);
+    }
+
+    fn tell(
+        &mut self,
+        kind: Kind,
+        _lasted: Duration,
+        harvest: &Harvest,
+        cgroups: Option<&mut CgroupNames>,
+    ) -> (Body, Vec<Spectrum>) {
+        let mut namer =
+            Namer { stacks: &mut self.stacks, explainer: &mut self.explainer, mounts: &mut self.mounts };
+        let mut operations: Vec<_> = harvest
+            .groups
+            .iter()
+            .map(|(key, group)| model::operation(key, group, self.quantile, &mut namer))
+            .collect();
+        operations.sort_by_key(|(operation, _)| {
+            (std::cmp::Reverse(operation.latency.sum_ns), operation.device.clone(), operation.op.0)
+        });
+        let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
+        let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        let verdict = verdict::verdict(&operations, self.options.slow);
+        let pending = if kind == Kind::Summary { pending::pending(&self.target) } else { Vec::new() };
+        (Body { operations, slowest, pending, verdict }, spectra)
+    }
+
+    fn found_unavailable(&self) -> Vec<Unavailable> {
+        let effect = "stacks have no names, and waits that only a stack explains are other.wait";
+        self.stacks.unavailable(effect).into_iter().collect()
+    }
+
+    fn draw_interval(&self, page: &mut Page, report: &Report) {
+        render::interval(page, &self.options, report);
+    }
+
+    fn draw_summary(&self, page: &mut Page, report: &Report) {
+        render::summary(page, &self.options, report);
+    }
+
+    fn draw_verdict(&self, page: &mut Page, report: &Report) {
+        render::verdict(page, &self.options, report);
+    }
 }

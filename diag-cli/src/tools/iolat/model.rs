@@ -9,13 +9,14 @@ use diag_common::{
 };
 
 use super::{
-    collect::{Collector, Group, Wait},
+    collect::{Group, Wait},
     explain::{Explained, Explainer},
     record::{
         CauseName, CausePart, Layers, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail, share,
     },
 };
 use crate::{
+    ebpf::stacks::Stacks,
     kernel::mounts::{Mounts, device_name, number},
     output::histogram::{Histogram, PartBin},
 };
@@ -43,11 +44,18 @@ impl Part {
 /// What turns numbers into names.
 pub(crate) struct Namer<'a> {
     /// Has the stacks.
-    pub(crate) collector: &'a Collector,
+    pub(crate) stacks: &'a mut Stacks,
     /// Knows their meaning.
     pub(crate) explainer: &'a mut Explainer,
     /// Knows the file systems.
     pub(crate) mounts: &'a mut Mounts,
+}
+
+impl Namer<'_> {
+    /// The functions of a stack, innermost first, where it has any.
+    pub(super) fn functions(&mut self, stack: u32) -> Option<Vec<String>> {
+        Some(self.stacks.functions(stack)).filter(|functions| !functions.is_empty()).map(<[String]>::to_vec)
+    }
 }
 
 /// A group's latency buckets, each with its causes. What no cause took is running.
@@ -78,7 +86,7 @@ impl Matrix {
             let mut causes: HashMap<Explained, Part> = HashMap::new();
             let (mut explained, mut split_ops) = (0, 0);
             for (wait, ns, ops) in cells.remove(&bucket).unwrap_or_default() {
-                let key = namer.explainer.explain(namer.collector, wait);
+                let key = namer.explainer.explain(namer.stacks, wait);
                 causes.entry(key).or_default().add(ns, ops, wait.stack);
                 explained += ns;
                 if wait.cause == Cause::Run as u8 {
@@ -217,7 +225,7 @@ pub(super) fn cause_parts(causes: &HashMap<Explained, Part>, namer: &mut Namer<'
             share: share(part.ns, total),
             ops: part.ops,
             via: key.via.map(CauseName),
-            stack: namer.explainer.functions(namer.collector, part.stack),
+            stack: namer.functions(part.stack),
         })
         .collect();
     parts.sort_by_key(|part| (std::cmp::Reverse(part.ns), part.cause.0, part.via.map(|via| via.0)));
@@ -228,7 +236,7 @@ pub(super) fn cause_parts(causes: &HashMap<Explained, Part>, namer: &mut Namer<'
 fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin>> {
     let mut histograms: HashMap<Explained, Vec<PartBin>> = HashMap::new();
     for (&(_, wait), cell) in &group.parts {
-        let key = namer.explainer.explain(namer.collector, wait);
+        let key = namer.explainer.explain(namer.stacks, wait);
         histograms.entry(key).or_default().push(PartBin { count: cell.ops, sum_ns: cell.ns });
     }
     let mut split: HashMap<u32, (u64, u64)> = HashMap::new();

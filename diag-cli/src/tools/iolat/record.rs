@@ -10,10 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::pending::PendingOperation;
-use crate::output::{
-    histogram::Histogram,
-    record::{Body, Record},
-};
+use crate::output::{histogram::Histogram, record::Body};
 
 /// What `osdiag iolat` found in an interval or a session.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -31,14 +28,6 @@ pub(crate) struct Iolat {
 
 impl Body for Iolat {
     const SCHEMA: &'static str = "osdiag.iolat/1";
-}
-
-/// A record, and what only a picture of it needs.
-#[derive(Debug, Clone)]
-pub(crate) struct Report {
-    pub(crate) record: Record<Iolat>,
-    /// One for each of the record's operations, in the same order.
-    pub(crate) spectra: Vec<Spectrum>,
 }
 
 /// How the latencies of an operation, and the layers within them, are spread.
@@ -322,7 +311,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::tools::iolat::sample::{report, throttled};
+    use crate::{
+        output::record::Record,
+        tools::iolat::sample::{report, throttled},
+    };
 
     fn complaints(record: &Value) -> Vec<String> {
         let schema = Record::<Iolat>::json_schema();

@@ -1,6 +1,6 @@
 //! Built reports, for the tests of this tool.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use diag_common::{
     cause::{Cause, Layer},
@@ -9,18 +9,17 @@ use diag_common::{
 };
 
 use super::{
+    Report,
     record::{
-        CauseName, CausePart, Iolat, Layers, OpName, Operation, OperationCause, Report, SlowOperation,
-        Spectrum, SpectrumBin, Tail, share,
+        CauseName, CausePart, Iolat, Layers, OpName, Operation, OperationCause, SlowOperation, Spectrum,
+        SpectrumBin, Tail, share,
     },
     verdict::verdict,
 };
 use crate::output::{
-    cost::SelfCost,
     histogram::{Histogram, PartBin},
-    host::Host,
-    record::{Envelope, Kind, Probe, Record, Target},
-    time::Timestamp,
+    record::Record,
+    sample::envelope,
 };
 
 /// Some operations of nearly one latency, and what they spent it on.
@@ -107,29 +106,9 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
 pub(super) fn report(operations: Vec<(Operation, Spectrum)>, slowest: Vec<SlowOperation>) -> Report {
     let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
     let verdict = verdict(&operations, Duration::from_millis(1));
-    let at = |seconds| Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    let envelope = Envelope {
-        kind: Kind::Summary,
-        host: Host {
-            hostname: "db1".into(),
-            boot_id: "b".into(),
-            kernel: "6.18.0".into(),
-            arch: "x86_64",
-            hypervisor: "kvm".into(),
-            cpus: 4,
-        },
-        start: at(1_700_000_000),
-        end: at(1_700_000_010),
-        duration_ns: 10_000_000_000,
-        target: Target::System,
-        probes: vec![Probe { name: "sched_switch".into(), hook: "tp_btf" }],
-        unavailable: vec![],
-        lost: [("events", 0), ("stacks", 0)].into(),
-        cost: SelfCost { run_ns: 230_000_000, events: 1_642_345, cpu_ns: 61_000_000, rss_bytes: 14 << 20 },
-    };
     Report {
-        record: Record::new(envelope, Iolat { operations, slowest, pending: Vec::new(), verdict }),
-        spectra,
+        record: Record::new(envelope(), Iolat { operations, slowest, pending: Vec::new(), verdict }),
+        picture: spectra,
     }
 }
 

@@ -17,15 +17,16 @@ use crate::{kernel::mounts::Mounts, output::text::escape, target::CgroupNames};
 
 /// The `wanted` slowest of `events`, slowest first.
 pub(crate) fn slowest(
-    mut events: Vec<Event>,
+    events: &[Event],
     wanted: usize,
     namer: &mut Namer<'_>,
     cgroups: Option<&mut CgroupNames>,
 ) -> Vec<SlowOperation> {
-    events.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
-    events.truncate(wanted);
+    let mut slowest: Vec<&Event> = events.iter().collect();
+    slowest.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
+    slowest.truncate(wanted);
     let mut cgroups = cgroups;
-    events.iter().map(|event| operation(event, namer, cgroups.as_deref_mut())).collect()
+    slowest.into_iter().map(|event| operation(event, namer, cgroups.as_deref_mut())).collect()
 }
 
 fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNames>) -> SlowOperation {
@@ -44,7 +45,7 @@ fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNa
         latency_ns: event.latency_ns,
         layers: layers(&causes),
         causes: cause_parts(&causes, namer),
-        stack: namer.explainer.functions(namer.collector, event.stack),
+        stack: namer.functions(event.stack),
     }
 }
 
@@ -68,7 +69,7 @@ fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {
     let mut causes: HashMap<Explained, Part> = HashMap::new();
     let mut rest = event.latency_ns;
     for (wait, ns) in waits {
-        let key = namer.explainer.explain(namer.collector, wait);
+        let key = namer.explainer.explain(namer.stacks, wait);
         let ns = ns.min(rest);
         rest -= ns;
         causes.entry(key).or_default().add(ns, 1, wait.stack);

@@ -3,9 +3,9 @@
 use anstyle::Style;
 use diag_common::cause::Cause;
 
-use super::bar;
+use super::layers;
 use crate::{
-    output::{page::Page, text, units},
+    output::{bar, page::Page, text, units},
     tools::iolat::{
         record::{CausePart, Operation, Tail},
         verdict::tail_percent,
@@ -48,7 +48,7 @@ pub(super) fn draw(page: &mut Page, operation: &Operation) {
         let each = units::time(part.ns / tail.ops);
         let name = full_name(part);
         let padding = longest - text::width(&name);
-        let bar = bar::solid(page, part.cause.0.layer(), bar::length(part.ns, all_ns, width));
+        let bar = layers::solid(page, part.cause.0.layer(), bar::length(part.ns, all_ns, width));
         page.line(&format!("    {share:>5} {each:>8}  {name}{:padding$}  {bar}", ""));
         if let Some(stack) = part.stack.as_ref().filter(|_| needs_stack(part)) {
             page.wrapped(bar::FAINT, &" ".repeat(BEFORE), &stack_words(stack));

@@ -2,10 +2,10 @@
 
 use anstyle::Style;
 
-use super::{Options, bar, causes};
+use super::{Options, causes};
 use crate::{
-    output::{page::Page, text, units},
-    tools::iolat::record::{Operation, Report},
+    output::{bar, page::Page, text, units},
+    tools::iolat::{Report, record::Operation},
 };
 
 /// Operations of an interval with lines of their own at most.
@@ -14,8 +14,7 @@ const SHOWN: usize = 3;
 const NAME_COLUMNS: usize = 20;
 
 /// A compact block for the interval.
-pub(crate) fn interval(options: &Options, report: &Report) -> String {
-    let mut page = Page::new(options.screen);
+pub(crate) fn interval(page: &mut Page, options: &Options, report: &Report) {
     let envelope = &report.record.envelope;
     let mut operations: Vec<&Operation> = report.record.body.operations.iter().collect();
     operations
@@ -27,13 +26,8 @@ pub(crate) fn interval(options: &Options, report: &Report) -> String {
     }
     page.line(&format!("{}  {words}", page.paint(bar::STRONG, &envelope.end.time_of_day())));
     for operation in operations.into_iter().take(SHOWN) {
-        one(&mut page, options, operation, envelope.duration_ns);
+        one(page, options, operation, envelope.duration_ns);
     }
-    let lost: u64 = envelope.lost.values().sum();
-    if lost > 0 {
-        page.wrapped(bar::WARNING, "  lost: ", &format!("{}; the summary says what", units::count(lost)));
-    }
-    page.into_text()
 }
 
 fn one(page: &mut Page, options: &Options, operation: &Operation, duration_ns: u64) {

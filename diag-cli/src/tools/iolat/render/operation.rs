@@ -1,8 +1,7 @@
 //! An operation's lines: what it is, how often, how long.
 
-use super::bar;
 use crate::{
-    output::{page::Page, text, units},
+    output::{bar, page::Page, text, units},
     tools::iolat::record::Operation,
 };
 

@@ -2,9 +2,9 @@
 
 use anstyle::Style;
 
-use super::{bar, causes};
+use super::causes;
 use crate::{
-    output::{page::Page, text, units},
+    output::{bar, page::Page, text, units},
     tools::iolat::record::SlowOperation,
 };
 

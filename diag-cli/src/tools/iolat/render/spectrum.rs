@@ -1,8 +1,13 @@
 //! The picture: a row for each range of latencies, a bar for the time that its operations took, stacked by layer.
 
-use super::bar;
+use super::layers;
 use crate::{
-    output::{page::Page, units},
+    output::{
+        bar,
+        page::Page,
+        scale::{label, row_of},
+        units,
+    },
     tools::iolat::record::SpectrumBin,
 };
 
@@ -46,7 +51,7 @@ pub(super) fn draw(page: &mut Page, bins: &[SpectrumBin], threshold_ns: u64) {
             0 => (String::new(), String::new()),
             ops => (units::count(ops), units::percent(row.total_ns() as f64 / all_ns.max(1) as f64)),
         };
-        let bar = bar::stacked(page, bar::length(row.total_ns(), most_ns, width), &row.ns);
+        let bar = layers::stacked(page, bar::length(row.total_ns(), most_ns, width), &row.ns);
         page.line(&format!("  {mark} {range} {ops:>11} {share:>6}  {bar}"));
         at += 1;
     }
@@ -60,7 +65,7 @@ fn head(page: &mut Page, rows: &[Row], width: usize) {
             *sum += ns;
         }
     }
-    let (legend, columns) = bar::legend(page, &ns);
+    let (legend, columns) = layers::legend(page, &ns);
     let names = format!("    {:^15} {:>11} {:>6}  ", "latency", "operations", "time");
     if columns <= width {
         page.line(&format!("{}{legend}", page.paint(bar::FAINT, &names)));
@@ -88,37 +93,10 @@ fn rows(bins: &[SpectrumBin], threshold_ns: u64) -> Option<(usize, Vec<Row>)> {
     Some((first, rows))
 }
 
-/// The lower end of a row, ns: 1, 2, 5, 10, 20, 50…
-fn edge(row: usize) -> u64 {
-    let tens = u32::try_from(row / 3).ok().and_then(|tens| 10u64.checked_pow(tens));
-    tens.and_then(|tens| tens.checked_mul([1, 2, 5][row % 3])).unwrap_or(u64::MAX)
-}
-
-/// The lower end of a row, for people: round, so without a fraction.
-fn label(row: usize) -> String {
-    units::time(edge(row)).replace(".0", "")
-}
-
-/// The row of a latency.
-fn row_of(ns: u64) -> usize {
-    let ns = ns.max(1);
-    let tens = ns.ilog10() as usize;
-    (tens * 3..tens * 3 + 3).rfind(|&row| edge(row) <= ns).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_are_one_two_five() {
-        let cases = [(1, 1, 2), (9, 5, 10), (1_999, 1_000, 2_000), (2_000, 2_000, 5_000), (99, 50, 100)];
-        for (ns, low, high) in cases {
-            let row = row_of(ns);
-            assert_eq!((edge(row), edge(row + 1)), (low, high), "{ns}");
-        }
-        row_of(u64::MAX);
-    }
+    use crate::output::scale::edge;
 
     #[test]
     fn bins_keep_their_operations_and_their_time() {

@@ -6,7 +6,13 @@ use diag_common::{cause::Cause, iolat::Op};
 
 use super::*;
 use crate::{
-    output::text,
+    ebpf::probes::Attached,
+    output::{
+        closing,
+        record::{Envelope, Target, Unavailable},
+        terminal::Screen,
+        text,
+    },
     tools::iolat::{
         record::CauseName,
         sample::{RUN, group, operation, report, throttled},
@@ -14,8 +20,25 @@ use crate::{
     },
 };
 
-fn options(columns: usize, colour: bool) -> Options {
-    Options { screen: Screen { columns, colour }, slow: Duration::from_millis(1), slowest: 2 }
+const OPTIONS: Options = Options { slow: Duration::from_millis(1), slowest: 2 };
+
+fn screen(columns: usize, colour: bool) -> Screen {
+    Screen { columns, colour }
+}
+
+fn whole(screen: Screen, report: &Report) -> String {
+    let mut page = Page::new(screen);
+    summary(&mut page, &OPTIONS, report);
+    closing::draw(&mut page, &report.record.envelope);
+    super::verdict(&mut page, &OPTIONS, report);
+    page.into_text()
+}
+
+fn block(screen: Screen, report: &Report) -> String {
+    let mut page = Page::new(screen);
+    interval(&mut page, &OPTIONS, report);
+    closing::interval_losses(&mut page, &report.record.envelope);
+    page.into_text()
 }
 
 /// Checks what holds of every picture, and gives it back.
@@ -31,34 +54,31 @@ fn checked(picture: String, columns: usize) -> String {
 
 #[test]
 fn a_stall() {
-    insta::assert_snapshot!(checked(summary(&options(80, false), &throttled()), 80));
+    insta::assert_snapshot!(checked(whole(screen(80, false), &throttled()), 80));
 }
 
 #[test]
 fn colour_changes_no_letter() {
-    let coloured = checked(summary(&options(80, true), &throttled()), 80);
+    let coloured = checked(whole(screen(80, true), &throttled()), 80);
     assert!(coloured.contains("\x1b[30m\x1b[43mMM"));
-    assert_eq!(
-        anstream::adapter::strip_str(&coloured).to_string(),
-        summary(&options(80, false), &throttled())
-    );
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), whole(screen(80, false), &throttled()));
 }
 
 #[test]
 fn nothing_is_slow() {
     let groups = [group(990, 900, RUN), group(10, 12_000, RUN)];
     let report = report(vec![operation(Op::Read, Some("vda"), &groups)], vec![]);
-    insta::assert_snapshot!(checked(summary(&options(80, false), &report), 80));
+    insta::assert_snapshot!(checked(whole(screen(80, false), &report), 80));
 }
 
 #[test]
 fn nothing_happened() {
-    insta::assert_snapshot!(checked(summary(&options(80, false), &report(vec![], vec![])), 80));
+    insta::assert_snapshot!(checked(whole(screen(80, false), &report(vec![], vec![])), 80));
 }
 
 #[test]
 fn an_interval() {
-    insta::assert_snapshot!(checked(interval(&options(80, false), &throttled()), 80));
+    insta::assert_snapshot!(checked(block(screen(80, false), &throttled()), 80));
 }
 
 #[test]
@@ -85,36 +105,21 @@ fn hostile_text_and_what_is_missing() {
         slow.causes[0].cause = CauseName(Cause::OtherWait);
     }
     record.body.verdict = verdict(&record.body.operations, Duration::from_millis(1));
-    insta::assert_snapshot!(checked(summary(&options(80, false), &report), 80));
+    insta::assert_snapshot!(checked(whole(screen(80, false), &report), 80));
     for columns in [80, 81, 100, 120] {
-        checked(summary(&options(columns, true), &report), columns);
-        checked(interval(&options(columns, true), &report), columns);
+        checked(whole(screen(columns, true), &report), columns);
+        checked(block(screen(columns, true), &report), columns);
     }
-    let envelope = &report.record.envelope;
-    checked(start(options(80, false).screen, &envelope.target, None, &[], &envelope.unavailable), 80);
+    let Envelope { target, unavailable, .. } = &report.record.envelope;
+    let attached = Attached { probes: vec![], unavailable: unavailable.clone() };
+    checked(closing::opening(screen(80, false), "iolat", "file I/O", target, None, &attached), 80);
 }
 
 #[test]
 fn many_groups_are_cut() {
     let groups = |ops| [group(ops, 900, RUN), group(1, 1_000, RUN)];
     let many = (1..=9).map(|ops| operation(Op::Read, Some("vda"), &groups(ops))).collect();
-    let picture = checked(summary(&options(80, false), &report(many, vec![])), 80);
+    let picture = checked(whole(screen(80, false), &report(many, vec![])), 80);
     assert_eq!(picture.matches("read on vda (254:0, ext4): ").count(), LINES, "{picture}");
     assert!(picture.contains("and 3 more, of less time: 9 operations, 8.4 µs together"), "{picture}");
-}
-
-#[test]
-fn the_start_says_what_is_traced() {
-    let probe = Probe { name: "sched_switch".into(), hook: "tp_btf" };
-    let said =
-        start(options(100, false).screen, &Target::System, Some(Duration::from_secs(10)), &[probe], &[]);
-    assert_eq!(
-        said,
-        "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probe)\n"
-    );
-    let missing = |name: &str| Unavailable { name: name.into(), why: "…".into(), effect: "…".into() };
-    let command = Target::Command { command: vec!["dd".into(), "x".repeat(200)], pid: 7 };
-    let said = start(options(120, false).screen, &command, None, &[], &[missing("a"), missing("b")]);
-    assert!(said.starts_with("osdiag iolat: tracing file I/O of command 'dd xxx"), "{said}");
-    assert!(said.contains("x' until it ends") && said.ends_with("2 not available)\n"), "{said}");
 }

@@ -1,5 +1,9 @@
 //! The course of a tracing session: intervals, and what ends it.
 
+mod reporter;
+mod run;
+mod tool;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +13,10 @@ use tokio::{
     time::{Instant as TokioInstant, sleep_until},
 };
 
+pub(crate) use self::{
+    run::run,
+    tool::{FieldMissed, KernelSide, Report, Tool},
+};
 use crate::target::{Running, Watch};
 
 /// How often a session looks after its target and its ring.

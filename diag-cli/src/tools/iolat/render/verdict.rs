@@ -1,33 +1,15 @@
-//! What ends a summary: what is missing from it, what it cost, the verdict, and what to look at next.
+//! What ends a summary: what had not returned, the verdict, and what to look at next.
 
 use anstyle::Style;
 
-use super::{Options, bar};
+use super::Options;
 use crate::{
-    output::{cost::SelfCost, page::Page, record::Unavailable, units},
-    tools::iolat::{
-        pending::PendingOperation,
-        record::{CauseName, Report},
-        verdict::nothing_slow,
-    },
+    output::{bar, page::Page, units},
+    tools::iolat::{Report, pending::PendingOperation, record::CauseName, verdict::nothing_slow},
 };
 
 /// Draws the end of a summary.
-pub(super) fn draw(page: &mut Page, options: &Options, report: &Report) {
-    let envelope = &report.record.envelope;
-    page.gap();
-    unavailable(page, &envelope.unavailable);
-    let lost: Vec<String> = envelope
-        .lost
-        .iter()
-        .filter(|&(_, &count)| count > 0)
-        .map(|(what, &count)| format!("{what} {}", units::count(count)))
-        .collect();
-    if !lost.is_empty() {
-        page.wrapped(bar::WARNING, "not complete, lost: ", &lost.join(", "));
-    }
-    page.wrapped(bar::FAINT, "osdiag itself: ", &cost(&envelope.cost, envelope.duration_ns));
-    page.gap();
+pub(crate) fn verdict(page: &mut Page, options: &Options, report: &Report) {
     let stuck = &report.record.body.pending;
     pending(page, stuck);
     match &report.record.body.verdict {
@@ -73,26 +55,4 @@ fn pending(page: &mut Page, pending: &[PendingOperation]) {
         page.wrapped(Style::new(), "  - ", &words);
     }
     page.gap();
-}
-
-/// What could not be attached or read.
-fn unavailable(page: &mut Page, unavailable: &[Unavailable]) {
-    for missing in unavailable {
-        let words = format!("{} ({}): {}", missing.name, missing.why, missing.effect);
-        page.wrapped(bar::WARNING, "not available: ", &words);
-    }
-}
-
-/// What the tool itself took.
-fn cost(cost: &SelfCost, duration_ns: u64) -> String {
-    let of_a_cpu = |ns: u64| units::percent(ns as f64 / duration_ns.max(1) as f64).replace(' ', "\u{a0}");
-    let mut words = String::new();
-    if cost.run_ns > 0 {
-        words += &format!(
-            "{} of a CPU in the kernel ({}), ",
-            of_a_cpu(cost.run_ns),
-            units::counted(cost.events, "event")
-        );
-    }
-    words + &format!("{} in user space, {} of memory", of_a_cpu(cost.cpu_ns), units::bytes(cost.rss_bytes))
 }

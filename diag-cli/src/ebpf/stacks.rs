@@ -1,0 +1,72 @@
+//! Kernel stacks that the kernel side kept, and the names of their functions.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use aya::{
+    Ebpf,
+    maps::{HashMap as BpfHashMap, MapData},
+};
+use diag_common::stack::Stack;
+
+use super::maps::take;
+use crate::{
+    kernel::symbols::{Symbols, source_name},
+    output::record::Unavailable,
+};
+
+/// Where the kernel's own switching begins, which is at the inner end of every wait.
+const SCHEDULER: &[&str] = &["__schedule", "schedule", "__traceiter_sched_switch", "preempt_schedule"];
+
+/// The stacks of an object; each is read and named once.
+pub(crate) struct Stacks {
+    map: BpfHashMap<MapData, u32, Stack>,
+    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
+    symbols: Option<Result<Symbols, String>>,
+    named: HashMap<u32, Vec<String>>,
+}
+
+impl Stacks {
+    /// Takes the map out of an object.
+    pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Stacks> {
+        Ok(Stacks { map: take(ebpf, "STACKS")?, symbols: None, named: HashMap::new() })
+    }
+
+    /// A stack's functions, innermost first, from where the task went to sleep; none where it was not stored or has no
+    /// names.
+    pub(crate) fn functions(&mut self, number: u32) -> &[String] {
+        if number == 0 {
+            return &[];
+        }
+        if !self.named.contains_key(&number) {
+            let functions = self.name(number);
+            self.named.insert(number, functions);
+        }
+        &self.named[&number]
+    }
+
+    /// What the records lack where functions have no names.
+    pub(crate) fn unavailable(&self, effect: &str) -> Option<Unavailable> {
+        let why = self.symbols.as_ref()?.as_ref().err()?;
+        Some(Unavailable { name: "kernel symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
+    }
+
+    fn name(&mut self, number: u32) -> Vec<String> {
+        let Ok(frames) = self.map.get(&number, 0) else { return Vec::new() };
+        let symbols =
+            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
+        let Ok(symbols) = symbols else { return Vec::new() };
+        let name = |frame| {
+            symbols
+                .name(frame)
+                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
+        };
+        let mut functions: Vec<String> =
+            frames.into_iter().take_while(|&frame| frame != 0).map(name).collect();
+        // A stack taken by the task itself begins inside the program and the tracepoint.
+        if let Some(last) = functions.iter().rposition(|name| SCHEDULER.contains(&name.as_str())) {
+            functions.drain(..=last);
+        }
+        functions
+    }
+}

@@ -1,0 +1,138 @@
+//! A session from the command line to the exit status, whichever tool it is for.
+
+use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode};
+
+use anyhow::Result;
+
+use super::{
+    End, Session, Step,
+    reporter::{Reporter, Scene},
+    tool::{KernelSide, Tool},
+};
+use crate::{
+    ebpf::{
+        log::{self, KernelLog},
+        object::{Kernel, Object, Value},
+        preemption, privileges,
+        probes::{self, Attached},
+        scope::{self, Followed},
+    },
+    exit::Failure,
+    kernel::fields::ABSENT,
+    output::record::{Kind, Unavailable},
+    target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
+};
+
+/// Traces with a tool, and reports.
+pub(crate) fn run<T: Tool>(args: &T::Args) -> Result<ExitCode> {
+    let roots = Roots::default();
+    let session = T::session_args(args);
+    let target = Target::resolve(session.selection(), &roots)?;
+    privileges::check()?;
+    privileges::lift_memlock_limit();
+    let kernel = Kernel::read(session.btf.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(trace::<T>(args, &target, &roots, kernel))
+}
+
+async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: Kernel) -> Result<ExitCode> {
+    let session_args = T::session_args(args);
+    let hierarchy = match target.cgroup() {
+        Some(cgroup) => Some(cgroup.hierarchy.clone()),
+        None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
+    };
+    process_ids_are_global(target)?;
+    let existing = probes::existing(&kernel, T::KERNEL_SIDE.probes)?;
+    let verbose = session_args.verbose > 1;
+    let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
+    let mut object = load::<T>(args, kernel, globals, verbose)?;
+    let mut followed = Followed::of(&mut object.ebpf)?;
+    let tool = T::open(args, target, &mut object)?;
+    let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
+    let held = match target {
+        Target::Command(argv) => {
+            let output = if session_args.json { Output::Errors } else { Output::Shared };
+            Some(Held::fork(argv, output)?)
+        }
+        _ => None,
+    };
+    let pids: Vec<u32> = match (target, &held) {
+        (Target::Pids(pids), _) => pids.clone(),
+        (_, Some(held)) => vec![held.pid()],
+        _ => Vec::new(),
+    };
+    followed.add(&pids)?;
+    let watch = target.watch()?;
+    let attached = attach(&mut object, &existing, &T::KERNEL_SIDE)?;
+    object.settle();
+    // Children that were there before the fork probe was; later ones join by themselves.
+    if matches!(target, Target::Pids(_)) {
+        followed.add(&with_descendants(&pids)?)?;
+    }
+    drop(followed);
+    let scene = Scene {
+        args: session_args,
+        target: target.record(held.as_ref().map(Held::pid)),
+        attached,
+        cgroups: hierarchy.map(CgroupNames::new),
+    };
+    let mut reporter = Reporter::new(scene, tool, object, log)?;
+    let command = held.map(Held::release).transpose()?;
+    let mut session = Session::begin(session_args.duration, session_args.interval, watch, command)?;
+    reporter.begin()?;
+    let end = loop {
+        match session.next().await? {
+            Step::Poll => reporter.poll(),
+            Step::Interval => reporter.report(Kind::Interval)?,
+            Step::End(end) => break end,
+        }
+    };
+    reporter.finish()?;
+    Ok(match end {
+        End::Command(status) => ExitCode::from(status),
+        End::Duration | End::Signal | End::Target => ExitCode::SUCCESS,
+    })
+}
+
+fn load<T: Tool>(
+    args: &T::Args,
+    kernel: Kernel,
+    globals: Vec<(&'static str, Value)>,
+    verbose: bool,
+) -> Result<Object> {
+    let hold = preemption::preempts_programs() && kernel.types.function_id("bpf_preempt_disable").is_some();
+    let mut settings = T::settings(args, &kernel)?;
+    settings.globals.extend(globals);
+    settings.globals.push(log::level(verbose));
+    settings.globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
+    T::KERNEL_SIDE.objects.load(kernel, &settings, T::KERNEL_SIDE.first)
+}
+
+/// Attaches the probes, and says what the answer lacks on this kernel.
+fn attach(object: &mut Object, existing: &[&str], side: &KernelSide) -> Result<Attached> {
+    let mut attached = probes::attach(object, existing, side.probes)?;
+    for missed in side.fields_missed {
+        if object.fields.iter().any(|field| field.global == missed.global && field.value == ABSENT) {
+            attached.unavailable.push(Unavailable {
+                name: missed.global.to_ascii_lowercase(),
+                why: missed.why.to_owned(),
+                effect: missed.effect.to_owned(),
+            });
+        }
+    }
+    Ok(attached)
+}
+
+/// The inode number of the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h, 6.18).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// The kernel side knows processes by their ids in the initial namespace, which nobody can look up from within another.
+fn process_ids_are_global(target: &Target) -> Result<()> {
+    let by_process = matches!(target, Target::Pids(_) | Target::Command(_));
+    let namespace = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
+    if by_process && namespace.is_ok_and(|inode| inode != INITIAL_PID_NAMESPACE) {
+        let why = "process ids of this PID namespace mean nothing to the kernel side; trace from the host, or by --comm or --cgroup";
+        return Err(Failure::Unsupported(why.to_owned()).into());
+    }
+    Ok(())
+}

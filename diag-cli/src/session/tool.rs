@@ -1,0 +1,111 @@
+//! What a tool has to say so that a session can be run for it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    cli::SessionArgs,
+    ebpf::{
+        object::{Kernel, Object, Objects, Settings},
+        probes::ProbeSpec,
+    },
+    output::{
+        page::Page,
+        record::{Body, Kind, Record, Unavailable},
+    },
+    target::{CgroupNames, Target},
+};
+
+/// A tool's kernel side, as data.
+pub(crate) struct KernelSide {
+    /// Its two objects.
+    pub(crate) objects: Objects,
+    /// The program whose loading decides which of them it is: one of the most demanding.
+    pub(crate) first: &'static str,
+    /// What is attached, in this order.
+    pub(crate) probes: &'static [ProbeSpec],
+    /// Optional fields without which the answer is poorer.
+    pub(crate) fields_missed: &'static [FieldMissed],
+}
+
+/// An optional field without which the answer is poorer.
+pub(crate) struct FieldMissed {
+    /// Its global.
+    pub(crate) global: &'static str,
+    /// Why a kernel lacks it.
+    pub(crate) why: &'static str,
+    /// What the answer lacks then.
+    pub(crate) effect: &'static str,
+}
+
+/// A record, and what only its picture needs.
+pub(crate) struct Report<T: Tool> {
+    /// The record.
+    pub(crate) record: Record<T::Body>,
+    /// The rest.
+    pub(crate) picture: T::Picture,
+}
+
+/// A tool that traces for a while and then tells what it counted.
+///
+/// The session resolves the target, loads and attaches the kernel side, keeps the time, adds intervals up and writes
+/// the records; the tool reads its own maps, and makes sense of them.
+pub(crate) trait Tool: Sized {
+    /// Its command line.
+    type Args;
+    /// What it counts in an interval; nothing by default.
+    type Harvest: Default;
+    /// What its records add to the common keys.
+    type Body: Body;
+    /// What only its picture needs.
+    type Picture;
+
+    /// Its name on the command line.
+    const NAME: &'static str;
+    /// What it traces, to follow "tracing".
+    const SUBJECT: &'static str;
+    /// Its kernel side.
+    const KERNEL_SIDE: KernelSide;
+
+    /// The flags that all tools share.
+    fn session_args(args: &Self::Args) -> &SessionArgs;
+
+    /// Globals and map sizes of its own.
+    fn settings(args: &Self::Args, kernel: &Kernel) -> Result<Settings>;
+
+    /// Takes its maps out of the object, of which nothing is attached yet.
+    fn open(args: &Self::Args, target: &Target, object: &mut Object) -> Result<Self>;
+
+    /// What is to be done every now and then.
+    fn poll(&mut self) {}
+
+    /// Takes what was counted since the last call, and leaves nothing of it behind.
+    fn harvest(&mut self) -> Result<Self::Harvest>;
+
+    /// Adds an interval to those before it.
+    fn add(&self, total: &mut Self::Harvest, interval: &Self::Harvest);
+
+    /// What a record says of so much time. `cgroups` names cgroups, where the system has any.
+    fn tell(
+        &mut self,
+        kind: Kind,
+        lasted: Duration,
+        harvest: &Self::Harvest,
+        cgroups: Option<&mut CgroupNames>,
+    ) -> (Self::Body, Self::Picture);
+
+    /// What turned out not to be available only while it worked.
+    fn found_unavailable(&self) -> Vec<Unavailable> {
+        Vec::new()
+    }
+
+    /// One interval in a few lines.
+    fn draw_interval(&self, page: &mut Page, report: &Report<Self>);
+
+    /// The whole session, up to what is said of every session (see [`crate::output::closing`]).
+    fn draw_summary(&self, page: &mut Page, report: &Report<Self>);
+
+    /// The answer in a sentence, and what to look at next: what stands above the prompt in the end.
+    fn draw_verdict(&self, page: &mut Page, report: &Report<Self>);
+}

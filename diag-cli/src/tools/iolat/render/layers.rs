@@ -1,0 +1,60 @@
+//! Layers as letters and colours, and bars made of them.
+
+use anstyle::{AnsiColor, Style};
+use diag_common::cause::Layer;
+
+use crate::output::{bar, page::Page};
+
+/// The letter of a layer, so that a bar can be read without colour.
+fn letter(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Memory => "M",
+        Layer::Filesystem => "F",
+        Layer::Block => "B",
+        Layer::Cpu => "c",
+        Layer::Hypervisor => "H",
+        Layer::Other => "?",
+    }
+}
+
+/// The style of a layer: black on the layer's colour.
+fn style(layer: Layer) -> Style {
+    let colour = match layer {
+        Layer::Memory => AnsiColor::Yellow,
+        Layer::Filesystem => AnsiColor::Cyan,
+        Layer::Block => AnsiColor::Magenta,
+        Layer::Cpu => AnsiColor::Green,
+        Layer::Hypervisor => AnsiColor::Red,
+        Layer::Other => AnsiColor::White,
+    };
+    bar::on(colour)
+}
+
+/// A bar of `cells`, split among the layers as `ns`, in the order of [`Layer::ALL`].
+pub(super) fn stacked(page: &Page, cells: usize, ns: &[u64; 6]) -> String {
+    Layer::ALL
+        .into_iter()
+        .zip(bar::split(cells, ns))
+        .map(|(layer, cells)| solid(page, layer, cells))
+        .collect()
+}
+
+/// A bar of one layer.
+pub(super) fn solid(page: &Page, layer: Layer, cells: usize) -> String {
+    page.paint(style(layer), &letter(layer).repeat(cells))
+}
+
+/// `M memory  B block`: the layers that have any time, and the columns that this takes.
+pub(super) fn legend(page: &Page, ns: &[u64; 6]) -> (String, usize) {
+    let mut legend = String::new();
+    let mut columns = 0;
+    for (layer, _) in Layer::ALL.into_iter().zip(ns).filter(|&(_, &ns)| ns > 0) {
+        if columns > 0 {
+            legend.push_str("  ");
+            columns += 2;
+        }
+        legend += &format!("{} {}", solid(page, layer, 1), layer.name());
+        columns += 2 + layer.name().len();
+    }
+    (legend, columns)
+}

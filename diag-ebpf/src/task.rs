@@ -1,0 +1,80 @@
+//! What a `task_struct` says of its task.
+
+use aya_ebpf::Global;
+
+use crate::{
+    fields::{
+        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_PID,
+        TASK_STATE, present,
+    },
+    side::{Ptr, Raw, Side},
+};
+
+/// `TASK_INTERRUPTIBLE` (include/linux/sched.h, 6.18).
+pub const INTERRUPTIBLE: u32 = 0x01;
+/// `TASK_DEAD`
+pub const DEAD: u32 = 0x80;
+
+/// The thread id of `task`.
+#[inline(always)]
+pub fn pid(task: Ptr) -> u32 {
+    // SAFETY: a fault reads as zero.
+    unsafe { Raw::read(task, TASK_PID.load()) }
+}
+
+/// The state in which a task leaves its CPU in `sched_switch`; `argument` is what the tracepoint says of it, where it
+/// says anything. It lies about a task that is preempted on its way to sleep.
+#[inline(always)]
+pub fn state_left<S: Side>(prev: Ptr, argument: u32) -> u32 {
+    if present(&ARG_PREV_STATE) {
+        return argument;
+    }
+    // SAFETY: a load from a task, whose state nobody has changed yet.
+    unsafe { S::read(prev, TASK_STATE.load()) }
+}
+
+/// A bit of the task, by its byte and mask; not set where this kernel has none.
+#[inline(always)]
+pub fn flag<S: Side>(task: Ptr, offset: &Global<u32>, mask: &Global<u32>) -> bool {
+    if !present(offset) {
+        return false;
+    }
+    // SAFETY: a load from a task.
+    unsafe { S::read::<u8>(task, offset.load()) as u32 & mask.load() != 0 }
+}
+
+/// Whether a CPU quota holds the task's run queue (`cfs_rq.throttle_count`, kernel/sched/sched.h, 6.12).
+#[inline(always)]
+pub fn throttled<S: Side>(task: Ptr) -> bool {
+    if !present(&CFS_RQ_THROTTLE_COUNT) {
+        return false;
+    }
+    // SAFETY: typed pointers: task, cfs_rq.
+    unsafe {
+        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
+        !queue.is_null() && S::read::<u32>(queue, CFS_RQ_THROTTLE_COUNT.load()) != 0
+    }
+}
+
+/// The steal and interrupt clocks of the CPU that `task` is on (`struct rq`, kernel/sched/sched.h, 6.18); 0 where the
+/// kernel keeps none.
+#[inline(always)]
+pub fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
+    if !present(&RQ_STEAL) && !present(&RQ_IRQ) {
+        return (0, 0);
+    }
+    // SAFETY: typed pointers: task, cfs_rq, rq.
+    unsafe {
+        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
+        if queue.is_null() {
+            return (0, 0);
+        }
+        let rq: Ptr = S::read(queue, CFS_RQ_RQ.load());
+        if rq.is_null() {
+            return (0, 0);
+        }
+        let steal = if present(&RQ_STEAL) { S::read(rq, RQ_STEAL.load()) } else { 0 };
+        let irq = if present(&RQ_IRQ) { S::read(rq, RQ_IRQ.load()) } else { 0 };
+        (steal, irq)
+    }
+}
