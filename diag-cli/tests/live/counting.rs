@@ -8,8 +8,9 @@ use crate::{
         Lab,
         image::{Mounted, PlainDisk},
     },
+    operations::Operation,
     osdiag::{Session, Trace, iolat, trace},
-    record::{Operation, device_of},
+    record::device_of,
     workload::{Call, Desk, Job, Plan, Step},
 };
 

@@ -13,6 +13,7 @@ mod faults;
 mod hdr;
 mod lab;
 mod numbers;
+mod operations;
 mod osdiag;
 mod record;
 mod stalls;

@@ -24,11 +24,16 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("OSDIAG_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_osdiag")), PathBuf::from)
 }
 
+/// A tool of osdiag with some flags.
+pub(crate) fn tool<S: AsRef<OsStr>>(name: &str, flags: &[S]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg(name).args(flags);
+    command
+}
+
 /// `osdiag iolat` with some flags.
 pub(crate) fn iolat<S: AsRef<OsStr>>(flags: &[S]) -> Command {
-    let mut command = Command::new(binary());
-    command.arg("iolat").args(flags);
-    command
+    tool("iolat", flags)
 }
 
 /// What a stream has said so far.

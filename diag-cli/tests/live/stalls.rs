@@ -17,8 +17,9 @@ use crate::{
         image::PlainDisk,
         sampler::Sampler,
     },
+    operations::Operation,
     osdiag::{Session, Trace, iolat, trace, trace_with},
-    record::{Operation, Record, device_of, within},
+    record::{Record, device_of, within},
     workload::{Call, Desk, Job, Open, Plan, Step},
 };
 
