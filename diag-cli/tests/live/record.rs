@@ -14,8 +14,11 @@ use serde_json::Value;
 
 use crate::{operations, osdiag::binary};
 
-/// A tool's schema and what must be true of each of its records.
-const CHECKS: &[(&str, fn(&Record))] = &[("osdiag.iolat/1", operations::check)];
+/// What must be true of each record of a tool; it panics otherwise.
+type Check = fn(&Record);
+
+/// The tools' schemas, and their checks.
+const CHECKS: &[(&str, Check)] = &[("osdiag.iolat/1", operations::check)];
 
 /// One line of `--json`.
 #[derive(Clone, Debug)]
