@@ -202,7 +202,10 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
     } else if state.hints & hint::IOWAIT != 0 {
         state.add(Cause::BlockWait, wait);
     } else {
-        loss::count(Loss::Stacks);
+        // Of a helper none is taken (see `switch_out`).
+        if state.helper == 0 {
+            loss::count(Loss::Stacks);
+        }
         state.add(Cause::OtherWait, wait);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Report {
     Step(Step),
     /// A step could not be made.
     Broken {
-        /// Its name; `boot` before the first.
+        /// Its tool and name; `boot` before the first.
         step: String,
         /// What was in the way.
         why: String,
@@ -27,8 +27,10 @@ pub(crate) enum Report {
 /// A run of osdiag, with what the workload under it knows of itself.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// Which run this was.
+    /// Which run this was, of those of its tool.
     pub(crate) name: String,
+    /// The tool of osdiag that ran.
+    pub(crate) tool: String,
     /// The exit status; none when a signal or the time limit ended it.
     pub(crate) status: Option<i32>,
     /// How long it took.
@@ -54,7 +56,7 @@ pub(crate) struct Truth {
     pub(crate) sum_ns: u64,
 }
 
-/// The names of the steps, in their order.
+/// The steps that are made with each tool, in their order.
 pub(crate) mod step {
     /// The JSON Schema of the records.
     pub(crate) const SCHEMA: &str = "schema";
@@ -64,4 +66,7 @@ pub(crate) mod step {
     pub(crate) const RAW: &str = "raw hooks";
     /// A cgroup traced while another is as busy.
     pub(crate) const CGROUP: &str = "cgroup";
+
+    /// All of them, by tool.
+    pub(crate) const ALL: &[(&str, &[&str])] = &[("iolat", &[SCHEMA, COMMAND, RAW, CGROUP])];
 }

@@ -1,6 +1,7 @@
 //! Judges what a guest reported: `vm-check REPORT RELEASE` prints `ok STEP` or `failed STEP: why`, and what is behind
 //! a failure in lines of their own.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +10,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+mod iolat;
 mod record;
 #[path = "../report.rs"]
 mod report;
 
 use record::Judge;
 use report::{Report, Step, step};
-
-/// The steps that a whole report has.
-const STEPS: [&str; 4] = [step::SCHEMA, step::COMMAND, step::RAW, step::CGROUP];
 
 /// How much of a tool's standard error is shown.
 const SHOWN: usize = 10;
@@ -43,15 +42,14 @@ fn run(arguments: &[String]) -> Result<bool> {
     let reports = reports.context("the report is cut short or broken")?;
     ensure!(!reports.is_empty(), "the guest reported nothing");
     let directory = Path::new(path).parent().context("the report is in no directory")?.to_owned();
-    let mut verdict = Verdict { good: true, heard: Vec::new(), schema: None, directory };
+    let mut verdict = Verdict { good: true, heard: Vec::new(), schemas: BTreeMap::new(), directory };
     for report in &reports {
         verdict.hear(report, release);
     }
-    let unheard =
-        STEPS.iter().filter(|step| verdict.heard.iter().all(|heard| heard != *step)).collect::<Vec<_>>();
-    for step in unheard {
-        verdict.good = false;
-        println!("failed {step}: it did not run");
+    let all =
+        step::ALL.iter().flat_map(|(tool, steps)| steps.iter().map(move |step| format!("{tool} {step}")));
+    for step in all.filter(|step| !verdict.heard.contains(step)).collect::<Vec<_>>() {
+        verdict.fail(&step, "it did not run");
     }
     Ok(verdict.good)
 }
@@ -60,7 +58,8 @@ fn run(arguments: &[String]) -> Result<bool> {
 struct Verdict {
     good: bool,
     heard: Vec<String>,
-    schema: Option<Value>,
+    /// By tool.
+    schemas: BTreeMap<String, Value>,
     directory: PathBuf,
 }
 
@@ -78,12 +77,13 @@ impl Verdict {
     }
 
     fn judge(&mut self, step: &Step, release: &str) {
-        self.heard.push(step.name.clone());
+        let name = format!("{} {}", step.tool, step.name);
+        self.heard.push(name.clone());
         match self.check(step, release) {
-            Ok(()) => println!("ok {} ({} ms)", step.name, step.elapsed_ms),
+            Ok(()) => println!("ok {name} ({} ms)", step.elapsed_ms),
             Err(error) => {
-                self.fail(&step.name, &format!("{error:#}"));
-                self.show(step);
+                self.fail(&name, &format!("{error:#}"));
+                self.show(&name, step);
             }
         }
     }
@@ -94,26 +94,26 @@ impl Verdict {
             let schema = serde_json::from_str(&step.stdout).context("the schema is not JSON")?;
             jsonschema::meta::validate(&schema)
                 .map_err(|error| anyhow::anyhow!("no JSON Schema: {error}"))?;
-            self.schema = Some(schema);
+            self.schemas.insert(step.tool.clone(), schema);
             return Ok(());
         }
-        let schema = self.schema.as_ref().context("there is no schema to validate against")?;
+        let schema = self.schemas.get(&step.tool).context("there is no schema to validate against")?;
         Judge::new(schema, release)?.step(step)
     }
 
     /// Shows the end of what a step said, and leaves the whole of it beside the report.
-    fn show(&self, step: &Step) {
+    fn show(&self, name: &str, step: &Step) {
         let lines = step.stderr.lines().collect::<Vec<_>>();
         for line in &lines[lines.len().saturating_sub(SHOWN)..] {
-            println!("{} stderr: {}", step.name, line.escape_debug().take(WIDTH).collect::<String>());
+            println!("{name} stderr: {}", line.escape_debug().take(WIDTH).collect::<String>());
         }
         for (text, kind) in [(&step.stdout, "stdout"), (&step.stderr, "stderr")] {
-            let file = self.directory.join(format!("{}.{kind}", step.name.replace(' ', "-")));
+            let file = self.directory.join(format!("{}.{kind}", name.replace(' ', "-")));
             if let Err(error) = fs::write(&file, text) {
                 println!("cannot write {}: {error}", file.display());
             }
         }
-        println!("{}: all of it is in {}", step.name, self.directory.display());
+        println!("{name}: all of it is in {}", self.directory.display());
     }
 
     fn fail(&mut self, what: &str, why: &str) {

@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot, uname};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
-use crate::report::Report;
+use crate::report::{Report, step};
 use crate::steps;
 
 /// The serial line to the host; the first one is the kernel's console.
@@ -59,11 +59,13 @@ fn up_and_report() -> Result<()> {
         return channel.send(&Report::Broken { step: "boot".to_owned(), why: format!("{error:#}") });
     }
     channel.send(&Report::Booted { kernel: uname().release().to_string_lossy().into_owned() })?;
-    for (name, run) in steps::ALL {
-        channel.send(&match run(name) {
-            Ok(step) => Report::Step(step),
-            Err(error) => Report::Broken { step: name.to_owned(), why: format!("{error:#}") },
-        })?;
+    for (tool, steps) in step::ALL {
+        for name in *steps {
+            channel.send(&match steps::run(tool, name) {
+                Ok(step) => Report::Step(step),
+                Err(error) => Report::Broken { step: format!("{tool} {name}"), why: format!("{error:#}") },
+            })?;
+        }
     }
     channel.send(&Report::Done)
 }

@@ -27,11 +27,11 @@ fn main() -> ExitCode {
 
 fn command(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["workload", directory, truth] => workload::run(directory.as_ref(), truth.as_ref()),
-        ["workload", directory, truth, cgroup] => {
+        ["files", directory, truth] => workload::files::run(directory.as_ref(), truth.as_ref()),
+        ["files", directory, truth, cgroup] => {
             workload::join(cgroup.as_ref())?;
-            workload::run(directory.as_ref(), truth.as_ref())
+            workload::files::run(directory.as_ref(), truth.as_ref())
         }
-        _ => bail!("usage: workload DIRECTORY TRUTH [CGROUP]"),
+        _ => bail!("usage: files DIRECTORY TRUTH [CGROUP]"),
     }
 }

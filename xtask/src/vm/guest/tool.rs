@@ -59,7 +59,7 @@ impl Tool {
     }
 
     /// Waits for the end, or makes one.
-    pub(crate) fn finish(mut self, name: &str) -> Result<Step> {
+    pub(crate) fn finish(mut self, tool: &str, name: &str) -> Result<Step> {
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
@@ -71,6 +71,7 @@ impl Tool {
         };
         Ok(Step {
             name: name.to_owned(),
+            tool: tool.to_owned(),
             status: status.code(),
             elapsed_ms: self.started.elapsed().as_millis(),
             stdout: text(STDOUT)?,

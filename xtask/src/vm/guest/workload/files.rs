@@ -21,11 +21,6 @@ const BLOCKS_PER_FSYNC: u64 = 20;
 const CHUNKS: u64 = 200;
 const CHUNK: usize = 1000;
 
-/// Moves this process into a cgroup.
-pub(crate) fn join(cgroup: &Path) -> Result<()> {
-    fs::write(cgroup.join("cgroup.procs"), "0").with_context(|| format!("cannot join {}", cgroup.display()))
-}
-
 /// Does the operations in `directory`; leaves what they were in the file `truth`.
 pub(crate) fn run(directory: &Path, truth: &Path) -> Result<()> {
     let mut ops = Ops::default();
