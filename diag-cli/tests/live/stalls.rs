@@ -54,7 +54,9 @@ pub(crate) fn explained_within(sum: f64, traced: &Trace, call: Call, device: &st
     let operation = summary.operation(call.name(), device);
     let own = &traced.report.samples[&call];
     println!("{}", summary.outline());
-    assert!(own.ns.len() as u64 - operation.count() <= summary.missed(), "{}", operation.outline());
+    let made = own.ns.len() as u64;
+    let possible = made.saturating_sub(summary.missed())..=made;
+    assert!(possible.contains(&operation.count()), "{made} calls were made: {}", operation.outline());
     assert!(within(sum, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
     assert!(operation.layer_share("other") < OTHER, "{}", operation.outline());
     summary
@@ -308,7 +310,7 @@ fn slow_device_and_cpu_hogs() -> Outcome {
     known.happened(&traced, Call::Pread, 0.1);
     let waited = traced.report.samples[&Call::Pread].run_delay_ns;
     let waited = share(Duration::from_nanos(waited), &traced, Call::Pread);
-    happened("the run queue's share", waited, 0.1);
+    happened("the run queue's share", waited, 0.05);
     let device = device_of(&file);
     let summary = explained_within(0.05, &traced, Call::Pread, &device);
     let operation = summary.operation("pread64", &device);

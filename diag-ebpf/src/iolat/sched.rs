@@ -48,10 +48,14 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     }
     if let Some(state) = S::state(next) {
         if state.active() {
+            let now = now();
             if state.unexplained != 0 {
                 explain_late::<S>(program, state, next);
             }
-            switch_in::<S>(state, next, now());
+            if unwoken(state, now) {
+                explain_unwoken::<S>(program, state, next, now);
+            }
+            switch_in::<S>(state, next, now);
         } else if state.helper != 0 {
             let now = now();
             state.touched = 0;
@@ -116,9 +120,7 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
 #[inline(always)]
 pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
-    // A wake-up on another CPU can come before the switch that it ends: then the task was runnable all the while.
-    let woken_early = state.woken + LOST_WAKEUP_NS > state.mark;
-    if state.phase == phase::BLOCKED && !woken_early && waited >= LOST_WAKEUP_NS {
+    if unwoken(state, now) {
         state.add(Cause::OtherWait, waited);
     } else if state.phase != phase::RUNNING {
         let held = state.hints & hint::THROTTLED != 0;
@@ -132,6 +134,42 @@ pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     }
     state.begin_running::<S>(task, now);
     state.end = now;
+}
+
+/// Whether a task comes back from a sleep of which nobody saw the end. A wake-up on another CPU can come before the
+/// switch that it ends: then it was runnable all the while, and so was one that a signal kept from sleeping.
+#[inline(always)]
+fn unwoken(state: &TaskState, now: u64) -> bool {
+    state.phase == phase::BLOCKED
+        && state.woken + LOST_WAKEUP_NS <= state.mark
+        && now.saturating_sub(state.mark) >= LOST_WAKEUP_NS
+}
+
+/// Explains the wait of a task that comes back though nobody was seen to wake it: that program run was missed. All but
+/// the waker can still be asked.
+#[inline(never)]
+fn explain_unwoken<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, now: u64) {
+    loss::count(Loss::MissedRuns);
+    let since = state.mark;
+    let wait = now.saturating_sub(since);
+    if let Some(cause) = state.context_cause() {
+        state.add(cause, wait);
+    } else if state.hints & hint::IOWAIT != 0
+        && let Some(request) = block::during(state.dev, since)
+    {
+        let rest = block::split(state, &request, since, now, 0);
+        state.add(Cause::OtherWait, rest);
+    } else {
+        let stack = stack_of_wait::<S>(program, state, task, wait);
+        if stack != 0 {
+            state.add_stack_wait(wait, stack, 0);
+        } else {
+            state.add(Cause::OtherWait, wait);
+        }
+    }
+    state.contexts &= !context::DIRTY_THROTTLE;
+    state.phase = phase::RUNNABLE;
+    state.mark = now;
 }
 
 /// `sched_waking(struct task_struct *p)`: runs in the context of who ended the wait.
