@@ -85,6 +85,11 @@ pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
 /// `contention_end(void *lock, int ret)`
 #[inline(always)]
 pub fn contention_end<S: Tasks>(lock: u64) {
+    // An operation without state contends for no lock that counts. It must be left alone: spinning locks end here as well,
+    // and may do so in an interrupt of the very program that ends the operation.
+    if begun::here().is_some_and(|begun| begun.task == S::current() as u64) {
+        return;
+    }
     let Some((task, state, now)) = in_operation::<S>() else { return };
     if state.lock != 0 && state.lock_address == lock {
         state.charge_running::<S>(task, now);
