@@ -9,5 +9,6 @@ pub mod cause;
 pub mod hist;
 pub mod iolat;
 pub mod loss;
+pub mod runq;
 pub mod scope;
 pub mod stack;

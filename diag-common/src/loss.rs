@@ -41,4 +41,6 @@ losses! {
     MissedRuns = "missed_runs";
     /// A forked process was not followed because there were too many.
     Processes = "processes";
+    /// A thread was not told from others because there were too many processes, names and cgroups.
+    Identities = "identities";
 }

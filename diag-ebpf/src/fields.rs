@@ -45,4 +45,9 @@ fields! {
     ARG_PAUSE;
     /// Position of the request in `block_rq_issue`; 5.11 dropped the queue before it.
     ARG_REQUEST;
+    TASK_CPU; TASK_ON_CPU;
+    /// Whether a quota holds the task itself (6.18).
+    TASK_THROTTLED;
+    /// How long quotas have held a queue, and since when one does, by the clock of its run queue.
+    CFS_RQ_THROTTLED_TIME; CFS_RQ_THROTTLED_SINCE; RQ_CLOCK;
 }

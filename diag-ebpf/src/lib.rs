@@ -16,6 +16,7 @@ pub mod iolat;
 pub mod loss;
 pub mod memory;
 pub mod program;
+pub mod runq;
 pub mod scope;
 pub mod side;
 pub mod stack;

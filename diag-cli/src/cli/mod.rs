@@ -80,6 +80,7 @@ macro_rules! tools {
 
 tools! {
     Iolat = iolat;
+    Runq = runq;
 }
 
 /// Print the JSON Schema of a tool's records

@@ -101,5 +101,23 @@ pub(crate) const FIELDS: &[Field] = &[
         "ARG_PAUSE",
         Source::Argument { event: "balance_dirty_pages", by: By::Name("pause", &[(12, 10), (8, 6)]) },
     ),
+    required(
+        "TASK_CPU",
+        offset!(
+            ("task_struct", "thread_info.cpu", "5.16, bcf9033e5449"),
+            ("task_struct", "cpu", "before 5.16")
+        ),
+    ),
+    optional("TASK_ON_CPU", offset!(("task_struct", "on_cpu", "with CONFIG_SMP"))),
+    optional("TASK_THROTTLED", offset!(("task_struct", "throttled", "6.18, with CONFIG_CFS_BANDWIDTH"))),
+    optional(
+        "CFS_RQ_THROTTLED_TIME",
+        offset!(("cfs_rq", "throttled_clock_self_time", "6.6, 677ea015f231, with CONFIG_CFS_BANDWIDTH")),
+    ),
+    optional(
+        "CFS_RQ_THROTTLED_SINCE",
+        offset!(("cfs_rq", "throttled_clock_self", "6.6, 677ea015f231, with CONFIG_CFS_BANDWIDTH")),
+    ),
+    required("RQ_CLOCK", offset!("rq", "clock")),
     optional("ARG_REQUEST", Source::Argument { event: "block_rq_issue", by: By::Type("request") }),
 ];

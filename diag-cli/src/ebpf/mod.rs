@@ -13,3 +13,4 @@ pub(crate) mod privileges;
 pub(crate) mod probes;
 pub(crate) mod scope;
 pub(crate) mod stacks;
+pub(crate) mod states;

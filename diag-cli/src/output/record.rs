@@ -77,7 +77,7 @@ pub(crate) enum Kind {
     /// The whole session.
     Summary,
     /// Something that happened at one moment.
-    #[expect(dead_code, reason = "promised by the schema; iolat has no events of its own")]
+    #[expect(dead_code, reason = "promised by the schema; no tool has events of its own yet")]
     Event,
 }
 

@@ -133,6 +133,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn finish(mut self) -> Result<()> {
         self.sampler.end(&self.object.ebpf);
         self.missed = self.object.missed_runs();
+        self.tool.ending();
         self.object.detach();
         if self.scene.args.interval.is_some() {
             // The last interval is a shorter one, so that the intervals add up to the summary.

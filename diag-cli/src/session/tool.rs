@@ -80,6 +80,9 @@ pub(crate) trait Tool: Sized {
     /// What is to be done every now and then.
     fn poll(&mut self) {}
 
+    /// The probes are about to be detached.
+    fn ending(&mut self) {}
+
     /// Takes what was counted since the last call, and leaves nothing of it behind.
     fn harvest(&mut self) -> Result<Self::Harvest>;
 

@@ -3,7 +3,6 @@
 use std::{fs, thread, time::Duration};
 
 use diag_common::iolat::Op;
-use procfs::process::{Process, all_processes};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     output::text::escape,
-    target::{Target, with_descendants},
+    target::{Target, Thread, threads},
 };
 
 /// An operation that had not returned when tracing ended: its task was, and stayed, in uninterruptible sleep.
@@ -70,49 +69,16 @@ pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
 }
 
 fn sleepers(target: &Target) -> Vec<Sleeper> {
-    let family = match target {
-        Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    let processes = all_processes().into_iter().flatten().flatten();
-    let mut found = Vec::new();
-    for process in processes.filter(|process| holds(target, &family, process)) {
-        let tasks = process.tasks().into_iter().flatten().flatten();
-        for stat in tasks.filter_map(|task| task.stat().ok()).filter(|stat| stat.state == 'D') {
-            if matches!(target, Target::Comm(comm) if *comm != stat.comm) {
-                continue;
-            }
-            let (pid, tid) = (process.pid, stat.pid);
-            let Some(place) = place(pid, tid) else { continue };
-            let mut words = place.0.split_whitespace();
-            let op = words.next().and_then(|number| Op::of_syscall(number.parse().ok()?));
-            let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok());
-            if let (Some(op), Some(fd)) = (op, fd) {
-                found.push(Sleeper { pid, tid, comm: stat.comm, op, fd, place });
-            }
-            if found.len() >= MAX_PENDING {
-                return found;
-            }
-        }
-    }
-    found
-}
-
-fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
-    match target {
-        Target::System | Target::Comm(_) => true,
-        Target::Pids(_) => family.contains(&process.pid.cast_unsigned()),
-        // It has ended, or was interrupted with its session.
-        Target::Command(_) => false,
-        Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
-            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
-            let cgroups = process.cgroups().map(|cgroups| cgroups.0).unwrap_or_default();
-            cgroups.iter().any(|cgroup| {
-                let below = cgroup.pathname.strip_prefix(wanted);
-                below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        }
-    }
+    let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
+    let found = asleep.filter_map(|Thread { pid, stat }| {
+        let tid = stat.pid;
+        let place = place(pid, tid)?;
+        let mut words = place.0.split_whitespace();
+        let op = words.next().and_then(|number| Op::of_syscall(number.parse().ok()?))?;
+        let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok())?;
+        Some(Sleeper { pid, tid, comm: stat.comm, op, fd, place })
+    });
+    found.take(MAX_PENDING).collect()
 }
 
 fn place(pid: i32, tid: i32) -> Option<(String, Option<u64>)> {

@@ -1,0 +1,102 @@
+//! What `osdiag runq` attaches, and with what settings.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use super::args::{Args, By};
+use crate::{
+    ebpf::{
+        object::{Objects, Settings, Value},
+        probes::{ProbeSpec, essential, helpful},
+    },
+    session::{FieldMissed, KernelSide},
+};
+
+/// The kernel side.
+pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
+    objects: Objects {
+        btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/runq")),
+        raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/runq-raw")),
+    },
+    first: "sched_switch",
+    probes: PROBES,
+    fields_missed: FIELDS_MISSED,
+};
+
+const NO_IRQ: &str =
+    "time in interrupts counts as the interrupted task's, unless the kernel keeps a clock of it";
+
+const PROBES: &[ProbeSpec] = &[
+    essential("sched_process_fork"),
+    essential("sched_process_exit"),
+    helpful("irq_handler_entry", NO_IRQ),
+    helpful("irq_handler_exit", NO_IRQ),
+    helpful("softirq_entry", NO_IRQ),
+    helpful("softirq_exit", NO_IRQ),
+    helpful(
+        "sched_migrate_task",
+        "a task that changes CPUs while it waits is said to have waited for those on the last one throughout",
+    ),
+    essential("sched_switch"),
+    essential("sched_wakeup_new"),
+    essential("sched_wakeup"),
+];
+
+const FIELDS_MISSED: &[FieldMissed] = &[
+    FieldMissed {
+        global: "RQ_STEAL",
+        why: "the kernel has no CONFIG_PARAVIRT",
+        effect: "time that the hypervisor takes counts as the running task's",
+    },
+    FieldMissed {
+        global: "CFS_RQ_THROTTLE_COUNT",
+        why: "the kernel has no CONFIG_CFS_BANDWIDTH",
+        effect: "it has no CPU quotas either",
+    },
+    FieldMissed {
+        global: "CFS_RQ_THROTTLED_TIME",
+        why: "the kernel is older than 6.6, or has no CONFIG_CFS_BANDWIDTH",
+        effect: "a wait that begins under a CPU quota counts as throttled throughout, one that comes under it later not at all",
+    },
+];
+
+/// Where the kernel says which CPUs there may be, such as `0-3` or `0,2-5`.
+const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+
+/// One more than the highest number that a CPU may have.
+pub(super) fn cpu_numbers() -> Result<u32> {
+    let text = fs::read_to_string(POSSIBLE).with_context(|| format!("cannot read {POSSIBLE}"))?;
+    after_last(&text).with_context(|| format!("{POSSIBLE} says {text:?}"))
+}
+
+fn after_last(ranges: &str) -> Option<u32> {
+    let last = ranges.trim().rsplit([',', '-']).next()?;
+    Some(last.parse::<u32>().ok()? + 1)
+}
+
+/// Map sizes for this machine, and what is to be told apart.
+pub(super) fn settings(args: &Args) -> Result<Settings> {
+    let cpus = cpu_numbers()?;
+    Ok(Settings {
+        globals: vec![
+            ("BY_THREAD", Value::U32(u32::from(args.by == By::Tid))),
+            ("BY_CPU", Value::U32(u32::from(args.by == By::Cpu))),
+        ],
+        entries: vec![("CPUS", cpus), ("HALVES", 2 * cpus)],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_may_have_holes() {
+        assert_eq!(after_last("0\n"), Some(1));
+        assert_eq!(after_last("0-127\n"), Some(128));
+        assert_eq!(after_last("0-3,8-11\n"), Some(12));
+        assert_eq!(after_last("0-3,9\n"), Some(10));
+        assert_eq!(after_last(""), None);
+    }
+}

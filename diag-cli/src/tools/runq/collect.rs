@@ -1,0 +1,260 @@
+//! Reading what the kernel side counted.
+
+use std::{
+    collections::{BTreeMap, HashMap as StdHashMap, HashSet},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData},
+};
+use diag_common::runq::{Cell, CellKey, Cpu, Half, Identity, Place, kind, who};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{
+    args::By,
+    attach::cpu_numbers,
+    group::{CpuCount, Group, Harvest, Key, Names},
+    steal::StealClock,
+};
+use crate::ebpf::{epoch::Epoch, maps::take};
+
+/// Identities in the kernel side's table from which on those that are gone are removed; the table has room for four
+/// times as many.
+const CROWDED: usize = 8192;
+
+/// Reads the clock that the kernel side reads, ns.
+pub(super) fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
+/// The maps of a loaded object.
+pub(crate) struct Collector {
+    by: By,
+    epoch: Epoch,
+    /// When the epoch that runs began, ns.
+    began: u64,
+    /// When the probes were about to be detached, ns.
+    ended: Option<u64>,
+    cpu_numbers: u32,
+    began_map: Array<MapData, u64>,
+    cpus: Array<MapData, Cpu>,
+    halves: Array<MapData, Half>,
+    cells: HashMap<MapData, CellKey, Cell>,
+    identities: HashMap<MapData, Identity, u32>,
+    names: Names,
+    /// Identities that are out of the kernel side's table, whose numbers may still come in.
+    retired: HashSet<u32>,
+    steal: StealClock,
+    /// What was read ahead of time, so that no table overflows.
+    early: Harvest,
+}
+
+impl Collector {
+    /// Takes the maps out of `ebpf`.
+    pub(crate) fn new(ebpf: &mut Ebpf, by: By) -> Result<Collector> {
+        Ok(Collector {
+            by,
+            epoch: Epoch::of(ebpf)?,
+            began: 0,
+            ended: None,
+            cpu_numbers: cpu_numbers()?,
+            began_map: take(ebpf, "BEGAN")?,
+            cpus: take(ebpf, "CPUS")?,
+            halves: take(ebpf, "HALVES")?,
+            cells: take(ebpf, "SHARED")?,
+            identities: take(ebpf, "WHO")?,
+            names: Names::default(),
+            retired: HashSet::new(),
+            steal: StealClock::now(),
+            early: Harvest::default(),
+        })
+    }
+
+    /// The probes are about to be detached: nothing that happens from now on counts.
+    pub(crate) fn end(&mut self, now: u64) {
+        self.ended = Some(now);
+    }
+
+    /// Reads ahead of time.
+    pub(crate) fn read_early(&mut self) -> Result<()> {
+        let harvest = self.read()?;
+        self.early.add(&harvest);
+        Ok(())
+    }
+
+    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
+    pub(crate) fn harvest(&mut self) -> Result<Harvest> {
+        self.read_early()?;
+        Ok(std::mem::take(&mut self.early))
+    }
+
+    fn read(&mut self) -> Result<Harvest> {
+        let end = self.ended.unwrap_or_else(now);
+        self.began_map.set(self.epoch.parity() ^ 1, end, 0)?;
+        let parity = self.epoch.turn()?;
+        let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();
+        let mut add = |kind: u32, of: u64, more: Cell| {
+            let cell = cells.entry((kind, of)).or_default();
+            cell.count += more.count;
+            cell.ns += more.ns;
+        };
+        let mut cpus = BTreeMap::new();
+        for number in 0..self.cpu_numbers {
+            let index = number << 1 | parity;
+            let half = self.halves.get(&index, 0)?;
+            let running = self.running_at(number, parity, end)?;
+            if half.switches == 0 && running.is_none() {
+                continue;
+            }
+            self.halves.set(index, Half::CLEAR, 0)?;
+            for (kind, places) in
+                [(kind::DELAY, &half.delays[..]), (kind::PAIR, &half.pairs), (kind::RUN, &half.runs)]
+            {
+                for &Place { of, count, ns } in places.iter().filter(|place| place.count != 0) {
+                    add(kind, of, Cell { count, ns });
+                }
+            }
+            let mut cpu = cpu_count(&half);
+            if let Some(Running { who, target, ns }) = running {
+                if who == who::IDLE {
+                    cpu.idle_ns += ns;
+                } else {
+                    cpu.busy_ns += ns;
+                    if target {
+                        add(kind::RUN, u64::from(who), Cell { count: 1, ns });
+                    }
+                }
+            }
+            cpus.insert(number, (cpu, half.throttled_ns));
+        }
+        let all: Vec<CellKey> =
+            self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
+        for key in all.into_iter().filter(|key| key.parity == parity) {
+            add(key.kind, key.of, self.cells.get(&key, 0)?);
+            self.cells.remove(&key)?;
+        }
+        self.learn_names(cells.keys())?;
+        self.steal.advance(&mut cpus.iter_mut().map(|(&number, (cpu, _))| (number, cpu)));
+        self.began = end;
+        let mut harvest = Harvest { groups: self.fold(&cells), cpus: BTreeMap::new() };
+        for (number, (cpu, throttled_ns)) in cpus {
+            if self.by == By::Cpu {
+                let group = harvest.groups.entry(Key::Cpu(number)).or_default();
+                group.throttled_ns = throttled_ns;
+                group.run_ns = cpu.busy_ns;
+            }
+            harvest.cpus.insert(number, cpu);
+        }
+        self.forget_the_gone()?;
+        Ok(harvest)
+    }
+
+    /// Who ran on a CPU when the epoch ended, and how long in the epoch already. A later switch has left it in the other
+    /// half; without one it runs still.
+    fn running_at(&self, number: u32, parity: u32, end: u64) -> Result<Option<Running>> {
+        for _ in 0..2 {
+            let other = self.halves.get(&(number << 1 | (parity ^ 1)), 0)?;
+            if other.before_ns != 0 {
+                return Ok(Some(Running {
+                    who: other.before_who as u32,
+                    target: other.before_who >> 32 != 0,
+                    ns: other.before_ns,
+                }));
+            }
+            let cpu = self.cpus.get(&number, 0)?;
+            if cpu.start == 0 {
+                return Ok(None);
+            }
+            if cpu.start <= end {
+                let ns = end - cpu.start.max(self.began);
+                return Ok(Some(Running { who: cpu.who, target: cpu.target != 0, ns }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn fold(&self, cells: &StdHashMap<(u32, u64), Cell>) -> StdHashMap<Key, Group> {
+        let mut groups: StdHashMap<Key, Group> = StdHashMap::new();
+        for (&(kind, of), &cell) in cells {
+            let (low, high) = (of as u32, (of >> 32) as u32);
+            if self.by == By::Cpu {
+                if kind == kind::PAIR {
+                    let group = groups.entry(Key::Cpu(low - 1)).or_default();
+                    *group.culprits.entry(self.names.runner(high)).or_default() += cell.ns;
+                }
+                continue;
+            }
+            let group = groups.entry(self.names.group(self.by, low)).or_default();
+            if kind != kind::PAIR
+                && let Some(comm) = self.names.comm(low)
+            {
+                *group.names.entry(comm).or_default() += cell.ns;
+            }
+            match kind {
+                kind::DELAY => group.add_waits(high, cell),
+                kind::PAIR => *group.culprits.entry(self.names.runner(high)).or_default() += cell.ns,
+                kind::RUN => group.run_ns += cell.ns,
+                _ => group.throttled_ns += cell.ns,
+            }
+        }
+        groups
+    }
+
+    /// Reads the identities behind numbers that are new.
+    fn learn_names<'a>(&mut self, cells: impl Iterator<Item = &'a (u32, u64)>) -> Result<()> {
+        let known = |number: u32| number < 1 << who::CPU_BITS || self.names.0.contains_key(&number);
+        let mut numbers = cells.flat_map(|&(kind, of)| {
+            let runner = if kind == kind::PAIR { (of >> 32) as u32 } else { 0 };
+            [of as u32, runner]
+        });
+        if numbers.all(known) {
+            return Ok(());
+        }
+        for entry in self.identities.iter() {
+            let (identity, number) = entry.context("cannot read the identities")?;
+            self.names.0.insert(number, identity);
+        }
+        Ok(())
+    }
+
+    /// Makes room in the kernel side's table. Threads that are still there go on under the number that they know.
+    fn forget_the_gone(&mut self) -> Result<()> {
+        if self.names.0.len() - self.retired.len() < CROWDED {
+            return Ok(());
+        }
+        let retired = std::mem::take(&mut self.retired);
+        self.names.0.retain(|number, _| !retired.contains(number));
+        for (&number, identity) in &self.names.0 {
+            if !Path::new("/proc").join(identity.tgid.to_string()).exists() {
+                // It may not be there any more, where the table was full.
+                let _ = self.identities.remove(identity);
+                self.retired.insert(number);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who runs on a CPU.
+struct Running {
+    who: u32,
+    target: bool,
+    ns: u64,
+}
+
+fn cpu_count(half: &Half) -> CpuCount {
+    CpuCount {
+        switches: half.switches,
+        busy_ns: half.busy_ns,
+        idle_ns: half.idle_ns,
+        irq_ns: half.irq_ns,
+        steal_ns: None,
+        bins: (0..).zip(half.bins).filter(|&(_, count)| count != 0).collect(),
+        delay_ns: half.delay_ns,
+        bounds: (half.waits != 0).then_some((!half.min_inverted, half.max_ns)),
+    }
+}

@@ -1,0 +1,219 @@
+//! What was counted, by group: identities folded into what `--by` asks for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diag_common::runq::{Cell, Identity, who};
+
+use super::args::By;
+
+/// What a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// Threads of one name.
+    Comm([u64; 2]),
+    /// A process.
+    Pid(u32),
+    /// A thread, and its process.
+    Tid(u32, u32),
+    /// A cgroup.
+    Cgroup(u64),
+    /// A CPU.
+    Cpu(u32),
+    /// Threads that could not be told apart.
+    Unknown,
+}
+
+/// Who had a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Runner {
+    /// A thread.
+    Thread(Identity),
+    /// Nobody.
+    Idle,
+    /// Interrupts.
+    Irq,
+    /// The hypervisor.
+    Steal,
+    /// A thread that was not told from others.
+    Unknown,
+}
+
+/// What is known of a group.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    /// Its waits, by [`diag_common::hist::bucket`].
+    pub(crate) waits: BTreeMap<u32, Cell>,
+    /// Time under a CPU quota, ns.
+    pub(crate) throttled_ns: u64,
+    /// Time that it ran, ns.
+    pub(crate) run_ns: u64,
+    /// Who had the CPU while it waited, ns.
+    pub(crate) culprits: HashMap<Runner, u64>,
+    /// Which thread names it has, and how long each waited or ran, ns.
+    pub(crate) names: HashMap<[u64; 2], u64>,
+}
+
+impl Group {
+    /// How many waits.
+    pub(crate) fn count(&self) -> u64 {
+        self.waits.values().map(|cell| cell.count).sum()
+    }
+
+    /// Their time, ns.
+    pub(crate) fn delay_ns(&self) -> u64 {
+        self.waits.values().map(|cell| cell.ns).sum()
+    }
+
+    /// Adds waits of one bucket.
+    pub(crate) fn add_waits(&mut self, bucket: u32, more: Cell) {
+        let cell = self.waits.entry(bucket).or_default();
+        cell.count += more.count;
+        cell.ns += more.ns;
+    }
+
+    /// Adds what another has.
+    pub(crate) fn merge(&mut self, other: &Group) {
+        for (&bucket, &more) in &other.waits {
+            self.add_waits(bucket, more);
+        }
+        self.throttled_ns += other.throttled_ns;
+        self.run_ns += other.run_ns;
+        for (&runner, ns) in &other.culprits {
+            *self.culprits.entry(runner).or_default() += ns;
+        }
+        for (&name, ns) in &other.names {
+            *self.names.entry(name).or_default() += ns;
+        }
+    }
+}
+
+/// What a CPU did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CpuCount {
+    /// Context switches.
+    pub(crate) switches: u64,
+    /// Time that a task ran, ns.
+    pub(crate) busy_ns: u64,
+    /// Time that none did, ns.
+    pub(crate) idle_ns: u64,
+    /// Time in interrupts, ns.
+    pub(crate) irq_ns: u64,
+    /// Time that the hypervisor took, ns; none where the kernel does not say.
+    pub(crate) steal_ns: Option<u64>,
+    /// How many waits ended on it, by bucket.
+    pub(crate) bins: BTreeMap<u32, u64>,
+    /// Their time, ns.
+    pub(crate) delay_ns: u64,
+    /// The shortest and the longest of them, ns.
+    pub(crate) bounds: Option<(u64, u64)>,
+}
+
+impl CpuCount {
+    fn merge(&mut self, other: &CpuCount) {
+        self.switches += other.switches;
+        self.busy_ns += other.busy_ns;
+        self.idle_ns += other.idle_ns;
+        self.irq_ns += other.irq_ns;
+        self.steal_ns = match (self.steal_ns, other.steal_ns) {
+            (Some(mine), Some(theirs)) => Some(mine + theirs),
+            (mine, theirs) => mine.or(theirs),
+        };
+        for (&bucket, more) in &other.bins {
+            *self.bins.entry(bucket).or_default() += more;
+        }
+        self.delay_ns += other.delay_ns;
+        self.bounds = match (self.bounds, other.bounds) {
+            (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+}
+
+/// What was counted in one epoch, or in several.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Harvest {
+    /// By what `--by` asks for.
+    pub(crate) groups: HashMap<Key, Group>,
+    /// By CPU.
+    pub(crate) cpus: BTreeMap<u32, CpuCount>,
+}
+
+impl Harvest {
+    /// Adds a later epoch.
+    pub(crate) fn add(&mut self, epoch: &Harvest) {
+        for (key, group) in &epoch.groups {
+            self.groups.entry(*key).or_default().merge(group);
+        }
+        for (cpu, count) in &epoch.cpus {
+            self.cpus.entry(*cpu).or_default().merge(count);
+        }
+    }
+}
+
+/// Identities by their numbers.
+#[derive(Default)]
+pub(crate) struct Names(pub(crate) HashMap<u32, Identity>);
+
+impl Names {
+    /// The group that somebody belongs to.
+    pub(crate) fn group(&self, by: By, number: u32) -> Key {
+        let Some(identity) = self.0.get(&number) else { return Key::Unknown };
+        match by {
+            By::Comm => Key::Comm(identity.comm),
+            By::Pid => Key::Pid(identity.tgid),
+            By::Tid => Key::Tid(identity.tid, identity.tgid),
+            By::Cgroup => Key::Cgroup(identity.cgroup),
+            By::Cpu => Key::Unknown,
+        }
+    }
+
+    /// Who somebody is that had a CPU.
+    pub(crate) fn runner(&self, number: u32) -> Runner {
+        match number {
+            who::IDLE => Runner::Idle,
+            who::IRQ => Runner::Irq,
+            who::STEAL => Runner::Steal,
+            _ => self.0.get(&number).map_or(Runner::Unknown, |&identity| Runner::Thread(identity)),
+        }
+    }
+
+    /// The thread's name of somebody.
+    pub(crate) fn comm(&self, number: u32) -> Option<[u64; 2]> {
+        self.0.get(&number).map(|identity| identity.comm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(tgid: u32, comm: u64, cgroup: u64) -> Identity {
+        Identity { tgid, tid: tgid + 1, cgroup, comm: [comm, 0] }
+    }
+
+    #[test]
+    fn identities_fold_into_what_was_asked_for() {
+        let names = Names([(8193, identity(7, 1, 5)), (16385, identity(8, 1, 6))].into());
+        assert_eq!(names.group(By::Comm, 8193), names.group(By::Comm, 16385));
+        assert_ne!(names.group(By::Pid, 8193), names.group(By::Pid, 16385));
+        assert_eq!(names.group(By::Tid, 8193), Key::Tid(8, 7));
+        assert_eq!(names.group(By::Cgroup, 16385), Key::Cgroup(6));
+        assert_eq!(names.group(By::Comm, who::UNKNOWN), Key::Unknown);
+        assert_eq!(names.runner(who::IDLE), Runner::Idle);
+        assert_eq!(names.runner(who::UNKNOWN), Runner::Unknown);
+    }
+
+    #[test]
+    fn epochs_add_up() {
+        let mut group = Group { run_ns: 5, throttled_ns: 1, ..Group::default() };
+        group.add_waits(3, Cell { count: 2, ns: 6 });
+        group.culprits.insert(Runner::Idle, 6);
+        let epoch = Harvest { groups: [(Key::Pid(1), group)].into(), cpus: BTreeMap::new() };
+        let mut total = Harvest::default();
+        total.add(&epoch);
+        total.add(&epoch);
+        let sum = &total.groups[&Key::Pid(1)];
+        assert_eq!((sum.count(), sum.delay_ns(), sum.run_ns, sum.throttled_ns), (4, 12, 10, 2));
+        assert_eq!(sum.culprits[&Runner::Idle], 12);
+    }
+}

@@ -1,0 +1,84 @@
+//! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
+//! trouble.
+
+use std::{fs, thread, time::Duration};
+
+use diag_common::runq::{TaskState, flag};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::policy::{self, Policy};
+use crate::{
+    ebpf::states::States,
+    output::text::escape,
+    target::{Target, Thread, threads},
+};
+
+/// A task that was runnable when tracing ended, and did not run for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Waiting {
+    /// The thread's name.
+    pub(crate) comm: String,
+    /// The process.
+    pub(crate) pid: u32,
+    /// The thread.
+    pub(crate) tid: u32,
+    /// Its scheduling policy.
+    pub(crate) policy: Policy,
+    /// The CPU on whose queue it is.
+    pub(crate) cpu: Option<u32>,
+    /// How long it had waited by then, ns; at least so long where `since_known` is false.
+    pub(crate) waited_ns: u64,
+    /// Whether it is known when the wait began.
+    pub(crate) since_known: bool,
+    /// Whether a CPU quota held it.
+    pub(crate) throttled: bool,
+}
+
+/// How long a task must stay where it is to count as waiting rather than met on its way.
+const STAYS: Duration = Duration::from_millis(50);
+/// More than these are not listed.
+const MOST: usize = 64;
+
+/// The target's tasks that want to run, and do not. `now` is when tracing ended, ns.
+pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> Vec<Waiting> {
+    let runnable: Vec<(Thread, String)> = threads(target)
+        .filter(|thread| thread.stat.state == 'R')
+        .filter_map(|thread| {
+            let account = account(&thread)?;
+            Some((thread, account))
+        })
+        .collect();
+    if runnable.is_empty() {
+        return Vec::new();
+    }
+    thread::sleep(STAYS);
+    let mut waiting: Vec<Waiting> = runnable
+        .into_iter()
+        .filter(|(thread, before)| account(thread).as_ref() == Some(before))
+        .map(|(thread, _)| describe(&thread, states, now))
+        .collect();
+    waiting.sort_by_key(|task| (std::cmp::Reverse(task.waited_ns), task.tid));
+    waiting.truncate(MOST);
+    waiting
+}
+
+/// How long a thread has run and waited, and how often it ran: the same as long as it waits.
+fn account(thread: &Thread) -> Option<String> {
+    fs::read_to_string(format!("/proc/{}/task/{}/schedstat", thread.pid, thread.stat.pid)).ok()
+}
+
+fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
+    let tid = stat.pid.cast_unsigned();
+    let state = states.get(tid).filter(|state| state.since != 0 && state.since <= now);
+    Waiting {
+        comm: escape(stat.comm.as_bytes()),
+        pid: pid.cast_unsigned(),
+        tid,
+        policy: policy::of(stat),
+        cpu: stat.processor.and_then(|cpu| u32::try_from(cpu).ok()),
+        waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
+        since_known: state.is_some(),
+        throttled: state.is_some_and(|state| state.flags & flag::THROTTLED != 0),
+    }
+}

@@ -1,0 +1,277 @@
+//! `osdiag runq`: what its eBPF object counts, and the layout in which it is read.
+//!
+//! Each CPU counts into a [`Half`] of its own, of which there are two by the parity of an epoch. What finds no room in a
+//! half's tables goes to a hash that all CPUs share.
+
+use crate::hist;
+
+/// Who a thread is, as far as records tell threads apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Identity {
+    /// Process.
+    pub tgid: u32,
+    /// Thread; 0 unless threads are told apart.
+    pub tid: u32,
+    /// Cgroup, in the hierarchy that the session looks at.
+    pub cgroup: u64,
+    /// The thread's name.
+    pub comm: [u64; 2],
+}
+
+/// Numbers that stand for an [`Identity`], and those that stand for none.
+pub mod who {
+    /// Nobody.
+    pub const NONE: u32 = 0;
+    /// A CPU's idle task.
+    pub const IDLE: u32 = 1;
+    /// Interrupts.
+    pub const IRQ: u32 = 2;
+    /// The hypervisor.
+    pub const STEAL: u32 = 3;
+    /// A thread whose identity found no room.
+    pub const UNKNOWN: u32 = 4;
+    /// Numbers of identities are a CPU's own count above so many bits of its number, so that no two CPUs give out the
+    /// same.
+    pub const CPU_BITS: u32 = 13;
+    /// The most identities that one CPU can number.
+    pub const MOST: u32 = (1 << (32 - CPU_BITS)) - 1;
+}
+
+/// What a cell of the shared hash counts.
+pub mod kind {
+    /// Waits of `who`, by bucket: low half `who`, high half the bucket.
+    pub const DELAY: u32 = 0;
+    /// Time that `who`, or a CPU, waited for somebody: low half the waiter, high half the runner.
+    pub const PAIR: u32 = 1;
+    /// Time that `who` ran.
+    pub const RUN: u32 = 2;
+    /// Time that `who` was held by a CPU quota.
+    pub const THROTTLED: u32 = 3;
+}
+
+/// A cell of the shared hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct CellKey {
+    /// What is counted; see [`kind`].
+    pub of: u64,
+    /// [`kind`].
+    pub kind: u32,
+    /// The half, 0 or 1.
+    pub parity: u32,
+}
+
+/// What a cell holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cell {
+    /// How often.
+    pub count: u64,
+    /// How long together, ns.
+    pub ns: u64,
+}
+
+/// A place of a CPU's table: a cell that has not been handed to the shared hash yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Place {
+    /// As [`CellKey::of`]; 0 for a free place.
+    pub of: u64,
+    /// [`Cell::count`].
+    pub count: u64,
+    /// [`Cell::ns`].
+    pub ns: u64,
+}
+
+/// Bits of a place's number in the table of waits.
+pub const DELAY_BITS: u32 = 9;
+/// Bits of a place's number in the table of who waited for whom.
+pub const PAIR_BITS: u32 = 8;
+/// Bits of a place's number in the table of run times.
+pub const RUN_BITS: u32 = 7;
+
+/// What one CPU counted in one epoch. Dense, so that a switch costs one array look-up.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Half {
+    /// Waits that ended on this CPU.
+    pub waits: u64,
+    /// Their time, ns.
+    pub delay_ns: u64,
+    /// The shortest, ns; stored inverted (`!ns`), so that zero means none.
+    pub min_inverted: u64,
+    /// The longest, ns.
+    pub max_ns: u64,
+    /// Time that those waits were held by a CPU quota, ns; not in `delay_ns`.
+    pub throttled_ns: u64,
+    /// Context switches.
+    pub switches: u64,
+    /// Time that a task ran, ns.
+    pub busy_ns: u64,
+    /// Time that none did, ns.
+    pub idle_ns: u64,
+    /// Time in interrupts, ns; in `busy_ns` and `idle_ns` as well.
+    pub irq_ns: u64,
+    /// Who ran when this epoch began; above it, from bit 32 on, [`Cpu::target`].
+    pub before_who: u64,
+    /// How long that run had lasted in the epoch before, ns.
+    pub before_ns: u64,
+    /// How many waits ended on this CPU, by [`hist::bucket`].
+    pub bins: [u64; hist::BUCKETS as usize],
+    /// Waits by who waited and their bucket.
+    pub delays: [Place; 1 << DELAY_BITS],
+    /// Time by who waited and who ran meanwhile.
+    pub pairs: [Place; 1 << PAIR_BITS],
+    /// Time by who ran.
+    pub runs: [Place; 1 << RUN_BITS],
+}
+
+const FREE: Place = Place { of: 0, count: 0, ns: 0 };
+
+impl Half {
+    /// A half in which nothing is counted.
+    pub const CLEAR: Half = Half {
+        waits: 0,
+        delay_ns: 0,
+        min_inverted: 0,
+        max_ns: 0,
+        throttled_ns: 0,
+        switches: 0,
+        busy_ns: 0,
+        idle_ns: 0,
+        irq_ns: 0,
+        before_who: 0,
+        before_ns: 0,
+        bins: [0; hist::BUCKETS as usize],
+        delays: [FREE; 1 << DELAY_BITS],
+        pairs: [FREE; 1 << PAIR_BITS],
+        runs: [FREE; 1 << RUN_BITS],
+    };
+}
+
+/// Bits of a place's number in [`Cpu::ring`].
+pub const RING_BITS: u32 = 6;
+/// The last runs that a CPU remembers; who waited for more than these has the rest of its wait unattributed.
+pub const RING: usize = 1 << RING_BITS;
+
+/// An uninterrupted run of somebody on a CPU.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Run {
+    /// When it began, ns.
+    pub start: u64,
+    /// When it ended, ns.
+    pub end: u64,
+    /// Who ran.
+    pub who: u32,
+    /// Time of it in interrupts, ns.
+    pub irq_ns: u32,
+    /// Time of it that the hypervisor took, ns.
+    pub steal_ns: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What a CPU does.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Cpu {
+    /// The `task_struct` that runs; 0 before the first switch.
+    pub task: u64,
+    /// Since when, ns.
+    pub start: u64,
+    /// Its name as it was then.
+    pub comm: [u64; 2],
+    /// Its `css_set` as it was then.
+    pub css: u64,
+    /// Who it is.
+    pub who: u32,
+    /// Whether it is in the session's target.
+    pub target: u32,
+    /// The steal clock as it was then, ns.
+    pub steal: u64,
+    /// Time in interrupts since then, ns.
+    pub irq_ns: u64,
+    /// When the interrupt handler that runs began, ns; 0 for none.
+    pub irq_since: u64,
+    /// When the soft interrupts that run began, ns; 0 for none.
+    pub softirq_since: u64,
+    /// How many identities this CPU has numbered.
+    pub numbered: u64,
+    /// How many runs have ended.
+    pub ended: u64,
+    /// The last of them.
+    pub ring: [Run; RING],
+}
+
+/// What is remembered of a wait, as bits.
+pub mod flag {
+    /// It was preempted on its way to sleep: a wake-up that comes meanwhile begins no other wait.
+    pub const HALF_ASLEEP: u32 = 1;
+    /// A CPU quota held it when the wait began.
+    pub const THROTTLED: u32 = 2;
+    /// The kernel's account of its queue's quota, as it was when the wait began, is in [`super::TaskState::held_ns`].
+    pub const ACCOUNTED: u32 = 4;
+}
+
+/// What is known of a task.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct TaskState {
+    /// When it became runnable, ns; 0 for a task that does not wait.
+    pub since: u64,
+    /// From when on what it waited for is not settled yet: `since`, or when it last changed queues, ns.
+    pub queued: u64,
+    /// How long a quota had held its queue by then, ns.
+    pub held_ns: u64,
+    /// That queue.
+    pub queue: u64,
+    /// [`flag`].
+    pub flags: u32,
+    /// Who it is, as long as the next two fields are those of its `task_struct`; 0 for not known.
+    pub who: u32,
+    /// Its name.
+    pub comm: [u64; 2],
+    /// Its `css_set`, which is another one in another cgroup.
+    pub css: u64,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Cell, CellKey, Cpu, Half, Identity, TaskState};
+
+    // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
+    unsafe impl aya::Pod for Identity {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for CellKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cell {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Half {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cpu {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for TaskState {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_no_padding() {
+        assert_eq!(size_of::<Identity>(), 32);
+        assert_eq!(size_of::<CellKey>(), 16);
+    }
+
+    #[test]
+    fn a_half_is_of_a_size_that_many_cpus_can_pay() {
+        assert!(size_of::<Half>() <= 32 << 10, "{}", size_of::<Half>());
+    }
+
+    #[test]
+    fn a_number_of_an_identity_is_none_of_the_others() {
+        assert!(1 << who::CPU_BITS > who::UNKNOWN);
+    }
+}

@@ -1,0 +1,274 @@
+//! From runnable to running: what begins a wait, moves it, and ends it.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use diag_common::{
+    hist,
+    loss::Loss,
+    runq::{Cpu, Half, Run, who},
+};
+
+use super::{
+    cells, cpu,
+    culprits::{self, BY_CPU},
+    identity,
+    state::{TaskState, Tasks, flag},
+    throttle,
+};
+use crate::{
+    epoch,
+    fields::{RQ_IRQ, TASK_CPU, TASK_ON_CPU, TASK_STATE, present},
+    loss,
+    memory::{at_most, store},
+    scope,
+    side::{Ptr, Side},
+    task as tasks,
+};
+
+/// Now, ns.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// `sched_wakeup(struct task_struct *p)`, `sched_wakeup_new(struct task_struct *p)`
+#[inline(always)]
+pub fn woken<S: Tasks>(task: Ptr) {
+    if !scope::contains::<S>(task) || runs::<S>(task) {
+        return;
+    }
+    let Some(state) = S::state_or_create(task) else {
+        loss::count(Loss::TaskState);
+        return;
+    };
+    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 {
+        return;
+    }
+    begin::<S>(state, task, now(), 0);
+}
+
+/// Whether a task has a CPU: then its wake-up only keeps it from falling asleep. One that sleeps has left its CPU for
+/// good before it is queued again (`on_cpu`, kernel/sched/core.c, try_to_wake_up, 6.18).
+#[inline(always)]
+fn runs<S: Side>(task: Ptr) -> bool {
+    // SAFETY: a load from a task.
+    present(&TASK_ON_CPU) && unsafe { S::read::<u8>(task, TASK_ON_CPU.load()) } != 0
+}
+
+#[inline(always)]
+fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
+    state.since = now;
+    store(&mut state.queued, now);
+    state.flags = throttle::begin::<S>(state, task) | flags;
+}
+
+/// `sched_migrate_task(struct task_struct *p, int dest_cpu)`: what a task waited for so far is settled with the CPU that
+/// it waited for.
+#[inline(always)]
+pub fn migrated<S: Tasks>(task: Ptr) {
+    let Some(state) = S::state(task) else { return };
+    // A task that sleeps is given its CPU before it is woken, and does not wait yet.
+    if state.since != 0 {
+        leave::<S>(state, task);
+    }
+}
+
+#[inline(never)]
+fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
+    let now = now();
+    // SAFETY: a load from a task.
+    let old: u32 = unsafe { S::read(task, TASK_CPU.load()) };
+    let (Some(cpu), Some(half)) = (cpu::numbered(old), cpu::half_now(cpu::number())) else { return };
+    let held = held::<S>(state, task, now);
+    let from = state.queued.max(state.since + held);
+    store(&mut state.queued, now);
+    if state.who == who::NONE {
+        state.who = identity::number::<S>(task);
+    }
+    // The histogram of a CPU has the waits that end on it.
+    if BY_CPU.load() == 0 && cpu.start != 0 && from < now {
+        let begun = cpu.start.max(from);
+        if begun < now {
+            cells::pair(half, state.who, cpu.who, now - begun);
+        }
+        if from < cpu.start {
+            culprits::settle(cpu, half, state.who, from);
+        }
+    }
+}
+
+#[inline(always)]
+fn held<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) -> u64 {
+    if state.flags & (flag::THROTTLED | flag::ACCOUNTED) == 0 {
+        return 0;
+    }
+    throttle::during::<S>(state, task, now.saturating_sub(state.since))
+}
+
+/// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
+#[inline(always)]
+pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
+    let now = now();
+    let number = cpu::number();
+    let Some(parity) = epoch::parity() else { return };
+    let Some(cpu) = cpu::numbered(number) else { return };
+    let Some(half) = cpu::half(number, parity) else { return };
+    if !identity::is_current::<S>(cpu, prev) {
+        mistaken::<S>(cpu, prev);
+    }
+    let left_as = tasks::state_left::<S>(prev, prev_state);
+    if cpu.who != who::IDLE {
+        // SAFETY: a load from a task. A task that has a signal to handle does not fall asleep: its state, which was
+        // read before, is put back (kernel/sched/core.c, try_to_block_task, 6.18).
+        if preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0 {
+            stay::<S>(prev, now, preempt && left_as != 0);
+        } else if left_as & tasks::DEAD != 0 {
+            S::forget(prev);
+        }
+    }
+    let (steal, irq) = tasks::clocks::<S>(prev);
+    half.switches += 1;
+    if cpu.start != 0 {
+        end_run(cpu, half, now, parity, steal, irq);
+    }
+    let from = cpu.start;
+    let split = cpu.irq_ns != 0 || steal != cpu.steal;
+    let before = cpu.who;
+
+    cpu.task = next as u64;
+    store(&mut cpu.start, now);
+    store(&mut cpu.steal, steal);
+    // Where the kernel keeps a clock of interrupts, this is what it shows; else nothing yet.
+    store(&mut cpu.irq_ns, if present(&RQ_IRQ) { irq } else { 0 });
+    if identity::thread::<S>(next) == 0 {
+        cpu.who = who::IDLE;
+        cpu.target = 0;
+        copy_identity(cpu, identity::comm::<S>(next), identity::css::<S>(next));
+        return;
+    }
+    let Some(state) = S::state_or_create(next) else {
+        loss::count(Loss::TaskState);
+        cpu.who = who::UNKNOWN;
+        cpu.target = 0;
+        copy_identity(cpu, identity::comm::<S>(next), identity::css::<S>(next));
+        return;
+    };
+    identity::refresh::<S>(state, next);
+    cpu.who = state.who;
+    cpu.target = u32::from(scope::contains::<S>(next));
+    copy_identity(cpu, state.comm, state.css);
+    if state.since == 0 {
+        return;
+    }
+    let held = held::<S>(state, next, now);
+    let delay = now.saturating_sub(state.since).saturating_sub(held);
+    if held != 0 {
+        half.throttled_ns += held;
+        cells::throttled(state.who, held);
+    }
+    count(half, state.who, delay);
+    let waiter = if BY_CPU.load() != 0 { number + 1 } else { state.who };
+    let since = state.queued.max(state.since + held);
+    state.since = 0;
+    if since >= now {
+        return;
+    }
+    if since >= from && !split && from != 0 {
+        cells::pair(half, waiter, before, now - since);
+    } else {
+        culprits::settle(cpu, half, waiter, since);
+    }
+}
+
+#[inline(always)]
+fn copy_identity(cpu: &mut Cpu, comm: [u64; 2], css: u64) {
+    store(&mut cpu.comm[0], comm[0]);
+    store(&mut cpu.comm[1], comm[1]);
+    store(&mut cpu.css, css);
+}
+
+/// A CPU ran somebody else than it was told: its task has taken another name or cgroup, or a switch was not told of.
+#[inline(never)]
+fn mistaken<S: Tasks>(cpu: &mut Cpu, prev: Ptr) {
+    if cpu.task != prev as u64 {
+        if cpu.task != 0 {
+            loss::count(Loss::MissedRuns);
+        }
+        // It runs, so it does not wait.
+        if let Some(state) = S::state(prev) {
+            state.since = 0;
+        }
+        cpu.target = u32::from(scope::contains::<S>(prev));
+    }
+    cpu.task = prev as u64;
+    cpu.who = identity::number::<S>(prev);
+}
+
+/// A task is switched out and stays runnable.
+#[inline(always)]
+fn stay<S: Tasks>(prev: Ptr, now: u64, half_asleep: bool) {
+    if !scope::contains::<S>(prev) {
+        return;
+    }
+    let Some(state) = S::state_or_create(prev) else {
+        loss::count(Loss::TaskState);
+        return;
+    };
+    begin::<S>(state, prev, now, if half_asleep { flag::HALF_ASLEEP } else { 0 });
+}
+
+/// Counts the run that ends, and remembers it. The part of it before the epoch began is kept apart.
+#[inline(always)]
+fn end_run(cpu: &mut Cpu, half: &mut Half, now: u64, parity: u32, steal: u64, irq: u64) {
+    let began = cpu::began(parity);
+    let mut start = cpu.start;
+    if start < began {
+        let earlier = start.max(cpu::began(parity ^ 1));
+        half.before_who = u64::from(cpu.who) | u64::from(cpu.target) << 32;
+        half.before_ns = began.saturating_sub(earlier);
+        start = began;
+    }
+    let ns = now.saturating_sub(start);
+    if cpu.who == who::IDLE {
+        half.idle_ns += ns;
+    } else {
+        half.busy_ns += ns;
+        if cpu.target != 0 {
+            cells::run(half, cpu.who, ns);
+        }
+    }
+    if present(&RQ_IRQ) {
+        cpu.irq_ns = irq.saturating_sub(cpu.irq_ns);
+    }
+    half.irq_ns += cpu.irq_ns;
+    let run = Run {
+        start: cpu.start,
+        end: now,
+        who: cpu.who,
+        irq_ns: clamp(cpu.irq_ns),
+        steal_ns: clamp(steal.saturating_sub(cpu.steal)),
+        reserved: 0,
+    };
+    culprits::remember(cpu, run);
+}
+
+#[inline(always)]
+fn clamp(ns: u64) -> u32 {
+    if ns > u64::from(u32::MAX) { u32::MAX } else { ns as u32 }
+}
+
+/// Counts a wait that has ended.
+#[inline(always)]
+fn count(half: &mut Half, who: u32, delay: u64) {
+    let bucket = hist::bucket(delay);
+    half.waits += 1;
+    half.delay_ns += delay;
+    half.min_inverted = half.min_inverted.max(!delay);
+    half.max_ns = half.max_ns.max(delay);
+    // SAFETY: the index is within the bins.
+    let bin = unsafe { half.bins.get_unchecked_mut(at_most::<{ hist::LAST }>(u64::from(bucket))) };
+    *bin += 1;
+    if BY_CPU.load() == 0 {
+        cells::delay(half, who, bucket, delay);
+    }
+}
