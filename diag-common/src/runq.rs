@@ -34,6 +34,8 @@ pub mod who {
     /// Numbers of identities are a CPU's own count above so many bits of its number, so that no two CPUs give out the
     /// same.
     pub const CPU_BITS: u32 = 13;
+    // The first number of an identity lies above those that stand for none.
+    const _: () = assert!(UNKNOWN < 1 << CPU_BITS);
     /// The most identities that one CPU can number.
     pub const MOST: u32 = (1 << (32 - CPU_BITS)) - 1;
 }
@@ -150,12 +152,11 @@ impl Half {
     };
 }
 
-/// Bits of a place's number in [`Cpu::ring`].
-pub const RING_BITS: u32 = 6;
-/// The last runs that a CPU remembers; who waited for more than these has the rest of its wait unattributed.
-pub const RING: usize = 1 << RING_BITS;
+/// The last runs that a CPU remembers, a power of two; who waited for more than these has the rest of its wait
+/// unattributed.
+pub const RING: usize = 256;
 
-/// An uninterrupted run of somebody on a CPU.
+/// A run on a CPU: of one thread, or of several of one kind that followed each other.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Run {
@@ -164,13 +165,11 @@ pub struct Run {
     /// When it ended, ns.
     pub end: u64,
     /// Who ran.
-    pub who: u32,
+    pub who: u64,
     /// Time of it in interrupts, ns.
-    pub irq_ns: u32,
-    /// Time of it that the hypervisor took, ns.
-    pub steal_ns: u32,
-    /// Zero.
-    pub reserved: u32,
+    pub irq_ns: u64,
+    /// Time of it that the hypervisor took, ns; with the other at most the whole.
+    pub steal_ns: u64,
 }
 
 /// What a CPU does.
@@ -268,10 +267,5 @@ mod tests {
     #[test]
     fn a_half_is_of_a_size_that_many_cpus_can_pay() {
         assert!(size_of::<Half>() <= 32 << 10, "{}", size_of::<Half>());
-    }
-
-    #[test]
-    fn a_number_of_an_identity_is_none_of_the_others() {
-        assert!(1 << who::CPU_BITS > who::UNKNOWN);
     }
 }

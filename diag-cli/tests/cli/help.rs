@@ -19,7 +19,19 @@ fn long_help_has_examples_and_short_help_fits_a_screen() {
 
 #[test]
 fn every_flag_of_the_contract_is_there() {
-    let help = osdiag(&["iolat", "--help"]).out;
+    for tool in ["iolat", "runq"] {
+        every_flag_is_there(tool);
+    }
+    let help = osdiag(&["runq", "--help"]).out;
+    for part in ["--by", "--top", "[default: comm]", "Examples:", "How to read it:"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    let short = osdiag(&["runq", "-h"]).out;
+    assert!(short.lines().count() <= 45, "{short}");
+}
+
+fn every_flag_is_there(tool: &str) {
+    let help = osdiag(&[tool, "--help"]).out;
     for flag in [
         "-d, --duration",
         "-i, --interval",

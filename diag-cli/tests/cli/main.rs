@@ -3,6 +3,7 @@
 
 mod help;
 mod privileges;
+mod runq;
 mod schema;
 mod usage;
 

@@ -33,6 +33,11 @@ const WRONG: &[(&[&str], &[&str])] = &[
     (&["iolat", "--cgroup", "/", "--", "true"], &["--cgroup", "COMMAND", "cannot be used with"]),
     (&["iolat", "--jsno"], &["'--jsno'", "'--json'"]),
     (&["iolat", "stray"], &["'stray'"]),
+    (&["runq", "--by", "user"], &["'user'", "--by", "comm", "cgroup", "cpu"]),
+    (&["runq", "--by"], &["--by"]),
+    (&["runq", "--top", "0"], &["'0'", "--top", "1"]),
+    (&["runq", "--slow", "-1ms"], &["'-1ms'", "--slow", "1ms"]),
+    (&["runq", "--cgroup", "/no/such/cgroup"], &["/no/such/cgroup"]),
     (&["schema", "iolta"], &["'iolta'", "iolat"]),
 ];
 

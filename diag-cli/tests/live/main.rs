@@ -16,6 +16,7 @@ mod numbers;
 mod operations;
 mod osdiag;
 mod record;
+mod runq;
 mod stalls;
 mod targets;
 mod weather;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some("--lab-workload") => return workload::main(arguments),
+        Some(runq::runner::FLAG) => return runq::runner::main(arguments),
         Some("--lab-disk") => return lab::disk::main(arguments),
         _ => {}
     }
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         targets::TESTS,
         weather::TESTS,
     ];
+    let tests = [&tests[..], runq::TESTS].concat();
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
     // Benches are not tests that were skipped: without being asked for they are not even there.
     if arguments.ignored {

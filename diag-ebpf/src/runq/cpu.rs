@@ -1,10 +1,6 @@
 //! What each CPU does, and what it counts.
 
-use aya_ebpf::{
-    helpers::generated::bpf_get_smp_processor_id,
-    macros::map,
-    maps::Array,
-};
+use aya_ebpf::{helpers::generated::bpf_get_smp_processor_id, macros::map, maps::Array};
 use diag_common::runq::{Cpu, Half};
 
 use crate::epoch;

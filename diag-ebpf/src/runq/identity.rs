@@ -63,10 +63,7 @@ pub fn refresh<S: Side>(state: &mut TaskState, task: Ptr) {
 #[inline(always)]
 pub fn is_current<S: Side>(cpu: &Cpu, task: Ptr) -> bool {
     let comm = comm::<S>(task);
-    cpu.task == task as u64
-        && cpu.css == css::<S>(task)
-        && cpu.comm[0] == comm[0]
-        && cpu.comm[1] == comm[1]
+    cpu.task == task as u64 && cpu.css == css::<S>(task) && cpu.comm[0] == comm[0] && cpu.comm[1] == comm[1]
 }
 
 /// The number of a task's identity as it is now; [`who::UNKNOWN`] where there is no room for it.
@@ -81,8 +78,7 @@ pub fn number<S: Side>(task: Ptr) -> u32 {
     // SAFETY: every field is written; a load from a task.
     let identity = unsafe {
         (&raw mut (*identity).tgid).write_volatile(S::read(task, TASK_TGID.load()));
-        (&raw mut (*identity).tid)
-            .write_volatile(if BY_THREAD.load() != 0 { thread::<S>(task) } else { 0 });
+        (&raw mut (*identity).tid).write_volatile(if BY_THREAD.load() != 0 { thread::<S>(task) } else { 0 });
         (&raw mut (*identity).cgroup).write_volatile(scope::cgroup_id::<S>(task));
         (&raw mut (*identity).comm[0]).write_volatile(comm[0]);
         (&raw mut (*identity).comm[1]).write_volatile(comm[1]);
@@ -100,7 +96,7 @@ pub fn number<S: Side>(task: Ptr) -> u32 {
     }
     cpu.numbered += 1;
     let number = (cpu.numbered as u32) << who::CPU_BITS | here;
-    if WHO.insert(identity, &number, BPF_NOEXIST as u64).is_ok() {
+    if WHO.insert(identity, number, BPF_NOEXIST as u64).is_ok() {
         return number;
     }
     // Another CPU was faster, or there is no room.

@@ -241,20 +241,10 @@ fn end_run(cpu: &mut Cpu, half: &mut Half, now: u64, parity: u32, steal: u64, ir
         cpu.irq_ns = irq.saturating_sub(cpu.irq_ns);
     }
     half.irq_ns += cpu.irq_ns;
-    let run = Run {
-        start: cpu.start,
-        end: now,
-        who: cpu.who,
-        irq_ns: clamp(cpu.irq_ns),
-        steal_ns: clamp(steal.saturating_sub(cpu.steal)),
-        reserved: 0,
-    };
-    culprits::remember(cpu, run);
-}
-
-#[inline(always)]
-fn clamp(ns: u64) -> u32 {
-    if ns > u64::from(u32::MAX) { u32::MAX } else { ns as u32 }
+    let whole = now.saturating_sub(cpu.start);
+    let irq_ns = cpu.irq_ns.min(whole);
+    let steal_ns = steal.saturating_sub(cpu.steal).min(whole - irq_ns);
+    culprits::remember(cpu, Run { start: cpu.start, end: now, who: u64::from(cpu.who), irq_ns, steal_ns });
 }
 
 /// Counts a wait that has ended.

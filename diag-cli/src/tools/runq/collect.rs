@@ -214,7 +214,7 @@ impl Collector {
         if numbers.all(known) {
             return Ok(());
         }
-        for entry in self.identities.iter() {
+        for entry in &self.identities {
             let (identity, number) = entry.context("cannot read the identities")?;
             self.names.0.insert(number, identity);
         }

@@ -54,16 +54,6 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// How many waits.
-    pub(crate) fn count(&self) -> u64 {
-        self.waits.values().map(|cell| cell.count).sum()
-    }
-
-    /// Their time, ns.
-    pub(crate) fn delay_ns(&self) -> u64 {
-        self.waits.values().map(|cell| cell.ns).sum()
-    }
-
     /// Adds waits of one bucket.
     pub(crate) fn add_waits(&mut self, bucket: u32, more: Cell) {
         let cell = self.waits.entry(bucket).or_default();
@@ -213,7 +203,8 @@ mod tests {
         total.add(&epoch);
         total.add(&epoch);
         let sum = &total.groups[&Key::Pid(1)];
-        assert_eq!((sum.count(), sum.delay_ns(), sum.run_ns, sum.throttled_ns), (4, 12, 10, 2));
+        assert_eq!(sum.waits[&3], Cell { count: 4, ns: 12 });
+        assert_eq!((sum.run_ns, sum.throttled_ns), (10, 2));
         assert_eq!(sum.culprits[&Runner::Idle], 12);
     }
 }

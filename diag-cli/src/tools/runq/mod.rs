@@ -5,6 +5,7 @@ mod args;
 mod attach;
 mod collect;
 mod group;
+mod kin;
 mod model;
 mod policy;
 mod record;

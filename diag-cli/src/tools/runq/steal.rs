@@ -16,7 +16,7 @@ impl StealClock {
     }
 
     /// Writes what has been added since into `cpus`.
-    pub(super) fn advance<'a>(&mut self, cpus: &mut dyn Iterator<Item = (u32, &'a mut CpuCount)>) {
+    pub(super) fn advance(&mut self, cpus: &mut dyn Iterator<Item = (u32, &mut CpuCount)>) {
         let now = read();
         for (number, cpu) in cpus {
             let both = now.get(&number).zip(self.0.get(&number));

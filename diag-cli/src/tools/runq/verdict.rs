@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     advice,
     args::By,
+    kin::{Kin, together},
     model::Spectrum,
     policy,
     record::{Cpu, Culprit, CulpritKind, Group, Reason, Verdict},
@@ -106,7 +107,9 @@ fn waited(found: Found<'_>, group: &Group, slow: Slow) -> Verdict {
         .filter(|culprit| is_own(found.by, group, culprit))
         .map(|culprit| culprit.share)
         .sum();
-    let first = group.culprits.iter().find(|culprit| own >= 0.5 || !is_own(found.by, group, culprit));
+    let blamed = group.culprits.iter().filter(|culprit| own >= 0.5 || !is_own(found.by, group, culprit));
+    let kin = together(blamed).into_iter().next();
+    let first = kin.as_ref().map(|kin| kin.first);
     let reason = reason(found.by, group, first);
     let mut statement = format!(
         "{} waited {} for a CPU in {} of {} and more (p99 {})",
@@ -116,7 +119,7 @@ fn waited(found: Found<'_>, group: &Group, slow: Slow) -> Verdict {
         units::time(found.slow.as_nanos() as u64),
         units::time(group.delay.p99_ns),
     );
-    statement += &match (reason, first) {
+    statement += &match (reason, &kin) {
         (Reason::Itself, _) => {
             format!("; {} of its waiting, threads of its own were running.", units::percent(own))
         }
@@ -168,9 +171,10 @@ fn subject(group: &Group) -> String {
     }
 }
 
-fn what(culprit: &Culprit) -> String {
-    match culprit.kind {
-        CulpritKind::Task => format!("{}[{}] was running", culprit.comm, culprit.pid),
+fn what(kin: &Kin<'_>) -> String {
+    match kin.first.kind {
+        CulpritKind::Task if kin.processes > 1 => format!("{} were running", kin.name()),
+        CulpritKind::Task => format!("{} was running", kin.name()),
         CulpritKind::Idle => "the CPU was idle and had not taken up the wake-up yet".to_owned(),
         CulpritKind::Irq => "the CPU was busy with interrupts".to_owned(),
         CulpritKind::Steal => "the hypervisor ran something else".to_owned(),

@@ -29,7 +29,8 @@ pub(crate) fn prefer_this_thread() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) };
 }
 
-fn set_comm(name: &[u8]) {
+/// Gives this thread a name.
+pub(crate) fn set_comm(name: &[u8]) {
     let mut text = [0u8; 16];
     let length = name.len().min(15);
     text[..length].copy_from_slice(&name[..length]);

@@ -10,7 +10,7 @@ use crate::{
 /// CPUs with a line at most: the worst.
 const LINES: usize = 8;
 /// Columns of the bar that shows how busy a CPU was.
-const BUSY: usize = 20;
+const BUSY: usize = 18;
 
 /// Draws a table.
 pub(super) fn draw(page: &mut Page, cpus: &[Cpu]) {

@@ -4,7 +4,8 @@ use crate::{
     output::{bar, page::Page, text, units},
     tools::runq::{
         args::By,
-        record::{Culprit, CulpritKind, Group, Rest},
+        kin::{Kin, together},
+        record::{Culprit, Group, Rest},
     },
 };
 
@@ -67,27 +68,23 @@ pub(super) fn culprits(page: &mut Page, group: &Group) {
         return;
     }
     page.line("  who had the CPU meanwhile");
-    let shown: Vec<&Culprit> = group
-        .culprits
-        .iter()
-        .enumerate()
-        .filter(|(at, culprit)| *at == 0 || (*at < BARS && culprit.share >= LEAST))
-        .map(|(_, culprit)| culprit)
-        .collect();
-    let names: Vec<String> = shown.iter().map(|culprit| who(culprit)).collect();
+    let all = together(group.culprits.iter());
+    let worth = |(at, kin): &(usize, &Kin<'_>)| *at == 0 || (*at < BARS && kin.share >= LEAST);
+    let shown: Vec<&Kin<'_>> = all.iter().enumerate().filter(worth).map(|(_, kin)| kin).collect();
+    let names: Vec<String> = shown.iter().map(|kin| name_of(kin)).collect();
     let longest = names.iter().map(|name| text::width(name)).max().unwrap_or(0);
     let width = page.columns().saturating_sub(BEFORE + longest + 2);
-    for (culprit, name) in shown.iter().zip(&names) {
+    for (kin, name) in shown.iter().zip(&names) {
         let padding = longest - text::width(name);
-        let bar = solid(page, bar::length(culprit.ns, group.delay.sum_ns, width));
+        let bar = solid(page, bar::length(kin.ns, group.delay.sum_ns, width));
         page.line(&format!(
             "    {:>5} {:>8}  {name}{:padding$}  {bar}",
-            units::percent(culprit.share),
-            units::time(culprit.ns),
+            units::percent(kin.share),
+            units::time(kin.ns),
             ""
         ));
     }
-    let others: u64 = group.culprits.iter().skip(shown.len()).map(|culprit| culprit.ns).sum();
+    let others: u64 = all.iter().skip(shown.len()).map(|kin| kin.ns).sum();
     more(page, group, others + group.other_culprits_ns, "others");
     more(page, group, group.unattributed_ns, "not known");
 }
@@ -110,22 +107,16 @@ pub(super) fn brief(page: &mut Page, group: &Group) {
 
 /// The first culprits in words: `hog[12] 81 %, idle 12 %`.
 pub(super) fn top(culprits: &[Culprit], most: usize) -> String {
-    let worth = culprits.iter().filter(|culprit| culprit.share >= LEAST).take(most);
+    let all = together(culprits.iter());
+    let worth = all.iter().filter(|kin| kin.share >= LEAST).take(most);
     let words: Vec<String> = worth
-        .map(|culprit| format!("{} {}", who(culprit), units::percent(culprit.share)).replace(' ', "\u{a0}"))
+        .map(|kin| format!("{} {}", name_of(kin), units::percent(kin.share)).replace(' ', "\u{a0}"))
         .collect();
     words.join(", ")
 }
 
-/// What a culprit is called on the screen.
-fn who(culprit: &Culprit) -> String {
-    let name = match (culprit.kind, culprit.tid) {
-        (CulpritKind::Task, None) => format!("{}[{}]", culprit.comm, culprit.pid),
-        (CulpritKind::Task, Some(tid)) => format!("{}[{}/{tid}]", culprit.comm, culprit.pid),
-        (CulpritKind::Idle, _) => "idle: wake-up not taken up yet".to_owned(),
-        _ => culprit.comm.clone(),
-    };
-    text::shorten(&text::for_terminal(&name), NAME).into_owned()
+fn name_of(kin: &Kin<'_>) -> String {
+    text::shorten(&text::for_terminal(&kin.name()), NAME).into_owned()
 }
 
 /// One line for all groups that are not shown.

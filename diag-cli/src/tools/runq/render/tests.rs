@@ -14,7 +14,7 @@ use crate::{
         args::By,
         policy::Policy,
         sample::{cpu, culprit, group, idle, spectrum},
-        verdict::{self, Found},
+        verdict::{Found, verdict as judge},
         waiting::Waiting,
     },
 };
@@ -25,7 +25,7 @@ fn report(by: By, groups: Vec<Group>, waiting: Vec<Waiting>) -> Report {
     let spectra: Vec<_> = groups.iter().map(spectrum).collect();
     let cpus = vec![cpu(0, 1.0), cpu(1, 0.1)];
     let found = Found { by, groups: &groups, spectra: &spectra, cpus: &cpus, slow: SLOW };
-    let verdict = verdict::verdict(found);
+    let verdict = judge(found);
     let body = Body { by, groups, rest: None, cpus, steal_ns: Some(20_000_000), waiting, verdict };
     Report { record: Record::new(envelope(), body), picture: spectra }
 }
@@ -47,7 +47,7 @@ fn whole(columns: usize, report: &Report) -> String {
     let mut page = Page::new(Screen { columns, colour: false });
     summary(&mut page, SLOW, report);
     closing::draw(&mut page, &report.record.envelope);
-    super::verdict(&mut page, SLOW, report);
+    verdict(&mut page, SLOW, report);
     checked(page.into_text(), columns)
 }
 
