@@ -169,12 +169,12 @@ fn throttled() -> Outcome {
     let (group, account, unit) = match v1 {
         Ok(group) => {
             group.set("cpu.cfs_period_us", "100000")?;
-            group.set("cpu.cfs_quota_us", "60000")?;
+            group.set("cpu.cfs_quota_us", "20000")?;
             (group, "throttled_time", 1)
         }
         Err(_) => {
             let group = Cgroup::v2(&lab)?;
-            group.set("cpu.max", "60000 100000")?;
+            group.set("cpu.max", "20000 100000")?;
             (group, "throttled_usec", 1_000)
         }
     };
@@ -187,7 +187,7 @@ fn throttled() -> Outcome {
     };
     let mut hogs: Vec<_> = (0..cpus).map(|cpu| Runner::start(&kind(cpu))).collect();
     let before = group.stat("cpu.stat", account)?;
-    let session = trace(&[]);
+    let session = trace(&["--comm", "held"]);
     all(&mut hogs, &Order::Spin(2_500));
     let summary = session.interrupt().summary();
     let held_ns = (group.stat("cpu.stat", account)? - before) * unit;
