@@ -11,9 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 mod iolat;
+mod lock;
 mod record;
 #[path = "../report.rs"]
 mod report;
+mod runq;
 
 use record::Judge;
 use report::{Report, Step, step};

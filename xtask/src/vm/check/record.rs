@@ -4,8 +4,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::iolat;
 use crate::report::Step;
+use crate::{iolat, lock, runq};
 
 /// Runs of a program that the kernel itself left out, as a preemptible one does now and then: then so many calls may be
 /// missing, and no more.
@@ -37,6 +37,8 @@ impl<'a> Judge<'a> {
         ensure!(!step.truth.is_empty(), "the workload left no count");
         let holds = match step.tool.as_str() {
             "iolat" => iolat::holds,
+            "runq" => runq::holds,
+            "lock" => lock::holds,
             other => bail!("nobody knows what must hold for {other}"),
         };
         for truth in &step.truth {

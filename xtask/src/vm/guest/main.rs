@@ -32,6 +32,8 @@ fn command(arguments: &[String]) -> Result<()> {
             workload::join(cgroup.as_ref())?;
             workload::files::run(directory.as_ref(), truth.as_ref())
         }
-        _ => bail!("usage: files DIRECTORY TRUTH [CGROUP]"),
+        ["hogs", truth] => workload::hogs::run(truth.as_ref()),
+        ["appenders", directory, truth] => workload::appenders::run(directory.as_ref(), truth.as_ref()),
+        _ => bail!("usage: files DIRECTORY TRUTH [CGROUP] | hogs TRUTH | appenders DIRECTORY TRUTH"),
     }
 }

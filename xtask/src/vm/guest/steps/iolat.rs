@@ -3,38 +3,24 @@
 use std::fs;
 use std::process::{Child, Command};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::init::MOUNT;
 use crate::report::{Step, step};
 use crate::tool::Tool;
 
-use super::{SELF, read_truth, remove};
+use super::{SELF, around, place, read_truth};
 
 /// Makes one of the tool's steps.
 pub(super) fn run(tool: &str, name: &str) -> Result<Step> {
     match name {
-        step::SCHEMA => super::schema(tool),
-        step::COMMAND => trace_command(tool, name, &[]),
-        step::RAW => trace_command(tool, name, &[("OSDIAG_HOOKS", "raw")]),
         step::CGROUP => cgroup(tool, name),
-        _ => bail!("there is no such step"),
+        _ => around(tool, name, &["files", &place("command")?]),
     }
 }
 
 /// The cgroup to trace, and the one beside it.
 const TARGET: &str = "/sys/fs/cgroup/target";
 const NEIGHBOUR: &str = "/sys/fs/cgroup/neighbour";
-
-/// `osdiag iolat --json -- workload`: all that the workload does must be in the summary.
-fn trace_command(tool: &str, name: &str, environment: &[(&str, &str)]) -> Result<Step> {
-    let truth = "/run/truth";
-    remove(truth)?;
-    let arguments = [tool, "--json", "--", SELF, "files", &place("command")?, truth];
-    let mut step = Tool::start(&arguments, environment)?.finish(tool, name)?;
-    step.truth = read_truth(truth).unwrap_or_default();
-    Ok(step)
-}
 
 /// `osdiag iolat --json --cgroup TARGET`, with a neighbour as busy as the target.
 fn cgroup(tool: &str, name: &str) -> Result<Step> {
@@ -60,11 +46,4 @@ fn start_workload(name: &str, truth: &str, cgroup: &str) -> Result<Child> {
         .args(["files", &place(name)?, truth, cgroup])
         .spawn()
         .with_context(|| format!("cannot start the workload {name}"))
-}
-
-/// A directory of the disk for one workload.
-fn place(name: &str) -> Result<String> {
-    let path = format!("{MOUNT}/{name}");
-    fs::create_dir_all(&path)?;
-    Ok(path)
 }

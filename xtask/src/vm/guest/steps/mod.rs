@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::init::MOUNT;
 use crate::report::{Step, Truth, step};
 use crate::tool::Tool;
 
@@ -17,8 +18,40 @@ const SELF: &str = "/init";
 pub(crate) fn run(tool: &str, name: &str) -> Result<Step> {
     match tool {
         "iolat" => iolat::run(tool, name),
+        "runq" => around(tool, name, &["hogs"]),
+        "lock" => around(tool, name, &["appenders", &place("append")?]),
         _ => bail!("there are no steps for it"),
     }
+}
+
+/// The steps of a tool that has none of its own: its schema, and its record of a workload.
+fn around(tool: &str, name: &str, workload: &[&str]) -> Result<Step> {
+    match name {
+        step::SCHEMA => schema(tool),
+        step::COMMAND => trace(tool, name, &[], workload),
+        step::RAW => trace(tool, name, RAW_HOOKS, workload),
+        _ => bail!("there is no such step"),
+    }
+}
+
+/// What makes osdiag use the hooks that need no BTF.
+const RAW_HOOKS: &[(&str, &str)] = &[("OSDIAG_HOOKS", "raw")];
+
+/// `osdiag TOOL --json -- workload`, and what the workload knows of itself.
+fn trace(tool: &str, name: &str, environment: &[(&str, &str)], workload: &[&str]) -> Result<Step> {
+    let truth = "/run/truth";
+    remove(truth)?;
+    let arguments = [&[tool, "--json", "--", SELF], workload, &[truth]].concat();
+    let mut step = Tool::start(&arguments, environment)?.finish(tool, name)?;
+    step.truth = read_truth(truth).unwrap_or_default();
+    Ok(step)
+}
+
+/// A directory of the disk for one workload.
+fn place(name: &str) -> Result<String> {
+    let path = format!("{MOUNT}/{name}");
+    fs::create_dir_all(&path)?;
+    Ok(path)
 }
 
 /// `osdiag schema TOOL`

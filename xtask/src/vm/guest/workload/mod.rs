@@ -1,6 +1,8 @@
 //! What osdiag looks at: known work, with a truth of its own.
 
+pub(crate) mod appenders;
 pub(crate) mod files;
+pub(crate) mod hogs;
 
 use std::fs;
 use std::path::Path;
