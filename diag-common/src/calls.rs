@@ -9,3 +9,9 @@ pub const PREEMPT_DISABLE_CALL: i32 = 0x6f73_7064;
 
 /// The same for `bpf_preempt_enable`.
 pub const PREEMPT_ENABLE_CALL: i32 = 0x6f73_7065;
+
+/// The same for `bpf_task_from_pid`.
+pub const TASK_FROM_PID_CALL: i32 = 0x6f73_7466;
+
+/// The same for `bpf_task_release`.
+pub const TASK_RELEASE_CALL: i32 = 0x6f73_7472;

@@ -27,6 +27,16 @@ fields! {
     TASK_TI_STATUS; TASK_TI_FLAGS; TASK_MM;
     TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
+    TASK_FLAGS; TASK_ON_CPU; TASK_SIGHAND;
+    /// What a task that sleeps for a lock says of it. Where a kernel has it, a lock's last reader takes itself out of the
+    /// lock's owner when it lets go.
+    TASK_BLOCKER;
+    /// A `task_struct`, to be read where only its address is known. Absent where the kernel cannot cast (before 6.2).
+    TYPE_TASK;
+    MUTEX_OWNER; RWSEM_OWNER; RTMUTEX_OWNER;
+    /// The spinlocks inside of locks; the user side alone wants them, to name them.
+    MUTEX_WAIT_LOCK; RWSEM_WAIT_LOCK; RWLOCK_WAIT_LOCK;
+    MM_MMAP_LOCK; SIGHAND_LOCK; FILES_LOCK; RQ_LOCK;
     TASK_CFS_RQ; CFS_RQ_RQ; CFS_RQ_THROTTLE_COUNT; RQ_STEAL; RQ_IRQ;
     FILES_FDT; FDT_FD; FDT_MAX_FDS;
     /// A struct that begins with a pointer to a `struct file`, as an element of `fdtable.fd` does: `kiocb`. Absent where

@@ -2,12 +2,15 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::{
-    bpf_get_current_task,
-    generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel},
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_task,
+        generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel},
+    },
 };
 use diag_common::{
-    calls::RDONLY_CAST_CALL,
+    calls::{RDONLY_CAST_CALL, TASK_FROM_PID_CALL, TASK_RELEASE_CALL},
     stack::{STACK_FRAMES, Stack},
 };
 
@@ -36,6 +39,13 @@ pub trait Side {
     /// # Safety
     /// `task` is a `task_struct`, and `context` the program's own.
     unsafe fn stack(context: Ptr, task: Ptr, frames: *mut Stack) -> i64;
+
+    /// Takes the kernel stack of the thread `pid`, where the kernel lets a program look at another task; 0 where it does
+    /// not, or the thread is gone or on a CPU.
+    ///
+    /// # Safety
+    /// `frames` is a map value.
+    unsafe fn stack_of_thread(pid: u32, frames: *mut Stack) -> i64;
 }
 
 /// Argument `N` of a program's context, for positions that only the loader knows: in assembly, lest several of them be
@@ -88,6 +98,12 @@ impl<O: Object> Side for O {
     unsafe fn stack(context: Ptr, task: Ptr, frames: *mut Stack) -> i64 {
         // SAFETY: the caller's.
         unsafe { O::Kind::stack(context, task, frames) }
+    }
+
+    #[inline(always)]
+    unsafe fn stack_of_thread(pid: u32, frames: *mut Stack) -> i64 {
+        // SAFETY: the caller's.
+        unsafe { O::Kind::stack_of_thread(pid, frames) }
     }
 }
 
@@ -152,6 +168,52 @@ impl Side for Btf {
         // SAFETY: the caller's.
         unsafe { bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) }
     }
+
+    #[inline(always)]
+    unsafe fn stack_of_thread(pid: u32, frames: *mut Stack) -> i64 {
+        if THREADS_BY_ID.load() == 0 {
+            return 0;
+        }
+        // SAFETY: `struct task_struct *bpf_task_from_pid(s32 pid)` gives a reference or null, and `bpf_task_release` takes
+        // it back.
+        unsafe {
+            let task = call::<TASK_FROM_PID_CALL>(pid as u64) as Ptr;
+            if task.is_null() {
+                return 0;
+            }
+            let bytes = bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0);
+            call::<TASK_RELEASE_CALL>(task as u64);
+            bytes
+        }
+    }
+}
+
+/// Whether this kernel has `bpf_task_from_pid` (6.2); the loader knows.
+#[unsafe(no_mangle)]
+pub static THREADS_BY_ID: Global<u32> = Global::new(0);
+
+/// Calls a kernel function of one argument.
+///
+/// # Safety
+/// The function's own.
+#[inline(always)]
+unsafe fn call<const FUNCTION: i32>(argument: u64) -> u64 {
+    let result: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        core::arch::asm!(
+            "call {function}",
+            function = const FUNCTION,
+            inlateout("r1") argument => _,
+            lateout("r0") result,
+            lateout("r2") _,
+            lateout("r3") _,
+            lateout("r4") _,
+            lateout("r5") _,
+            options(nostack),
+        );
+    }
+    result
 }
 
 /// Raw tracepoints: plain addresses, read by a helper.
@@ -181,5 +243,10 @@ impl Side for Raw {
     unsafe fn stack(context: Ptr, _task: Ptr, frames: *mut Stack) -> i64 {
         // SAFETY: the caller's.
         unsafe { bpf_get_stack(context as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) }
+    }
+
+    #[inline(always)]
+    unsafe fn stack_of_thread(_pid: u32, _frames: *mut Stack) -> i64 {
+        0
     }
 }

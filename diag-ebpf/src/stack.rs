@@ -20,7 +20,7 @@ use crate::{
 static STACKS: HashMap<u32, Stack> = HashMap::with_max_entries(2048, 0);
 
 #[map]
-static STACK_BUFFER: PerCpuArray<Stack> = PerCpuArray::with_max_entries(1, 0);
+static STACK_BUFFER: PerCpuArray<Stack> = PerCpuArray::with_max_entries(2, 0);
 
 /// Takes a stack (see [`Side::stack`]) and returns its number, which is a hash of its frames. 0 where there is none to
 /// be had: the kernel unwinds no task that is still on another CPU, be it on its way out (arch/x86/kernel/unwind_orc.c,
@@ -34,6 +34,29 @@ pub unsafe fn take<S: Side>(context: Ptr, task: Ptr) -> u32 {
     unsafe {
         let Some(buffer) = STACK_BUFFER.get_ptr_mut(0) else { return 0 };
         let bytes = S::stack(context, task, buffer);
+        keep(buffer, bytes)
+    }
+}
+
+/// The same of another thread, by its id (see [`Side::stack_of_thread`]).
+#[inline(always)]
+pub fn take_of_thread<S: Side>(pid: u32) -> u32 {
+    // SAFETY: the buffer is this CPU's, and another one than that of a program which this one may have interrupted.
+    unsafe {
+        let Some(buffer) = STACK_BUFFER.get_ptr_mut(1) else { return 0 };
+        let bytes = S::stack_of_thread(pid, buffer);
+        keep(buffer, bytes)
+    }
+}
+
+/// Keeps a stack of so many bytes, and returns its number.
+///
+/// # Safety
+/// `buffer` is a map value that nobody else writes.
+#[inline(always)]
+unsafe fn keep(buffer: *mut Stack, bytes: i64) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
         if bytes <= 0 {
             return 0;
         }

@@ -78,3 +78,13 @@ pub fn clocks<S: Side>(task: Ptr) -> (u64, u64) {
         (steal, irq)
     }
 }
+
+/// The address of the `struct rq` that `task` is on; 0 where it has none.
+#[inline(always)]
+pub fn run_queue<S: Side>(task: Ptr) -> u64 {
+    // SAFETY: typed pointers: task, cfs_rq.
+    unsafe {
+        let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
+        if queue.is_null() { 0 } else { S::read(queue, CFS_RQ_RQ.load()) }
+    }
+}

@@ -81,6 +81,7 @@ macro_rules! tools {
 tools! {
     Iolat = iolat;
     Runq = runq;
+    Lock = lock;
 }
 
 /// Print the JSON Schema of a tool's records

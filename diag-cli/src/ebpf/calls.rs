@@ -1,6 +1,8 @@
 //! Calls of kernel functions: aya does not know them, so the loader writes them into the object itself.
 
-use diag_common::calls::{PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL, RDONLY_CAST_CALL};
+use diag_common::calls::{
+    PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL, RDONLY_CAST_CALL, TASK_FROM_PID_CALL, TASK_RELEASE_CALL,
+};
 
 use crate::kernel::btf::Btf;
 
@@ -9,14 +11,16 @@ const CALL: u8 = 0x85;
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
 /// The functions, and what stands for them.
-const FUNCTIONS: [(i32, &str); 3] = [
+const FUNCTIONS: [(i32, &str); 5] = [
     (RDONLY_CAST_CALL, "bpf_rdonly_cast"),
     (PREEMPT_DISABLE_CALL, "bpf_preempt_disable"),
     (PREEMPT_ENABLE_CALL, "bpf_preempt_enable"),
+    (TASK_FROM_PID_CALL, "bpf_task_from_pid"),
+    (TASK_RELEASE_CALL, "bpf_task_release"),
 ];
 
 /// What the running kernel has of these functions.
-pub(super) struct Calls([([u8; 4], Option<u32>); 3]);
+pub(super) struct Calls([([u8; 4], Option<u32>); FUNCTIONS.len()]);
 
 impl Calls {
     /// Looks them up.

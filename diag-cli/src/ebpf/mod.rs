@@ -14,3 +14,4 @@ pub(crate) mod probes;
 pub(crate) mod scope;
 pub(crate) mod stacks;
 pub(crate) mod states;
+pub(crate) mod who;

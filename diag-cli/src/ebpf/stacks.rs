@@ -18,21 +18,44 @@ use crate::{
 /// Where the kernel's own switching begins, which is at the inner end of every wait.
 const SCHEDULER: &[&str] = &["__schedule", "schedule", "__traceiter_sched_switch", "preempt_schedule"];
 
+/// Where the program and its tracepoint end in a stack that a task took of itself.
+const TRACEPOINTS: &[&str] = &["bpf_trace_run", "__bpf_trace_", "__traceiter_"];
+
+/// What is at the inner end of an object's stacks, and tells nobody anything.
+#[derive(Clone, Copy)]
+enum Inner {
+    /// The kernel's own switching.
+    Scheduler,
+    /// The program itself, where a task took its own stack.
+    Program,
+}
+
 /// The stacks of an object; each is read and named once.
 pub(crate) struct Stacks {
     map: BpfHashMap<MapData, u32, Stack>,
     /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
     symbols: Option<Result<Symbols, String>>,
     named: HashMap<u32, Vec<String>>,
+    inner: Inner,
 }
 
 impl Stacks {
     /// Takes the map out of an object.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Stacks> {
-        Ok(Stacks { map: take(ebpf, "STACKS")?, symbols: None, named: HashMap::new() })
+        Ok(Stacks {
+            map: take(ebpf, "STACKS")?,
+            symbols: None,
+            named: HashMap::new(),
+            inner: Inner::Scheduler,
+        })
     }
 
-    /// A stack's functions, innermost first, from where the task went to sleep; none where it was not stored or has no
+    /// The same of an object that takes stacks elsewhere than in a switch.
+    pub(crate) fn of_callers(ebpf: &mut Ebpf) -> Result<Stacks> {
+        Ok(Stacks { inner: Inner::Program, ..Stacks::of(ebpf)? })
+    }
+
+    /// A stack's functions, innermost first, from where the task went to sleep or met the tracepoint; none where it was not stored or has no
     /// names.
     pub(crate) fn functions(&mut self, number: u32) -> &[String] {
         if number == 0 {
@@ -64,7 +87,11 @@ impl Stacks {
         let mut functions: Vec<String> =
             frames.into_iter().take_while(|&frame| frame != 0).map(name).collect();
         // A stack taken by the task itself begins inside the program and the tracepoint.
-        if let Some(last) = functions.iter().rposition(|name| SCHEDULER.contains(&name.as_str())) {
+        let is_inner = |name: &String| match self.inner {
+            Inner::Scheduler => SCHEDULER.contains(&name.as_str()),
+            Inner::Program => TRACEPOINTS.iter().any(|start| name.starts_with(start)),
+        };
+        if let Some(last) = functions.iter().rposition(is_inner) {
             functions.drain(..=last);
         }
         functions

@@ -1,4 +1,4 @@
-//! The kernel's functions by address, from `/proc/kallsyms`.
+//! The kernel's functions, and its variables, by address, from `/proc/kallsyms`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -23,16 +23,20 @@ impl Symbols {
     ///
     /// The error is a sentence that says why addresses stay without a name: mostly that the kernel hides them.
     pub(crate) fn load() -> Result<Symbols> {
-        let file = File::open(KALLSYMS).with_context(|| format!("cannot read {KALLSYMS}"))?;
-        Symbols::read(BufReader::with_capacity(READ_BYTES, file))
+        Symbols::read(source()?, is_function)
     }
 
-    fn read(mut source: impl BufRead) -> Result<Symbols> {
+    /// The same of variables. A kernel without CONFIG_KALLSYMS_ALL lists next to none.
+    pub(crate) fn load_variables() -> Result<Symbols> {
+        Symbols::read(source()?, is_variable)
+    }
+
+    fn read(mut source: impl BufRead, wanted: fn(&str) -> bool) -> Result<Symbols> {
         let mut symbols = Symbols { starts: Vec::new(), names: String::new() };
         let mut line = Vec::new();
         let mut hidden = false;
         while source.read_until(b'\n', &mut line).with_context(|| format!("cannot read {KALLSYMS}"))? != 0 {
-            let entry = std::str::from_utf8(&line).ok().and_then(function);
+            let entry = std::str::from_utf8(&line).ok().and_then(|line| symbol(line, wanted));
             if let Some((start, name)) = entry {
                 hidden |= start == 0;
                 if start != 0 {
@@ -59,6 +63,17 @@ impl Symbols {
         Ok(symbols)
     }
 
+    /// The variable that begins at an address, or that an address is in: where variables stand close to each other, since
+    /// nothing tells how long one is.
+    pub(crate) fn variable(&self, address: u64) -> Option<String> {
+        const ALL_ARE_THERE: usize = 1000;
+        match self.name(address)? {
+            (name, 0) => Some(name.to_owned()),
+            (name, offset) if self.starts.len() >= ALL_ARE_THERE => Some(format!("{name}+{offset:#x}")),
+            _ => None,
+        }
+    }
+
     /// The function that an address is in, and how many bytes it is into it.
     pub(crate) fn name(&self, address: u64) -> Option<(&str, u64)> {
         let index = self.starts.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
@@ -69,12 +84,25 @@ impl Symbols {
     }
 }
 
-/// The address and name in a line `ffffffff81000000 T _stext`, if it is about a function.
-fn function(line: &str) -> Option<(u64, &str)> {
+fn source() -> Result<impl BufRead> {
+    let file = File::open(KALLSYMS).with_context(|| format!("cannot read {KALLSYMS}"))?;
+    Ok(BufReader::with_capacity(READ_BYTES, file))
+}
+
+/// The address and name in a line `ffffffff81000000 T _stext`, if it is of a kind that is wanted.
+fn symbol(line: &str, wanted: fn(&str) -> bool) -> Option<(u64, &str)> {
     let mut words = line.split_ascii_whitespace();
     let address = u64::from_str_radix(words.next()?, 16).ok()?;
-    let kind = words.next()?;
-    matches!(kind, "t" | "T" | "w" | "W").then_some((address, words.next()?))
+    wanted(words.next()?).then_some(())?;
+    Some((address, words.next()?))
+}
+
+fn is_function(kind: &str) -> bool {
+    matches!(kind, "t" | "T" | "w" | "W")
+}
+
+fn is_variable(kind: &str) -> bool {
+    matches!(kind, "d" | "D" | "b" | "B" | "r" | "R")
 }
 
 /// A function's name in the source, without what compilers append to parts and clones of it (`.constprop.0`, `.cold`).
@@ -101,7 +129,7 @@ ffffffff81000200 W weak
 
     #[test]
     fn an_address_is_named_by_the_function_that_it_is_in() {
-        let symbols = Symbols::read(SAMPLE.as_bytes()).unwrap();
+        let symbols = Symbols::read(SAMPLE.as_bytes(), is_function).unwrap();
         assert_eq!(symbols.name(0xffff_ffff_8100_0000), Some(("_stext", 0)));
         assert_eq!(symbols.name(0xffff_ffff_8100_01ff), Some(("_stext", 0x1ff)));
         assert_eq!(symbols.name(0xffff_ffff_8100_0210), Some(("weak", 0x10)));
@@ -111,8 +139,16 @@ ffffffff81000200 W weak
     }
 
     #[test]
+    fn a_variable_has_its_name_where_it_begins() {
+        let symbols = Symbols::read(SAMPLE.as_bytes(), is_variable).unwrap();
+        assert_eq!(symbols.variable(0xffff_ffff_8200_0000).as_deref(), Some("data"));
+        assert_eq!(symbols.variable(0xffff_ffff_8200_0010), None);
+        assert_eq!(symbols.variable(0xffff_ffff_8100_0000), None);
+    }
+
+    #[test]
     fn hidden_addresses_are_an_error_that_says_so() {
-        let error = |text: &str| Symbols::read(text.as_bytes()).err().unwrap().to_string();
+        let error = |text: &str| Symbols::read(text.as_bytes(), is_function).err().unwrap().to_string();
         assert!(error("0000000000000000 T _stext\n").contains("kptr_restrict"));
         assert!(error("").contains("CONFIG_KALLSYMS"));
         assert!(error("\u{fffd} not a symbol\n\n1 T\n").contains("CONFIG_KALLSYMS"));

@@ -43,6 +43,11 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `ns` of `total_ns`, 0 to 1, to six digits; 0 of nothing.
+pub(crate) fn share(ns: u64, total_ns: u64) -> f64 {
+    if total_ns == 0 { 0.0 } else { (ns as f64 / total_ns as f64 * 1e6).round() / 1e6 }
+}
+
 /// A share of 0 to 1 as a percentage that never rounds something to nothing, nor nearly all to all.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {

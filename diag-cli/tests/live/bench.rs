@@ -41,7 +41,8 @@ fn quantile(values: &[f64], quantile: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
 }
 
-fn show(what: &str, values: &[f64]) {
+/// Prints the median of some figures.
+pub(crate) fn show(what: &str, values: &[f64]) {
     let [p10, median, p90] = [0.1, 0.5, 0.9].map(|at| quantile(values, at));
     println!("  {what:<44} {median:8.1}  [{p10:.1}, {p90:.1}]");
 }

@@ -4,14 +4,15 @@
 //! each of its own system calls, and the tests compare both with what `osdiag` says. Needs root; what cannot run says
 //! why and counts as ignored. `OSDIAG_BIN` names the binary under test; without it, the one that cargo has just built.
 //!
-//! This program is also the workload and the slow disk's server: it starts itself again with `--lab-workload` or
-//! `--lab-disk`.
+//! This program is also the workload and the slow disk's server: it starts itself again with `--lab-workload`,
+//! `--lab-locks` or `--lab-disk`.
 
 mod bench;
 mod counting;
 mod faults;
 mod hdr;
 mod lab;
+mod lock;
 mod numbers;
 mod operations;
 mod osdiag;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some("--lab-workload") => return workload::main(arguments),
         Some(runq::runner::FLAG) => return runq::runner::main(arguments),
+        Some("--lab-locks") => return lock::work::main(arguments),
         Some("--lab-disk") => return lab::disk::main(arguments),
         _ => {}
     }
@@ -64,12 +66,14 @@ fn main() -> ExitCode {
         hdr::TESTS,
         targets::TESTS,
         weather::TESTS,
+        lock::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS].concat();
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
     // Benches are not tests that were skipped: without being asked for they are not even there.
     if arguments.ignored {
-        trials = bench::TESTS.iter().map(|&(name, test)| trial(name, test).with_ignored_flag(true)).collect();
+        let benches = [bench::TESTS, lock::BENCHES].concat();
+        trials = benches.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(true)).collect();
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

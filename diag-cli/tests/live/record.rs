@@ -12,14 +12,17 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::{operations, osdiag::binary, runq};
+use crate::{lock, operations, osdiag::binary, runq};
 
 /// What must be true of each record of a tool; it panics otherwise.
 type Check = fn(&Record);
 
 /// The tools' schemas, and their checks.
-const CHECKS: &[(&str, Check)] =
-    &[("osdiag.iolat/1", operations::check), ("osdiag.runq/1", runq::record::check)];
+const CHECKS: &[(&str, Check)] = &[
+    ("osdiag.iolat/1", operations::check),
+    ("osdiag.lock/1", lock::check),
+    ("osdiag.runq/1", runq::record::check),
+];
 
 /// One line of `--json`.
 #[derive(Clone, Debug)]

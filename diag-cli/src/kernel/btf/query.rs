@@ -12,8 +12,8 @@ const MAX_MEMBERS: u32 = 1 << 20;
 pub(super) const NAMING_FUNCTIONS: [&str; 3] = ["__traceiter_", "__bpf_trace_", "__probestub_"];
 
 /// Functions that programs may call, those of interest here (kernel/bpf/helpers.c, 6.18).
-pub(super) const KERNEL_FUNCTIONS: [&str; 3] =
-    ["bpf_rdonly_cast", "bpf_preempt_disable", "bpf_preempt_enable"];
+pub(super) const KERNEL_FUNCTIONS: [&str; 5] =
+    ["bpf_rdonly_cast", "bpf_preempt_disable", "bpf_preempt_enable", "bpf_task_from_pid", "bpf_task_release"];
 
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

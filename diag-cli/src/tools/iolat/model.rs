@@ -11,14 +11,15 @@ use diag_common::{
 use super::{
     collect::{Group, Wait},
     explain::{Explained, Explainer},
-    record::{
-        CauseName, CausePart, Layers, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail, share,
-    },
+    record::{CauseName, CausePart, Layers, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail},
 };
 use crate::{
     ebpf::stacks::Stacks,
     kernel::mounts::{Mounts, device_name, number},
-    output::histogram::{Histogram, PartBin},
+    output::{
+        histogram::{Histogram, PartBin},
+        units::share,
+    },
 };
 
 /// Time and operations of one cause, and its stack.

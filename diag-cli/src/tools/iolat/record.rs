@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::pending::PendingOperation;
-use crate::output::{histogram::Histogram, record::Body};
+use crate::output::{histogram::Histogram, record::Body, units::share};
 
 /// What `osdiag iolat` found in an interval or a session.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -244,11 +244,6 @@ impl Layers {
     pub(crate) fn total_ns(&self) -> u64 {
         Layer::ALL.iter().map(|&layer| self.get(layer).ns).sum()
     }
-}
-
-/// `ns` of `total_ns`, 0 to 1, to six digits; 0 of nothing.
-pub(crate) fn share(ns: u64, total_ns: u64) -> f64 {
-    if total_ns == 0 { 0.0 } else { (ns as f64 / total_ns as f64 * 1e6).round() / 1e6 }
 }
 
 /// A system call, by its name.

@@ -12,7 +12,7 @@ use super::{
     Report,
     record::{
         CauseName, CausePart, Iolat, Layers, OpName, Operation, OperationCause, SlowOperation, Spectrum,
-        SpectrumBin, Tail, share,
+        SpectrumBin, Tail,
     },
     verdict::verdict,
 };
@@ -20,6 +20,7 @@ use crate::output::{
     histogram::{Histogram, PartBin},
     record::Record,
     sample::envelope,
+    units::share,
 };
 
 /// Some operations of nearly one latency, and what they spent it on.

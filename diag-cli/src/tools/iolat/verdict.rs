@@ -6,9 +6,9 @@ use diag_common::cause::{Cause, Layer};
 
 use super::{
     advice::{advice, noun, phrase},
-    record::{CauseName, CausePart, Operation, Tail, Verdict, share},
+    record::{CauseName, CausePart, Operation, Tail, Verdict},
 };
-use crate::output::units;
+use crate::output::units::{self, share};
 
 /// Below this share of the tail, a cause alone does not tell enough, and the next one is named too.
 const DOMINANT: f64 = 0.7;

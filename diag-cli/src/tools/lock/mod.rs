@@ -1,0 +1,146 @@
+//! `osdiag lock`: which kernel locks are waited for, by whom, held by whom.
+
+mod advice;
+mod args;
+mod attach;
+mod collect;
+mod model;
+mod names;
+mod record;
+mod render;
+#[cfg(test)]
+mod sample;
+mod verdict;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+
+pub(crate) use self::{args::Args, record::Locks as Body};
+use self::{
+    collect::{Collector, Harvest},
+    model::{Namer, Places},
+    render::Options,
+};
+use crate::{
+    cli::SessionArgs,
+    ebpf::{
+        object::{Kernel, Object, Settings},
+        stacks::Stacks,
+        who::People,
+    },
+    kernel::symbols::Symbols,
+    output::{
+        page::Page,
+        record::{Kind, Unavailable},
+    },
+    session::{self, KernelSide, Tool},
+    target::{CgroupNames, Target},
+};
+
+/// Traces, and reports.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    session::run::<Locks>(args)
+}
+
+/// The tool while it works.
+struct Locks {
+    top: usize,
+    options: Options,
+    collector: Collector,
+    stacks: Stacks,
+    people: People,
+    variables: Option<Option<Symbols>>,
+    places: Places,
+}
+
+/// A record, with the spectra of its locks.
+type Report = session::Report<Locks>;
+
+/// How the waits for a lock are spread: the smallest and the largest of a bucket, ns, how many there are, and their time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bin {
+    low_ns: u64,
+    high_ns: u64,
+    waits: u64,
+    ns: u64,
+}
+
+impl Tool for Locks {
+    type Args = Args;
+    type Harvest = Harvest;
+    type Body = Body;
+    /// The waits of each of the record's locks by length, in the same order.
+    type Picture = Vec<Vec<Bin>>;
+
+    const NAME: &'static str = "lock";
+    const SUBJECT: &'static str = "waits for kernel locks";
+    const KERNEL_SIDE: KernelSide = attach::KERNEL_SIDE;
+
+    fn session_args(args: &Args) -> &SessionArgs {
+        &args.session
+    }
+
+    fn settings(args: &Args, kernel: &Kernel) -> Result<Settings> {
+        Ok(attach::settings(args, kernel))
+    }
+
+    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Locks> {
+        Ok(Locks {
+            top: args.top_in_record() as usize,
+            options: Options { slow: args.slow, top: args.top_on_screen() as usize },
+            collector: Collector::new(&mut object.ebpf)?,
+            stacks: Stacks::of_callers(&mut object.ebpf)?,
+            people: People::of(&mut object.ebpf)?,
+            variables: None,
+            places: Places::of(&object.fields),
+        })
+    }
+
+    fn harvest(&mut self) -> Result<Harvest> {
+        self.collector.harvest()
+    }
+
+    fn add(&self, total: &mut Harvest, interval: &Harvest) {
+        total.add(interval);
+    }
+
+    fn tell(
+        &mut self,
+        _kind: Kind,
+        lasted: Duration,
+        harvest: &Harvest,
+        cgroups: Option<&mut CgroupNames>,
+    ) -> (Body, Vec<Vec<Bin>>) {
+        let run_queues = self.collector.run_queues();
+        let mut namer = Namer {
+            stacks: &mut self.stacks,
+            people: &mut self.people,
+            variables: &mut self.variables,
+            run_queues: &run_queues,
+            places: &self.places,
+            cgroups,
+        };
+        let (locks, picture): (Vec<_>, Vec<_>) =
+            model::locks(harvest, self.top, &mut namer).into_iter().unzip();
+        let verdict = verdict::verdict(&locks, lasted, self.options.slow);
+        (Body { locks, pending: Vec::new(), verdict }, picture)
+    }
+
+    fn found_unavailable(&self) -> Vec<Unavailable> {
+        let effect = "stacks have no names, and locks are told by their kind and address alone";
+        self.stacks.unavailable(effect).into_iter().collect()
+    }
+
+    fn draw_interval(&self, page: &mut Page, report: &Report) {
+        render::interval(page, &self.options, report);
+    }
+
+    fn draw_summary(&self, page: &mut Page, report: &Report) {
+        render::summary(page, &self.options, report);
+    }
+
+    fn draw_verdict(&self, page: &mut Page, report: &Report) {
+        render::verdict(page, &self.options, report);
+    }
+}

@@ -1,0 +1,272 @@
+//! `osdiag lock` against workloads that time their own waits.
+
+mod bench;
+mod record;
+pub(crate) mod work;
+
+use std::{process::Command, time::Duration};
+
+pub(crate) use self::{bench::BENCHES, record::check};
+use self::{
+    record::Lock,
+    work::{HOLDER, Plan, SHARER, Seen, WAITER, Work, Worker},
+};
+use crate::{
+    Outcome, Skip, Test,
+    lab::{Lab, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, run},
+    osdiag::{Finished, Session, tool},
+    record::{Record, number, within},
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("lock_inode", inode),
+    ("lock_inode_convoy", convoy),
+    ("lock_mmap", mmap),
+    ("lock_mmap_raw_hooks", mmap_raw),
+    ("lock_pipe", pipe),
+    ("lock_spinning", spinning),
+    ("lock_freed_while_waited_for", freed),
+    ("lock_cgroup_target", cgroup_target),
+    ("lock_intervals_add_up", intervals),
+];
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Traces a workload's process while it works.
+fn trace(worker: &mut Worker, flags: &[&str], hooks: Option<&str>) -> (Finished, Seen) {
+    let mut command = tool("lock", &["--json", "-p", &worker.pid.to_string()]);
+    command.args(flags);
+    if let Some(hooks) = hooks {
+        command.env("OSDIAG_HOOKS", hooks);
+    }
+    let session = Session::tracing(command);
+    let seen = worker.work();
+    (session.interrupt(), seen)
+}
+
+/// Nothing of a wait is lost but what the kernel itself withheld.
+fn complete(record: &Record) {
+    record.assert_complete();
+    println!("{}", record.lock_outline());
+}
+
+/// That the waits of a lock are those that the workload saw: as long as its own calls were.
+fn assert_waited(lock: Lock<'_>, seen: &Seen, least: Duration, tolerance: f64) {
+    let known = seen.waited_ns(least);
+    println!(
+        "{} waits, {} ns of {known} ns that {} calls took",
+        lock.count(),
+        lock.sum(),
+        seen.waits_ns.len()
+    );
+    assert!(known > 100_000_000, "nobody had to wait: {known} ns");
+    let waiter = lock.list("waiters").iter().find(|waiter| waiter["comm"] == WAITER);
+    let waits = waiter.map_or(0, |waiter| number(&waiter["waits"]));
+    // Ending, the thread gives memory back as well.
+    assert!(waits <= seen.waits_ns.len() as u64 + 10, "{waits} waits are more than there were calls");
+    assert!(within(tolerance, lock.sum(), known), "{} ns of {known}", lock.sum());
+    let mine = lock.share("waiters", |waiter| waiter["comm"] == WAITER);
+    assert!(mine > 0.95, "the waiter is not told: {}", lock.0);
+}
+
+/// The share of time in which the thread that holds the lock is said to.
+fn held_by(lock: Lock<'_>, tid: u32) -> f64 {
+    lock.share("owners", |owner| owner["tid"] == tid)
+}
+
+fn inode() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    disk.delay(10 * MS);
+    let mut worker = Worker::start(Work::Inode(file), 2000);
+    let (finished, seen) = trace(&mut worker, &[], None);
+    let summary = finished.summary();
+    complete(&summary);
+    let lock = summary.lock("rwsem-read", "inode i_rwsem");
+    assert_waited(lock, &seen, MS, 0.03);
+    assert!(held_by(lock, seen.holder) > 0.9, "{}", lock.0);
+    let by_holder = |owner: &serde_json::Value| owner["comm"] == HOLDER && owner["pid"] == worker.pid;
+    assert!(lock.share("owners", by_holder) > 0.9, "{}", lock.0);
+    let asleep = |owner: &serde_json::Value| owner["state"] == "blocked-io" || owner["state"] == "blocked";
+    assert!(lock.share("owners", asleep) > 0.5, "the holder waits for the disk: {}", lock.0);
+    let longest = lock.list("owners").iter().find(|owner| asleep(owner)).expect("checked above");
+    if summary.0["probes"][0]["hook"] == "tp_btf" && longest["stack"].is_array() {
+        assert!(longest["stack"].to_string().contains("ext4_file_write_iter"), "{longest}");
+    }
+    assert_eq!(summary.0["verdict"]["name"], "inode i_rwsem");
+    Ok(())
+}
+
+/// A writer, a direct reader and one that only looks: both sides of one lock.
+fn convoy() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    disk.delay(5 * MS);
+    let mut worker = Worker::start(Work::Convoy(file), 2000);
+    let (finished, seen) = trace(&mut worker, &[], None);
+    let summary = finished.summary();
+    complete(&summary);
+    let [read, write] = ["rwsem-read", "rwsem-write"].map(|kind| summary.lock(kind, "inode i_rwsem"));
+    assert_eq!(read.0["address"], write.0["address"], "one lock, two sides");
+    let waits = |comm: &str| read.share("waiters", |waiter| waiter["comm"] == comm);
+    assert!(waits(WAITER) > 0.0 && waits(SHARER) > 0.0, "{}", read.0);
+    assert!(write.share("waiters", |waiter| waiter["comm"] == HOLDER) > 0.95, "{}", write.0);
+    let readers = write.share("owners", |owner| owner["reader"] == true);
+    assert!(readers > 0.5, "a writer waits for readers: {}", write.0);
+    // The last reader to come is not the one that reads for long, as often as not: then nobody is named.
+    let named = |owner: &serde_json::Value| owner["reader"] == true && owner["tid"].is_u64();
+    let strangers = write.list("owners").iter().filter(|owner| named(owner));
+    let known = [SHARER, WAITER, HOLDER];
+    for owner in strangers {
+        assert!(known.iter().any(|comm| owner["comm"] == *comm), "{owner}");
+    }
+    assert!(held_by(read, seen.holder) > 0.5, "{}", read.0);
+    Ok(())
+}
+
+fn mmap_with(hooks: Option<&str>) -> Outcome {
+    let mut worker = Worker::start(Work::Mmap, 2000);
+    let (finished, seen) = trace(&mut worker, &[], hooks);
+    let summary = finished.summary();
+    complete(&summary);
+    let lock = summary.lock("rwsem-read", "mmap_lock");
+    assert_waited(lock, &seen, MS / 20, 0.1);
+    assert!(held_by(lock, seen.holder) > 0.8, "{}", lock.0);
+    let runs = lock.share("owners", |owner| owner["state"] == "running" || owner["state"] == "runnable");
+    assert!(runs > 0.8, "the holder runs: {}", lock.0);
+    if let Some(hooks) = hooks {
+        let hook = summary.0["probes"][0]["hook"].as_str().unwrap_or_default();
+        assert!(hook.starts_with(hooks), "{hook}");
+    }
+    Ok(())
+}
+
+fn mmap() -> Outcome {
+    mmap_with(None)
+}
+
+fn mmap_raw() -> Outcome {
+    mmap_with(Some("raw"))
+}
+
+fn pipe() -> Outcome {
+    let mut worker = Worker::start(Work::Pipe, 2000);
+    let (finished, seen) = trace(&mut worker, &[], None);
+    let summary = finished.summary();
+    complete(&summary);
+    let lock = summary.lock("mutex", "pipe mutex");
+    assert_waited_mutex(lock, &seen);
+    Ok(())
+}
+
+/// The holder of a mutex can have to wait, too, where the waiter takes it in between.
+fn assert_waited_mutex(lock: Lock<'_>, seen: &Seen) {
+    let known = seen.waited_ns(Duration::from_micros(5));
+    let waiter = lock.list("waiters").iter().find(|waiter| waiter["comm"] == WAITER);
+    let waiter = waiter.unwrap_or_else(|| panic!("the waiter is not told: {}", lock.0));
+    let ns = number(&waiter["ns"]);
+    println!("{} waits, {ns} ns of {known} ns", waiter["waits"]);
+    assert!(known > 50_000_000, "nobody had to wait: {known} ns");
+    assert!(within(0.15, ns, known), "{ns} ns of {known}");
+    assert!(held_by(lock, seen.holder) > 0.8, "{}", lock.0);
+}
+
+/// As many waits for a spinning lock as another counter has.
+fn spinning() -> Outcome {
+    let mut worker = Worker::start(Work::Tasklist(4), 1500);
+    let pid = worker.pid.to_string();
+    let event = "lock:contention_begin";
+    let count = ["stat", "-x,", "-e", event, "--filter", "flags == 3 || flags == 5", "-p", &pid];
+    run("perf", &[&count[..6], &["true"]].concat())
+        .map_err(|Skip(why)| Skip::because(format!("perf: {why}")))?;
+    let session = Session::tracing(tool("lock", &["--json", "-p", &pid]));
+    let perf =
+        Command::new("perf").args(count).stderr(std::process::Stdio::piped()).spawn().expect("it ran above");
+    std::thread::sleep(300 * MS);
+    let seen = worker.work();
+    // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
+    unsafe { libc::kill(perf.id() as libc::pid_t, libc::SIGINT) };
+    let told = perf.wait_with_output().expect("perf ends");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let line = told.lines().find(|line| line.contains("contention_begin")).unwrap_or_default();
+    let known: u64 = line.split(',').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+    let summary = session.interrupt().summary();
+    complete(&summary);
+    let spins =
+        summary.locks().filter(|lock| lock.0["kind"].as_str().is_some_and(|kind| kind.starts_with("rwlock")));
+    let waits: u64 = spins.map(Lock::count).sum();
+    println!("{waits} waits of {known} in 1.5 s, {} calls, lost {}", seen.held, summary.0["lost"]);
+    assert!(known > 10_000, "nobody had to wait: {told}");
+    let missed = number(&summary.0["lost"]["missed_runs"]);
+    // The two do not begin and end with the same wait.
+    assert!(waits.abs_diff(known) <= missed + known / 10_000, "{waits} of {known}, {missed} missed");
+    assert!(summary.lock("rwlock-write", "tasklist_lock").count() > known / 2);
+    Ok(())
+}
+
+/// Processes that are killed while their threads wait for a lock that dies with them.
+fn freed() -> Outcome {
+    let session = Session::tracing(tool("lock", &["--json"]));
+    for _ in 0..12 {
+        let mut worker = Worker::start(Work::Mmap, 60_000);
+        worker.go();
+        std::thread::sleep(60 * MS);
+        drop(worker);
+    }
+    let mut last = Worker::start(Work::Mmap, 500);
+    let seen = last.work();
+    let summary = session.interrupt().summary();
+    summary.assert_complete();
+    let locks: Vec<Lock<'_>> = summary.locks().filter(|lock| lock.0["name"] == "mmap_lock").collect();
+    assert!(locks.len() > 6, "{}", summary.lock_outline());
+    let longest = locks.iter().map(|lock| number(&lock.0["wait"]["max_ns"])).max().unwrap_or(0);
+    assert!(longest < 2_000_000_000, "a wait outlived its task: {longest} ns");
+    let mine: u64 =
+        locks.iter().filter(|lock| held_by(**lock, seen.holder) > 0.5).map(|lock| lock.sum()).sum();
+    let known = seen.waited_ns(MS / 20);
+    assert!(within(0.15, mine, known), "{mine} ns of {known} after all that");
+    Ok(())
+}
+
+/// Contention outside of the target adds nothing, and holders may be outside.
+fn cgroup_target() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let group = Cgroup::v1(&lab, "memory").or_else(|_| Cgroup::v2(&lab))?;
+    drop(disk);
+    let plan = Plan { work: Work::Mmap, millis: 800, cgroups: vec![group.path().to_owned()] };
+    let mut mine = Worker::planned(&plan);
+    let mut other = Worker::start(Work::Pipe, 1000);
+    let path = group.path().to_string_lossy().into_owned();
+    let session = Session::tracing(tool("lock", &["--json", "--cgroup", &path]));
+    other.go();
+    let seen = mine.work();
+    let summary = session.interrupt().summary();
+    summary.assert_complete();
+    let strangers = |lock: &Lock<'_>| lock.list("waiters").iter().any(|waiter| waiter["pid"] != mine.pid);
+    let foreign: Vec<_> = summary.locks().filter(strangers).map(|lock| lock.0.to_string()).collect();
+    assert!(foreign.is_empty(), "{foreign:#?}");
+    let lock = summary.lock("rwsem-read", "mmap_lock");
+    assert!(lock.sum() > 0 && held_by(lock, seen.holder) > 0.5, "{}", lock.0);
+    let waiter = &lock.list("waiters")[0];
+    assert!(waiter["cgroup"].as_str().is_some_and(|cgroup| path.ends_with(cgroup)), "{waiter} in {path}");
+    Ok(())
+}
+
+fn intervals() -> Outcome {
+    let mut worker = Worker::start(Work::Pipe, 1200);
+    let (finished, _) = trace(&mut worker, &["-i", "250ms"], None);
+    let mut records = finished.records();
+    let summary = records.pop().expect("there is a summary");
+    assert!(records.len() >= 4, "{} intervals", records.len());
+    let total = |record: &Record| {
+        record.locks().fold((0, 0), |(ns, waits), lock| (ns + lock.sum(), waits + lock.count()))
+    };
+    let (ns, waits) = records.iter().map(total).fold((0, 0), |(a, b), (ns, waits)| (a + ns, b + waits));
+    assert_eq!((ns, waits), total(&summary), "intervals do not add up");
+    assert!(waits > 0);
+    Ok(())
+}

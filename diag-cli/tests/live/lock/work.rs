@@ -1,0 +1,341 @@
+//! Workloads that contend for one kernel lock, and time each of their calls that only wait for it.
+//!
+//! One thread holds the lock for long, others make a call that takes it for next to nothing: what such a call lasts is
+//! its wait. The process speaks over its standard input and output, which are no lock that anybody looks at.
+
+use std::{
+    ffi::{CString, OsString},
+    io::{BufRead, BufReader, Write},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    lab::fault::{die_with_parent, pin},
+    workload::prefer_this_thread,
+};
+
+/// What a workload contends for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) enum Work {
+    /// A file's `i_rwsem`: direct writes hold it alone, looking for data takes it to read.
+    Inode(PathBuf),
+    /// The same, with direct reads besides, which share it while they last.
+    Convoy(PathBuf),
+    /// The `mmap_lock`: changing the protection of much memory holds it alone, `mincore` takes it to read.
+    Mmap,
+    /// A pipe's mutex: copying much holds it, asking how much there is takes it.
+    Pipe,
+    /// The `tasklist_lock`, for which tasks spin: `setpgid` takes it alone, by so many threads.
+    Tasklist(usize),
+    /// A pipe's mutex, by so many threads that all ask how much there is.
+    Mutex(usize),
+}
+
+/// A workload, and how long it lasts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Plan {
+    /// What for.
+    pub(crate) work: Work,
+    /// How long.
+    pub(crate) millis: u64,
+    /// The cgroups that it enters first.
+    pub(crate) cgroups: Vec<PathBuf>,
+}
+
+/// What a workload saw.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Seen {
+    /// The thread that holds the lock.
+    pub(crate) holder: u32,
+    /// The thread that shares it, where there is one.
+    pub(crate) sharer: u32,
+    /// How long each of the calls that only wait took, ns.
+    pub(crate) waits_ns: Vec<u64>,
+    /// How many calls the holders made.
+    pub(crate) held: u64,
+}
+
+impl Seen {
+    /// The time of all waits that are long enough to be more than the call itself.
+    pub(crate) fn waited_ns(&self, least: Duration) -> u64 {
+        self.waits_ns.iter().filter(|&&ns| u128::from(ns) >= least.as_nanos()).sum()
+    }
+}
+
+/// The name of the thread that holds, and of those that wait.
+pub(crate) const HOLDER: &str = "osd-holder";
+pub(crate) const WAITER: &str = "osd-waiter";
+pub(crate) const SHARER: &str = "osd-sharer";
+
+/// A workload process, as the tests see it.
+pub(crate) struct Worker {
+    /// Its process.
+    pub(crate) pid: u32,
+    child: Child,
+    words: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    /// Starts one; it waits for [`Worker::go`].
+    pub(crate) fn start(work: Work, millis: u64) -> Worker {
+        Worker::planned(&Plan { work, millis, cgroups: Vec::new() })
+    }
+
+    /// The same, with everything that can be said.
+    pub(crate) fn planned(plan: &Plan) -> Worker {
+        let mut child = Command::new(std::env::current_exe().expect("the tests have a path"))
+            .arg("--lab-locks")
+            .arg(serde_json::to_string(plan).expect("a plan is plain data"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tests can start themselves");
+        let words = child.stdin.take().expect("its input is a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        let mut worker = Worker { pid: child.id(), child, words, answers };
+        assert_eq!(worker.line(), "ready");
+        worker
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the workload answers");
+        line.trim().to_owned()
+    }
+
+    /// Lets it begin.
+    pub(crate) fn go(&mut self) {
+        self.words.write_all(b"go\n").expect("the workload listens");
+    }
+
+    /// Lets it work, and waits for what it saw. It lives on until this is dropped.
+    pub(crate) fn work(&mut self) -> Seen {
+        self.go();
+        serde_json::from_str(&self.line()).expect("what it saw is plain data")
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The workload process.
+pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    die_with_parent();
+    let text = arguments.next().expect("a plan");
+    let plan: Plan = serde_json::from_str(text.to_str().expect("a plan is UTF-8")).expect("a plan is valid");
+    for group in &plan.cgroups {
+        std::fs::write(group.join("cgroup.procs"), "0").expect("a process can move");
+    }
+    println!("ready");
+    let mut words = std::io::stdin().lines();
+    if words.next().is_none() {
+        return ExitCode::FAILURE;
+    }
+    let seen = work(&plan.work, Duration::from_millis(plan.millis));
+    println!("{}", serde_json::to_string(&seen).expect("what it saw is plain data"));
+    words.next();
+    ExitCode::SUCCESS
+}
+
+/// A thread that does the same again and again until it is told to stop.
+struct Turning<T> {
+    thread: thread::JoinHandle<(u32, T)>,
+}
+
+impl<T: Send + 'static> Turning<T> {
+    fn new(name: &str, cpu: usize, body: impl FnOnce() -> T + Send + 'static) -> Turning<T> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            pin(cpu);
+            // SAFETY: gettid has no preconditions.
+            (unsafe { libc::gettid() }.unsigned_abs(), body())
+        });
+        Turning { thread: thread.expect("threads start") }
+    }
+
+    fn end(self) -> (u32, T) {
+        self.thread.join().expect("no workload panics")
+    }
+}
+
+fn work(work: &Work, lasting: Duration) -> Seen {
+    let stop = Arc::new(AtomicBool::new(false));
+    let until = |mut step: Box<dyn FnMut() + Send>| {
+        let stop = Arc::clone(&stop);
+        move || {
+            let mut times = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                step();
+                times += 1;
+            }
+            times
+        }
+    };
+    if let Work::Tasklist(threads) | Work::Mutex(threads) = work {
+        let asked = pipe();
+        let step = || -> Box<dyn FnMut() + Send> {
+            if matches!(work, Work::Mutex(_)) { Box::new(move || ask(asked)) } else { Box::new(set_group) }
+        };
+        let turning: Vec<_> =
+            (0..*threads).map(|number| Turning::new(WAITER, number % 2, until(step()))).collect();
+        thread::sleep(lasting);
+        stop.store(true, Ordering::Relaxed);
+        let held = turning.into_iter().map(|turning| turning.end().1).sum();
+        return Seen { held, ..Seen::default() };
+    }
+    let (hold, wait): (Box<dyn FnMut() + Send>, Box<dyn FnMut() + Send>) = match work {
+        Work::Inode(path) | Work::Convoy(path) => (appending(path), seeking(path)),
+        Work::Mmap => (protecting(), looking()),
+        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) => copying(),
+    };
+    let holder = Turning::new(HOLDER, 0, until(hold));
+    let sharer = match work {
+        Work::Convoy(path) => Some(Turning::new(SHARER, 0, until(reading(path)))),
+        _ => None,
+    };
+    let told = Arc::clone(&stop);
+    let mut wait = wait;
+    let waiter = Turning::new(WAITER, 1, move || {
+        prefer_this_thread();
+        let mut waits = Vec::new();
+        while !told.load(Ordering::Relaxed) {
+            let start = Instant::now();
+            wait();
+            waits.push(start.elapsed().as_nanos() as u64);
+            thread::sleep(Duration::from_micros(200));
+        }
+        waits
+    });
+    thread::sleep(lasting);
+    stop.store(true, Ordering::Relaxed);
+    let (holder, held) = holder.end();
+    let waits_ns = waiter.end().1;
+    let sharer = sharer.map_or(0, |sharer| sharer.end().0);
+    Seen { holder, sharer, waits_ns, held }
+}
+
+fn set_group() {
+    // SAFETY: setpgid takes two numbers.
+    unsafe { libc::setpgid(0, 0) };
+}
+
+fn open(path: &Path, flags: libc::c_int) -> libc::c_int {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("a path has no zero");
+    // SAFETY: the path is a C string.
+    let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
+    assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
+    fd
+}
+
+/// 4 KiB where the disk wants them.
+#[repr(align(4096))]
+struct Block([u8; 4096]);
+
+fn appending(path: &Path) -> Box<dyn FnMut() + Send> {
+    let fd = open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_DIRECT);
+    let block = Box::new(Block([7; 4096]));
+    Box::new(move || {
+        // SAFETY: the buffer is as long as said.
+        let written = unsafe { libc::write(fd, block.0.as_ptr().cast(), block.0.len()) };
+        assert!(written > 0, "write: {}", std::io::Error::last_os_error());
+    })
+}
+
+fn reading(path: &Path) -> Box<dyn FnMut() + Send> {
+    let fd = open(path, libc::O_RDONLY | libc::O_DIRECT);
+    let mut block = Box::new(Block([0; 4096]));
+    Box::new(move || {
+        // SAFETY: the buffer is as long as said.
+        unsafe { libc::pread(fd, block.0.as_mut_ptr().cast(), block.0.len(), 0) };
+    })
+}
+
+fn seeking(path: &Path) -> Box<dyn FnMut() + Send> {
+    let fd = open(path, libc::O_RDONLY);
+    Box::new(move || {
+        // SAFETY: lseek takes numbers.
+        unsafe { libc::lseek(fd, 0, libc::SEEK_DATA) };
+    })
+}
+
+/// How much memory the holder of the `mmap_lock` works on.
+const MEMORY: usize = 64 << 20;
+
+fn map(bytes: usize) -> usize {
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
+    // SAFETY: a new mapping.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    start as usize
+}
+
+fn protecting() -> Box<dyn FnMut() + Send> {
+    let start = map(MEMORY);
+    // SAFETY: the range was mapped above. Small pages, so that there is something to do.
+    unsafe { libc::madvise(start as *mut _, MEMORY, libc::MADV_NOHUGEPAGE) };
+    let mut turn = 0;
+    Box::new(move || {
+        turn += 1;
+        let write = if turn % 2 == 0 { libc::PROT_WRITE } else { 0 };
+        // SAFETY: nobody uses the range.
+        unsafe { libc::mprotect(start as *mut _, MEMORY, libc::PROT_READ | write) };
+    })
+}
+
+fn looking() -> Box<dyn FnMut() + Send> {
+    let start = map(4096);
+    Box::new(move || {
+        let mut resident = 0u8;
+        // SAFETY: one page was mapped above, and one byte tells of it.
+        unsafe { libc::mincore(start as *mut _, 4096, &mut resident) };
+    })
+}
+
+/// As much as a pipe takes.
+const PIPE: usize = 1 << 20;
+
+fn pipe() -> [libc::c_int; 2] {
+    let mut fds = [0; 2];
+    // SAFETY: pipe fills in two descriptors; fcntl takes numbers.
+    let size = unsafe {
+        assert_eq!(libc::pipe(fds.as_mut_ptr()), 0, "pipe: {}", std::io::Error::last_os_error());
+        libc::fcntl(fds[1], libc::F_SETPIPE_SZ, PIPE as libc::c_int)
+    };
+    assert!(size >= PIPE as libc::c_int, "F_SETPIPE_SZ: {}", std::io::Error::last_os_error());
+    fds
+}
+
+/// How much there is in a pipe.
+fn ask(pipe: [libc::c_int; 2]) {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: FIONREAD fills in a number.
+    unsafe { libc::ioctl(pipe[0], libc::FIONREAD, &mut bytes) };
+}
+
+fn copying() -> (Box<dyn FnMut() + Send>, Box<dyn FnMut() + Send>) {
+    let fds = pipe();
+    let mut data = vec![7u8; PIPE];
+    let hold = move || {
+        // SAFETY: the buffer is as long as said, and the pipe takes all of it.
+        unsafe {
+            libc::write(fds[1], data.as_ptr().cast(), data.len());
+            libc::read(fds[0], data.as_mut_ptr().cast(), data.len());
+        }
+    };
+    (Box::new(hold), Box::new(move || ask(fds)))
+}

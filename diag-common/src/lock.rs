@@ -1,0 +1,343 @@
+//! `osdiag lock`: what its eBPF object counts, and the layout in which it is read.
+//!
+//! Everything is kept twice, by the parity of an epoch, as for every tool.
+
+/// Bits of the flags of `contention_begin` (include/trace/events/lock.h, 6.18).
+pub mod flags {
+    /// `LCB_F_SPIN`
+    pub const SPIN: u32 = 1 << 0;
+    /// `LCB_F_READ`
+    pub const READ: u32 = 1 << 1;
+    /// `LCB_F_WRITE`
+    pub const WRITE: u32 = 1 << 2;
+    /// `LCB_F_RT`
+    pub const RT: u32 = 1 << 3;
+    /// `LCB_F_PERCPU`
+    pub const PERCPU: u32 = 1 << 4;
+    /// `LCB_F_MUTEX`
+    pub const MUTEX: u32 = 1 << 5;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// What sort of lock it is, and which side of it is waited for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// All of them, by number.
+            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
+
+            /// The name that records use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Kind::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `spinlock_t` and `raw_spinlock_t`, where it queues.
+    Spinlock = "spinlock";
+    /// `rwlock_t`, to read.
+    RwlockRead = "rwlock-read";
+    /// `rwlock_t`, to write.
+    RwlockWrite = "rwlock-write";
+    /// `struct mutex`
+    Mutex = "mutex";
+    /// `struct rw_semaphore`, to read.
+    RwsemRead = "rwsem-read";
+    /// `struct rw_semaphore`, to write.
+    RwsemWrite = "rwsem-write";
+    /// `struct percpu_rw_semaphore`, either way.
+    PercpuRwsem = "percpu-rwsem";
+    /// `struct rt_mutex`, and what a real-time kernel makes of it.
+    Rtmutex = "rtmutex";
+    /// `struct semaphore`
+    Semaphore = "semaphore";
+}
+
+impl Kind {
+    /// The kind with this number, where there is one.
+    pub fn from_number(number: u8) -> Option<Kind> {
+        Kind::ALL.get(number as usize).copied()
+    }
+
+    /// The kind that the flags of `contention_begin` tell.
+    #[inline(always)]
+    pub fn of(flags: u32) -> Kind {
+        let has = |bit: u32| flags & bit != 0;
+        if has(flags::MUTEX) {
+            return Kind::Mutex;
+        }
+        if has(flags::PERCPU) {
+            return Kind::PercpuRwsem;
+        }
+        match (has(flags::SPIN), has(flags::READ), has(flags::WRITE)) {
+            (true, true, _) => Kind::RwlockRead,
+            (true, _, true) => Kind::RwlockWrite,
+            (true, ..) => Kind::Spinlock,
+            (_, true, _) => Kind::RwsemRead,
+            (_, _, true) => Kind::RwsemWrite,
+            _ if has(flags::RT) => Kind::Rtmutex,
+            _ => Kind::Semaphore,
+        }
+    }
+
+    /// Whether a waiter keeps its CPU, so that nothing is known of it but its CPU.
+    #[inline(always)]
+    pub const fn spins(self) -> bool {
+        matches!(self, Kind::Spinlock | Kind::RwlockRead | Kind::RwlockWrite)
+    }
+
+    /// Whether the kernel keeps who holds such a lock.
+    #[inline(always)]
+    pub const fn has_owner(self) -> bool {
+        matches!(self, Kind::Mutex | Kind::RwsemRead | Kind::RwsemWrite | Kind::Rtmutex)
+    }
+}
+
+/// Contentions of one task, or on one CPU, that can be under way at the same time.
+pub const DEPTH: usize = 4;
+
+/// Which lock it is, where its address says so exactly.
+pub mod class {
+    /// Nothing known.
+    pub const NONE: u8 = 0;
+    /// `mm_struct.mmap_lock` of the waiter's own memory.
+    pub const MMAP_LOCK: u8 = 1;
+    /// `sighand_struct.siglock` of the waiter's own process.
+    pub const SIGLOCK: u8 = 2;
+    /// `files_struct.file_lock` of the waiter's own process.
+    pub const FILE_LOCK: u8 = 3;
+    /// `rq.__lock` of the waiter's own CPU.
+    pub const RQ_LOCK: u8 = 4;
+}
+
+/// What the owner of a lock was doing when a wait for it began.
+pub mod doing {
+    /// There was none, or it is not known.
+    pub const UNKNOWN: u8 = 0;
+    /// On a CPU.
+    pub const RUNNING: u8 = 1;
+    /// Waiting for a CPU.
+    pub const RUNNABLE: u8 = 2;
+    /// Asleep in `in_iowait`.
+    pub const IO: u8 = 3;
+    /// Reclaiming memory, awake or asleep.
+    pub const RECLAIM: u8 = 4;
+    /// Asleep otherwise.
+    pub const BLOCKED: u8 = 5;
+    /// Set besides: the lock was held by readers, of which the owner is the last to have come.
+    pub const READERS: u8 = 0x80;
+}
+
+/// What a cell is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Family {
+    /// Waits by length: `item` is a bucket of [`crate::hist`], `extra` a [`class`].
+    Wait = 0,
+    /// Waits by the stack of the waiter: `item` is the stack's number.
+    Caller = 1,
+    /// Waits by waiter: `item` is the number of a [`crate::who::Who`].
+    Waiter = 2,
+    /// Waits by owner: `item` is the number of a [`crate::who::Who`], 0 for none, `extra` what it was [`doing`].
+    Owner = 3,
+}
+
+/// What a cell counts: one item of one lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct CellKey {
+    /// The lock's address; 0 for all locks of the kind that found no room.
+    pub lock: u64,
+    /// Depends on the family.
+    pub item: u32,
+    /// [`Kind`]
+    pub kind: u8,
+    /// [`Family`]
+    pub family: u8,
+    /// Depends on the family.
+    pub extra: u8,
+    /// The epoch's parity.
+    pub parity: u8,
+}
+
+/// What a cell holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cell {
+    /// Time waited, ns.
+    pub ns: u64,
+    /// Waits.
+    pub waits: u64,
+    /// The longest, ns.
+    pub max_ns: u64,
+    /// The shortest, ns; stored inverted (`!ns`), so that zero means none.
+    pub min_inverted: u64,
+    /// The owner's stack in the longest wait of which one was taken; 0 for none.
+    pub stack: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// How long that wait was, ns.
+    pub stack_ns: u64,
+}
+
+impl Cell {
+    /// Adds another one of the same key.
+    #[inline(always)]
+    pub fn add(&mut self, other: &Cell) {
+        self.ns += other.ns;
+        self.waits += other.waits;
+        self.extend(other);
+    }
+
+    /// Takes over what does not add up: the extremes, and the stack.
+    #[inline(always)]
+    pub fn extend(&mut self, other: &Cell) {
+        if other.max_ns > self.max_ns {
+            self.max_ns = other.max_ns;
+        }
+        if other.min_inverted > self.min_inverted {
+            self.min_inverted = other.min_inverted;
+        }
+        if other.stack != 0 && other.stack_ns >= self.stack_ns {
+            self.stack = other.stack;
+            self.stack_ns = other.stack_ns;
+        }
+    }
+}
+
+/// Lines of a CPU's cache of cells in each half. A power of two.
+pub const LINES: u32 = 512;
+
+/// A cell in a CPU's cache, on its way to the map of all.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Line {
+    /// Which cell.
+    pub key: CellKey,
+    /// What it holds.
+    pub cell: Cell,
+    /// The epoch in which it was written; another one's has been read.
+    pub epoch: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A contention that is under way.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Wait {
+    /// The lock's address; 0 where there is none.
+    pub lock: u64,
+    /// When it began, ns of the monotonic clock.
+    pub since: u64,
+    /// The owner's number; 0 for none.
+    pub owner: u32,
+    /// The owner's stack; 0 for none.
+    pub owner_stack: u32,
+    /// [`Kind`]
+    pub kind: u8,
+    /// [`class`]
+    pub class: u8,
+    /// [`doing`]
+    pub doing: u8,
+    /// Whether the kernel said last that the waiter spins.
+    pub spinning: u8,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What is kept of a CPU.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Cpu {
+    /// Contentions of spinning locks that are under way, innermost last.
+    pub spins: [Wait; DEPTH],
+    /// How many there are.
+    pub depth: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Its `struct rq`, where it has been seen.
+    pub rq: u64,
+    /// From when on the stack of an owner may be taken again, ns.
+    pub owner_stack_at: u64,
+    /// The same for the waiter of a short wait.
+    pub caller_stack_at: u64,
+    /// The same for a spinning waiter.
+    pub spin_stack_at: u64,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Cell, CellKey, Cpu, Line};
+
+    // SAFETY: plain integers without padding, so any bytes are a value.
+    unsafe impl aya::Pod for CellKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cell {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Line {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cpu {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_tell_the_kind() {
+        use flags::*;
+        let cases = [
+            (SPIN, Kind::Spinlock),
+            (SPIN | READ, Kind::RwlockRead),
+            (SPIN | WRITE, Kind::RwlockWrite),
+            (MUTEX, Kind::Mutex),
+            (MUTEX | SPIN, Kind::Mutex),
+            (READ, Kind::RwsemRead),
+            (WRITE, Kind::RwsemWrite),
+            (PERCPU | READ, Kind::PercpuRwsem),
+            (PERCPU | WRITE, Kind::PercpuRwsem),
+            (RT, Kind::Rtmutex),
+            (RT | READ, Kind::RwsemRead),
+            (0, Kind::Semaphore),
+        ];
+        for (flags, kind) in cases {
+            assert_eq!(Kind::of(flags), kind, "{flags:#x}");
+            assert_eq!(Kind::from_number(kind as u8), Some(kind));
+        }
+        assert!(!Kind::of(MUTEX | SPIN).spins() && Kind::of(SPIN | READ).spins());
+    }
+
+    #[test]
+    fn keys_have_no_padding() {
+        assert_eq!(size_of::<CellKey>(), 16);
+        assert_eq!(size_of::<Cell>(), 48);
+        assert_eq!(size_of::<Line>(), 72);
+        assert_eq!(size_of::<Wait>(), 32);
+        assert!(LINES.is_power_of_two());
+    }
+
+    #[test]
+    fn cells_keep_their_extremes_and_the_stack_of_the_longest() {
+        let one = |ns: u64, stack| Cell {
+            ns,
+            waits: 1,
+            max_ns: ns,
+            min_inverted: !ns,
+            stack,
+            reserved: 0,
+            stack_ns: if stack == 0 { 0 } else { ns },
+        };
+        let mut cell = Cell::default();
+        for (ns, stack) in [(5, 1), (9, 0), (7, 2), (3, 3)] {
+            cell.add(&one(ns, stack));
+        }
+        assert_eq!((cell.ns, cell.waits, cell.max_ns, !cell.min_inverted), (24, 4, 9, 3));
+        assert_eq!((cell.stack, cell.stack_ns), (2, 7));
+    }
+}

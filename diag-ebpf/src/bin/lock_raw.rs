@@ -1,0 +1,10 @@
+//! `osdiag lock` on raw tracepoints, with a hash by thread.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use diag_ebpf::{lock::state::TaskState, lock_programs, object_footer, raw_object};
+
+raw_object!(Lock, TaskState, 16384);
+lock_programs!(raw_tracepoint, RawTracePointContext, Lock);
+object_footer!();

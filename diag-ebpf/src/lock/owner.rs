@@ -1,0 +1,104 @@
+//! Who holds a lock that somebody begins to wait for, and what it is doing.
+
+use diag_common::lock::{Kind, Wait, doing};
+
+use super::state::{Tasks, cpu};
+use crate::{
+    fields::{
+        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_OWNER, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT,
+        TASK_IN_IOWAIT_MASK, TASK_ON_CPU, TASK_STATE, TYPE_TASK, present,
+    },
+    memory::store,
+    side::{Ptr, Raw, Side},
+    stack, task as tasks,
+    who::{self, As},
+};
+
+/// The bits of an owner that are none of its address: three of a mutex (kernel/locking/mutex.h, 6.18), at most three of
+/// an rwsem (kernel/locking/rwsem.c, 5.10), one of an rt_mutex.
+const FLAGS: u64 = 7;
+/// `RWSEM_READER_OWNED` (kernel/locking/rwsem.c, 6.18).
+const READER_OWNED: u64 = 1;
+/// `PF_MEMALLOC` (include/linux/sched.h, 6.18): the task makes memory.
+const MEMALLOC: u32 = 0x800;
+
+/// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 1 % of a CPU's time.
+const STACK_PERIOD_NS: u64 = 200_000;
+
+/// The lane of [`who::number`] in which waits begin.
+const LANE: u32 = 0;
+
+/// Notes in `wait` who owns the lock.
+#[inline(always)]
+pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
+    let offset = match kind {
+        Kind::Mutex => MUTEX_OWNER.load(),
+        Kind::RwsemRead | Kind::RwsemWrite => RWSEM_OWNER.load(),
+        Kind::Rtmutex if present(&RTMUTEX_OWNER) => RTMUTEX_OWNER.load(),
+        _ => return,
+    };
+    // SAFETY: any address will do.
+    let word: u64 = unsafe { Raw::read(wait.lock as Ptr, offset) };
+    let rwsem = matches!(kind, Kind::RwsemRead | Kind::RwsemWrite);
+    let mut task = word & !FLAGS;
+    if rwsem && word & READER_OWNED != 0 {
+        store(&mut wait.doing, doing::READERS);
+        // Elsewhere a reader that has let go still stands there.
+        if !present(&TASK_BLOCKER) {
+            return;
+        }
+    }
+    if task == 0 {
+        return;
+    }
+    if present(&TYPE_TASK) {
+        task = S::cast(task as Ptr, TYPE_TASK.load()) as u64;
+        describe::<S, S>(wait, task as Ptr, now);
+    } else {
+        describe::<S, Raw>(wait, task as Ptr, now);
+    }
+}
+
+/// `R` reads the owner: nothing keeps it from going away meanwhile.
+#[inline(always)]
+fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
+    let owner = who::of::<R>(task, As::Thread);
+    if owner.tid == 0 || owner.tgid == 0 {
+        return;
+    }
+    let what = what_it_does::<R>(task);
+    store(&mut wait.owner, who::number(&owner, LANE));
+    let readers = wait.doing;
+    store(&mut wait.doing, readers | what);
+    if what == doing::RUNNING {
+        return;
+    }
+    let Some(cpu) = cpu() else { return };
+    if now >= cpu.owner_stack_at {
+        store(&mut cpu.owner_stack_at, now + STACK_PERIOD_NS);
+        store(&mut wait.owner_stack, stack::take_of_thread::<S>(owner.tid));
+    }
+}
+
+#[inline(always)]
+fn what_it_does<R: Side>(task: Ptr) -> u8 {
+    // SAFETY: loads from what was a task a moment ago.
+    let (flags, on_cpu, state): (u32, u32, u32) = unsafe {
+        (
+            R::read(task, TASK_FLAGS.load()),
+            R::read(task, TASK_ON_CPU.load()),
+            R::read(task, TASK_STATE.load()),
+        )
+    };
+    if flags & MEMALLOC != 0 {
+        doing::RECLAIM
+    } else if on_cpu != 0 {
+        doing::RUNNING
+    } else if state == 0 {
+        doing::RUNNABLE
+    } else if tasks::flag::<R>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
+        doing::IO
+    } else {
+        doing::BLOCKED
+    }
+}

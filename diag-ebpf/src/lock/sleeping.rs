@@ -1,0 +1,100 @@
+//! Locks whose waiters may sleep: the task carries its contentions from CPU to CPU.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use diag_common::{
+    lock::{Kind, Wait, class, flags as bits},
+    loss::Loss,
+};
+
+use super::{
+    count, owner,
+    state::{TaskState, Tasks},
+};
+use crate::{
+    fields::{MM_MMAP_LOCK, TASK_MM},
+    loss,
+    memory::store,
+    side::{Ptr, Side},
+};
+
+/// A task begins to wait. A mutex says so several times: when it spins, when it goes to sleep, and when it spins again
+/// because it is next in turn (`__mutex_lock_common`, kernel/locking/mutex.c, 6.18). All of that is one wait.
+#[inline(always)]
+pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
+    let Some(state) = S::state_or_create(task) else {
+        loss::count(Loss::TaskState);
+        return;
+    };
+    let spinning = flags & bits::SPIN != 0;
+    let wait = place(state, lock);
+    if wait.lock == lock && kind as u8 == Kind::Mutex as u8 && !(spinning && wait.spinning != 0) {
+        wait.spinning = spinning as u8;
+        return;
+    }
+    if wait.lock != 0 {
+        // The same lock, whose end was not told of, or one of too many.
+        loss::count(Loss::LockWaits);
+    }
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    store(&mut wait.lock, lock);
+    store(&mut wait.since, now);
+    store(&mut wait.owner, 0);
+    store(&mut wait.owner_stack, 0);
+    store(&mut wait.kind, kind as u8);
+    store(&mut wait.class, if is_mmap_lock::<S>(task, lock) { class::MMAP_LOCK } else { class::NONE });
+    store(&mut wait.doing, 0);
+    store(&mut wait.spinning, spinning as u8);
+    owner::find::<S>(wait, kind, now);
+}
+
+/// Where the wait for a lock is kept, or can be: with the oldest where there is no room.
+#[inline(always)]
+fn place(state: &mut TaskState, lock: u64) -> &mut Wait {
+    let [a, b, c, d] = &mut state.waits;
+    if a.lock == lock {
+        return a;
+    }
+    if b.lock == lock {
+        return b;
+    }
+    if c.lock == lock {
+        return c;
+    }
+    if d.lock == lock || a.lock != 0 && b.lock != 0 && c.lock != 0 {
+        return d;
+    }
+    if a.lock == 0 {
+        a
+    } else if b.lock == 0 {
+        b
+    } else {
+        c
+    }
+}
+
+/// The wait for a lock, where there is one.
+#[inline(always)]
+fn under_way(state: &mut TaskState, lock: u64) -> Option<&mut Wait> {
+    state.waits.iter_mut().find(|wait| wait.lock == lock)
+}
+
+/// A task has the lock, or has given it up.
+#[inline(always)]
+pub fn end<S: Tasks>(program: Ptr, lock: u64) {
+    let task = S::current();
+    let Some(state) = S::state(task) else { return };
+    let Some(wait) = under_way(state, lock) else { return };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    count::sleeping::<S>(program, task, wait, now);
+    store(&mut wait.lock, 0);
+}
+
+/// Whether it is the lock of the task's own memory (`mm_struct.mmap_lock`, include/linux/mm_types.h, 6.18).
+#[inline(always)]
+fn is_mmap_lock<S: Side>(task: Ptr, lock: u64) -> bool {
+    // SAFETY: a load from a task.
+    let memory: u64 = unsafe { S::read(task, TASK_MM.load()) };
+    memory != 0 && lock - MM_MMAP_LOCK.load() as u64 == memory
+}

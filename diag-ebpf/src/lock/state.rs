@@ -1,0 +1,52 @@
+//! Contentions under way: where they begin and end.
+
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+use diag_common::lock::{Cpu, DEPTH, Kind, Wait};
+
+use super::{sleeping, spinning};
+use crate::{scope, side::Ptr, storage};
+
+/// What is kept of a task.
+#[repr(C)]
+pub struct TaskState {
+    /// Its contentions of sleeping locks, in no order.
+    pub waits: [Wait; DEPTH],
+}
+
+/// An object that keeps this state.
+pub trait Tasks: storage::Tasks<State = TaskState> {}
+
+impl<T: storage::Tasks<State = TaskState>> Tasks for T {}
+
+#[map]
+static LOCK_CPUS: PerCpuArray<Cpu> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is kept of this CPU.
+#[inline(always)]
+pub fn cpu() -> Option<&'static mut Cpu> {
+    // SAFETY: this CPU's element. Programs that interrupt each other write different parts of it, or leave it as it was.
+    unsafe { LOCK_CPUS.get_ptr_mut(0)?.as_mut() }
+}
+
+/// `contention_begin(void *lock, unsigned int flags)`
+#[inline(always)]
+pub fn begin<S: Tasks>(lock: u64, flags: u32) {
+    let task = S::current();
+    if !scope::contains::<S>(task) {
+        return;
+    }
+    let kind = Kind::of(flags);
+    if kind.spins() {
+        spinning::begin(lock, kind);
+    } else {
+        sleeping::begin::<S>(task, lock, flags, kind);
+    }
+}
+
+/// `contention_end(void *lock, int ret)`: a wait that was given up ends, too.
+#[inline(always)]
+pub fn end<S: Tasks>(program: Ptr, lock: u64) {
+    if !spinning::end::<S>(program, lock) {
+        sleeping::end::<S>(program, lock);
+    }
+}

@@ -1,0 +1,108 @@
+//! Tasks as numbers: who they are is kept once.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use diag_common::{loss::Loss, who::Who};
+
+use crate::{
+    fields::{TASK_COMM, TASK_PID, TASK_TGID},
+    loss, scope,
+    side::{Ptr, Side},
+};
+
+/// By number.
+#[map]
+static WHO: HashMap<u32, Who> = HashMap::with_max_entries(16384, 0);
+
+/// Programs that can interrupt each other keep apart what they remember.
+pub const LANES: u32 = 2;
+const REMEMBERED: u32 = 32;
+
+/// What a CPU has looked up lately.
+#[repr(C)]
+struct Remembered {
+    who: Who,
+    number: u32,
+    reserved: u32,
+}
+
+#[map]
+static WHO_LATELY: PerCpuArray<Remembered> = PerCpuArray::with_max_entries(LANES * REMEMBERED, 0);
+
+/// Numbers to try where one is taken by somebody else.
+const TRIES: u32 = 4;
+
+/// Whether a number stands for a process or for one of its threads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// All threads of the process that have one name.
+    Process,
+    /// The thread alone.
+    Thread,
+}
+
+/// Who `task` is.
+#[inline(always)]
+pub fn of<S: Side>(task: Ptr, whole: As) -> Who {
+    // SAFETY: loads from a task.
+    unsafe {
+        Who {
+            comm: [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)],
+            cgroup: scope::cgroup_id::<S>(task),
+            tgid: S::read(task, TASK_TGID.load()),
+            tid: if whole == As::Thread { S::read(task, TASK_PID.load()) } else { 0 },
+        }
+    }
+}
+
+/// The number of `who`; 0 where there are too many. `lane` is below [`LANES`].
+#[inline(always)]
+pub fn number(who: &Who, lane: u32) -> u32 {
+    let first = who.number();
+    let Some(lately) = WHO_LATELY.get_ptr_mut(lane * REMEMBERED + (first >> 8) % REMEMBERED) else {
+        return 0;
+    };
+    // SAFETY: this CPU's, and no program interrupts another one of its lane.
+    let lately = unsafe { &mut *lately };
+    if lately.number != 0 && same(&lately.who, who) {
+        return lately.number;
+    }
+    let number = looked_up(who, first);
+    lately.number = 0;
+    lately.who = *who;
+    lately.number = number;
+    number
+}
+
+/// Looks `who` up, or enters it.
+#[inline(never)]
+fn looked_up(who: &Who, first: u32) -> u32 {
+    let mut number = first;
+    for _ in 0..TRIES {
+        if WHO.get_ptr(number).is_none() {
+            // A lost race means that another CPU entered somebody.
+            let _ = WHO.insert(number, who, BPF_NOEXIST as u64);
+        }
+        let Some(known) = WHO.get_ptr(number) else { break };
+        // SAFETY: entries are never removed.
+        if same(unsafe { &*known }, who) {
+            return number;
+        }
+        number = number.wrapping_add(2);
+    }
+    loss::count(Loss::Who);
+    0
+}
+
+/// Word by word: left to itself, the compiler compares bytes.
+#[inline(always)]
+fn same(one: &Who, other: &Who) -> bool {
+    let differ = (one.comm[0] ^ other.comm[0])
+        | (one.comm[1] ^ other.comm[1])
+        | (one.cgroup ^ other.cgroup)
+        | ((one.tgid ^ other.tgid) | (one.tid ^ other.tid)) as u64;
+    differ == 0
+}
