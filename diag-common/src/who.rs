@@ -19,7 +19,8 @@ impl Who {
     /// The number to try first.
     #[inline(always)]
     pub fn number(&self) -> u32 {
-        let words = [self.comm[0], self.comm[1], self.cgroup, (self.tgid as u64) << 32 | self.tid as u64];
+        let words =
+            [self.comm[0], self.comm[1], self.cgroup, u64::from(self.tgid) << 32 | u64::from(self.tid)];
         let mut hash = 0x9e37_79b9_7f4a_7c15u64;
         for word in words {
             hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);

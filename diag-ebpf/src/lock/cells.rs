@@ -55,7 +55,7 @@ fn words(key: &CellKey) -> (u64, u64) {
 #[inline(never)]
 fn add_one(lock: u64, tag: u64, ns: u64, stack: u32, epoch: u32) {
     let hash = (lock ^ tag.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let index = (hash >> 40) as u32 & (LINES - 1) | (epoch & 1) * LINES;
+    let index = ((hash >> 40) as u32 & (LINES - 1)) + (epoch & 1) * LINES;
     let Some(line) = LOCK_LINES.get_ptr_mut(index) else { return };
     // SAFETY: this CPU's line, and a key of two words.
     unsafe {

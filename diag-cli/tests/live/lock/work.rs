@@ -152,6 +152,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What a thread does again and again.
+type Turn = Box<dyn FnMut() + Send>;
+
 /// A thread that does the same again and again until it is told to stop.
 struct Turning<T> {
     thread: thread::JoinHandle<(u32, T)>,
@@ -174,7 +177,7 @@ impl<T: Send + 'static> Turning<T> {
 
 fn work(work: &Work, lasting: Duration) -> Seen {
     let stop = Arc::new(AtomicBool::new(false));
-    let until = |mut step: Box<dyn FnMut() + Send>| {
+    let until = |mut step: Turn| {
         let stop = Arc::clone(&stop);
         move || {
             let mut times = 0u64;
@@ -187,7 +190,7 @@ fn work(work: &Work, lasting: Duration) -> Seen {
     };
     if let Work::Tasklist(threads) | Work::Mutex(threads) = work {
         let asked = pipe();
-        let step = || -> Box<dyn FnMut() + Send> {
+        let step = || -> Turn {
             if matches!(work, Work::Mutex(_)) { Box::new(move || ask(asked)) } else { Box::new(set_group) }
         };
         let turning: Vec<_> =
@@ -197,7 +200,7 @@ fn work(work: &Work, lasting: Duration) -> Seen {
         let held = turning.into_iter().map(|turning| turning.end().1).sum();
         return Seen { held, ..Seen::default() };
     }
-    let (hold, wait): (Box<dyn FnMut() + Send>, Box<dyn FnMut() + Send>) = match work {
+    let (hold, wait): (Turn, Turn) = match work {
         Work::Inode(path) | Work::Convoy(path) => (appending(path), seeking(path)),
         Work::Mmap => (protecting(), looking()),
         Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) => copying(),
@@ -245,7 +248,7 @@ fn open(path: &Path, flags: libc::c_int) -> libc::c_int {
 #[repr(align(4096))]
 struct Block([u8; 4096]);
 
-fn appending(path: &Path) -> Box<dyn FnMut() + Send> {
+fn appending(path: &Path) -> Turn {
     let fd = open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_DIRECT);
     let block = Box::new(Block([7; 4096]));
     Box::new(move || {
@@ -255,7 +258,7 @@ fn appending(path: &Path) -> Box<dyn FnMut() + Send> {
     })
 }
 
-fn reading(path: &Path) -> Box<dyn FnMut() + Send> {
+fn reading(path: &Path) -> Turn {
     let fd = open(path, libc::O_RDONLY | libc::O_DIRECT);
     let mut block = Box::new(Block([0; 4096]));
     Box::new(move || {
@@ -264,7 +267,7 @@ fn reading(path: &Path) -> Box<dyn FnMut() + Send> {
     })
 }
 
-fn seeking(path: &Path) -> Box<dyn FnMut() + Send> {
+fn seeking(path: &Path) -> Turn {
     let fd = open(path, libc::O_RDONLY);
     Box::new(move || {
         // SAFETY: lseek takes numbers.
@@ -284,7 +287,7 @@ fn map(bytes: usize) -> usize {
     start as usize
 }
 
-fn protecting() -> Box<dyn FnMut() + Send> {
+fn protecting() -> Turn {
     let start = map(MEMORY);
     // SAFETY: the range was mapped above. Small pages, so that there is something to do.
     unsafe { libc::madvise(start as *mut _, MEMORY, libc::MADV_NOHUGEPAGE) };
@@ -297,7 +300,7 @@ fn protecting() -> Box<dyn FnMut() + Send> {
     })
 }
 
-fn looking() -> Box<dyn FnMut() + Send> {
+fn looking() -> Turn {
     let start = map(4096);
     Box::new(move || {
         let mut resident = 0u8;
@@ -327,7 +330,7 @@ fn ask(pipe: [libc::c_int; 2]) {
     unsafe { libc::ioctl(pipe[0], libc::FIONREAD, &mut bytes) };
 }
 
-fn copying() -> (Box<dyn FnMut() + Send>, Box<dyn FnMut() + Send>) {
+fn copying() -> (Turn, Turn) {
     let fds = pipe();
     let mut data = vec![7u8; PIPE];
     let hold = move || {

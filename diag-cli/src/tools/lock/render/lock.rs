@@ -81,13 +81,9 @@ fn callers(page: &mut Page, lock: &Lock) {
     if lock.callers.is_empty() {
         return;
     }
-    let known: u64 = lock.callers.iter().map(|caller| caller.ns).sum();
     let whole = lock.wait.sum_ns.max(1);
-    let note = match known as f64 / whole as f64 {
-        share if share < 0.995 => format!(" (known of {} of the time)", units::percent(share)),
-        _ => String::new(),
-    };
-    page.line(&format!("  ├ waited for in{note}"));
+    let known = known_of(lock.callers.iter().map(|caller| caller.ns).sum(), whole);
+    page.line(&format!("  ├ waited for in{known}"));
     for caller in shown(&lock.callers, whole, |caller| caller.ns, CALLERS) {
         let lead = numbers("  │", caller.ns, whole);
         page.wrapped(Style::new(), &lead, &one_line(&caller.stack));
@@ -118,7 +114,8 @@ fn owners(page: &mut Page, lock: &Lock) {
         });
         return;
     }
-    page.line("  └ held, when the wait began, by");
+    let known = known_of(lock.owners.iter().map(|owner| owner.ns).sum(), whole);
+    page.line(&format!("  └ held, when the wait began, by{known}"));
     let shown = shown(&lock.owners, whole, |owner| owner.ns, OWNERS);
     let names: Vec<String> = shown.iter().map(|owner| holder(owner)).collect();
     let width = width_of(&names, page);
@@ -153,6 +150,14 @@ fn letter(doing: Doing) -> (&'static str, AnsiColor) {
         Doing::BlockedIo => ("D", AnsiColor::Magenta),
         Doing::Reclaim => ("M", AnsiColor::Red),
         Doing::Blocked => ("s", AnsiColor::Blue),
+    }
+}
+
+/// Of how much of the time something is known, where not of nearly all.
+fn known_of(known_ns: u64, whole: u64) -> String {
+    match known_ns as f64 / whole as f64 {
+        share if share < 0.99 => format!(" (known of {} of the time)", units::percent(share)),
+        _ => String::new(),
     }
 }
 

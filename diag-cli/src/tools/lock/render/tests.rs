@@ -17,7 +17,7 @@ fn whole(columns: usize, colour: bool, report: &Report) -> String {
     let mut page = Page::new(Screen { columns, colour });
     summary(&mut page, &OPTIONS, report);
     closing::draw(&mut page, &report.record.envelope);
-    super::verdict(&mut page, &OPTIONS, report);
+    verdict(&mut page, &OPTIONS, report);
     page.into_text()
 }
 
