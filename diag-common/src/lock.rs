@@ -251,6 +251,14 @@ pub struct Wait {
     pub reserved: u32,
 }
 
+/// What is kept of a task.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct TaskState {
+    /// Its contentions of sleeping locks, in no order.
+    pub waits: [Wait; DEPTH],
+}
+
 /// What is kept of a CPU.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -273,7 +281,7 @@ pub struct Cpu {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Cell, CellKey, Cpu, Line};
+    use super::{Cell, CellKey, Cpu, Line, TaskState};
 
     // SAFETY: plain integers without padding, so any bytes are a value.
     unsafe impl aya::Pod for CellKey {}
@@ -283,6 +291,8 @@ mod pod {
     unsafe impl aya::Pod for Line {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Cpu {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for TaskState {}
 }
 
 #[cfg(test)]

@@ -43,8 +43,6 @@ losses! {
     Processes = "processes";
     /// A thread was not told from others because there were too many processes, names and cgroups.
     Identities = "identities";
-    /// A task was not told from others because there were too many: it is nobody.
-    Who = "who";
     /// A wait for a lock was not counted because its end was not told of, or too many were under way at once.
     LockWaits = "lock_waits";
     /// A wait for a lock was counted with others of its kind because there were too many locks.

@@ -15,7 +15,7 @@ use crate::{
 
 /// By number.
 #[map]
-static WHO: HashMap<u32, Who> = HashMap::with_max_entries(16384, 0);
+static TASKS_BY_NUMBER: HashMap<u32, Who> = HashMap::with_max_entries(16384, 0);
 
 /// Programs that can interrupt each other keep apart what they remember.
 pub const LANES: u32 = 2;
@@ -82,18 +82,18 @@ pub fn number(who: &Who, lane: u32) -> u32 {
 fn looked_up(who: &Who, first: u32) -> u32 {
     let mut number = first;
     for _ in 0..TRIES {
-        if WHO.get_ptr(number).is_none() {
+        if TASKS_BY_NUMBER.get_ptr(number).is_none() {
             // A lost race means that another CPU entered somebody.
-            let _ = WHO.insert(number, who, BPF_NOEXIST as u64);
+            let _ = TASKS_BY_NUMBER.insert(number, who, BPF_NOEXIST as u64);
         }
-        let Some(known) = WHO.get_ptr(number) else { break };
+        let Some(known) = TASKS_BY_NUMBER.get_ptr(number) else { break };
         // SAFETY: entries are never removed.
         if same(unsafe { &*known }, who) {
             return number;
         }
         number = number.wrapping_add(2);
     }
-    loss::count(Loss::Who);
+    loss::count(Loss::Identities);
     0
 }
 

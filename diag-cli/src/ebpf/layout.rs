@@ -43,7 +43,6 @@ pub(crate) const FIELDS: &[Field] = &[
         },
     ),
     required("TASK_FLAGS", offset!("task_struct", "flags")),
-    required("TASK_ON_CPU", offset!("task_struct", "on_cpu")),
     required("TASK_SIGHAND", offset!("task_struct", "sighand")),
     optional(
         "TASK_BLOCKER",

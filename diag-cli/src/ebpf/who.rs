@@ -20,7 +20,7 @@ pub(crate) struct People {
 impl People {
     /// Takes the map out of an object.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<People> {
-        Ok(People { map: take(ebpf, "WHO")?, known: HashMap::new() })
+        Ok(People { map: take(ebpf, "TASKS_BY_NUMBER")?, known: HashMap::new() })
     }
 
     /// Who a number stands for; nobody for 0.

@@ -1,5 +1,5 @@
 //! The tools, one module each.
 
 pub(crate) mod iolat;
-pub(crate) mod runq;
 pub(crate) mod lock;
+pub(crate) mod runq;

@@ -3,7 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use diag_ebpf::{lock::state::TaskState, lock_programs, object_footer, typed_object};
+use diag_common::lock::TaskState;
+use diag_ebpf::{lock_programs, object_footer, typed_object};
 
 typed_object!(Lock, TaskState);
 lock_programs!(btf_tracepoint, BtfTracePointContext, Lock);

@@ -3,7 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use diag_ebpf::{lock::state::TaskState, lock_programs, object_footer, raw_object};
+use diag_common::lock::TaskState;
+use diag_ebpf::{lock_programs, object_footer, raw_object};
 
 raw_object!(Lock, TaskState, 16384);
 lock_programs!(raw_tracepoint, RawTracePointContext, Lock);

@@ -83,16 +83,13 @@ fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
 #[inline(always)]
 fn what_it_does<R: Side>(task: Ptr) -> u8 {
     // SAFETY: loads from what was a task a moment ago.
-    let (flags, on_cpu, state): (u32, u32, u32) = unsafe {
-        (
-            R::read(task, TASK_FLAGS.load()),
-            R::read(task, TASK_ON_CPU.load()),
-            R::read(task, TASK_STATE.load()),
-        )
-    };
+    let (flags, state): (u32, u32) =
+        unsafe { (R::read(task, TASK_FLAGS.load()), R::read(task, TASK_STATE.load())) };
+    // SAFETY: as above.
+    let on_cpu = present(&TASK_ON_CPU) && unsafe { R::read::<u8>(task, TASK_ON_CPU.load()) } != 0;
     if flags & MEMALLOC != 0 {
         doing::RECLAIM
-    } else if on_cpu != 0 {
+    } else if on_cpu {
         doing::RUNNING
     } else if state == 0 {
         doing::RUNNABLE

@@ -2,14 +2,11 @@
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
-    lock::{Kind, Wait, class, flags as bits},
+    lock::{Kind, TaskState, Wait, class, flags as bits},
     loss::Loss,
 };
 
-use super::{
-    count, owner,
-    state::{TaskState, Tasks},
-};
+use super::{count, owner, state::Tasks};
 use crate::{
     fields::{MM_MMAP_LOCK, TASK_MM},
     loss,

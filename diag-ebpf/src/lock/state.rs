@@ -1,17 +1,10 @@
 //! Contentions under way: where they begin and end.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use diag_common::lock::{Cpu, DEPTH, Kind, Wait};
+use diag_common::lock::{Cpu, Kind, TaskState};
 
 use super::{sleeping, spinning};
 use crate::{scope, side::Ptr, storage};
-
-/// What is kept of a task.
-#[repr(C)]
-pub struct TaskState {
-    /// Its contentions of sleeping locks, in no order.
-    pub waits: [Wait; DEPTH],
-}
 
 /// An object that keeps this state.
 pub trait Tasks: storage::Tasks<State = TaskState> {}

@@ -6,6 +6,7 @@ mod attach;
 mod collect;
 mod model;
 mod names;
+mod pending;
 mod record;
 mod render;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod verdict;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
+use diag_common::lock::TaskState;
 
 pub(crate) use self::{args::Args, record::Locks as Body};
 use self::{
@@ -27,6 +29,7 @@ use crate::{
     ebpf::{
         object::{Kernel, Object, Settings},
         stacks::Stacks,
+        states::States,
         who::People,
     },
     kernel::symbols::Symbols,
@@ -52,6 +55,8 @@ struct Locks {
     people: People,
     variables: Option<Option<Symbols>>,
     places: Places,
+    target: Target,
+    states: States<TaskState>,
 }
 
 /// A record, with the spectra of its locks.
@@ -85,7 +90,7 @@ impl Tool for Locks {
         Ok(attach::settings(args, kernel))
     }
 
-    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Locks> {
+    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Locks> {
         Ok(Locks {
             top: args.top_in_record() as usize,
             options: Options { slow: args.slow, top: args.top_on_screen() as usize },
@@ -94,6 +99,8 @@ impl Tool for Locks {
             people: People::of(&mut object.ebpf)?,
             variables: None,
             places: Places::of(&object.fields),
+            target: target.clone(),
+            states: States::of(&mut object.ebpf)?,
         })
     }
 
@@ -107,7 +114,7 @@ impl Tool for Locks {
 
     fn tell(
         &mut self,
-        _kind: Kind,
+        kind: Kind,
         lasted: Duration,
         harvest: &Harvest,
         cgroups: Option<&mut CgroupNames>,
@@ -124,7 +131,11 @@ impl Tool for Locks {
         let (locks, picture): (Vec<_>, Vec<_>) =
             model::locks(harvest, self.top, &mut namer).into_iter().unzip();
         let verdict = verdict::verdict(&locks, lasted, self.options.slow);
-        (Body { locks, pending: Vec::new(), verdict }, picture)
+        let pending = match kind {
+            Kind::Summary => pending::pending(&self.target, &self.states, &mut namer),
+            _ => Vec::new(),
+        };
+        (Body { locks, pending, verdict }, picture)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {

@@ -227,29 +227,35 @@ impl Namer<'_> {
         if key.kind == Kind::Spinlock {
             let outer = self.places.around(key.address).find_map(|key| harvest.locks.get_key_value(&key));
             if let Some((&outer, waits)) = outer {
-                return format!("wait_lock of {}", self.name(outer, waits));
+                return format!("wait_lock of {}", self.name(outer, waits, None));
             }
         }
-        self.name(key, waits)
+        self.name(key, waits, None)
     }
 
     /// What a lock is called: what its address says exactly, a symbol, or what most of its callers say.
-    fn name(&mut self, key: LockKey, waits: &Waits) -> String {
+    /// `seen` are the callers of a wait that nobody has counted yet.
+    pub(super) fn name(&mut self, key: LockKey, waits: &Waits, seen: Option<&[String]>) -> String {
         if let Some(name) = self.by_address(key.address, waits.class) {
             return name;
         }
         let mut told: HashMap<String, u64> = HashMap::new();
         let mut first: Option<(u64, String)> = None;
-        for (&stack, cell) in &waits.callers {
-            let callers = names::callers(self.stacks.functions(stack));
+        let mut heard = |ns: u64, callers: &[String]| {
             if let Some(name) = names::by_callers(key.kind, callers) {
-                *told.entry(name.to_owned()).or_default() += cell.ns;
+                *told.entry(name.to_owned()).or_default() += ns;
             }
             if let Some(caller) = callers.first()
-                && first.as_ref().is_none_or(|(ns, _)| cell.ns > *ns)
+                && first.as_ref().is_none_or(|(most, _)| ns > *most)
             {
-                first = Some((cell.ns, caller.clone()));
+                first = Some((ns, caller.clone()));
             }
+        };
+        for (&stack, cell) in &waits.callers {
+            heard(cell.ns, names::callers(self.stacks.functions(stack)));
+        }
+        if let Some(callers) = seen {
+            heard(0, callers);
         }
         let most = told.into_iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)));
         match (most, first) {

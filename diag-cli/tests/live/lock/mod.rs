@@ -4,7 +4,7 @@ mod bench;
 mod record;
 pub(crate) mod work;
 
-use std::{process::Command, time::Duration};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 
 pub(crate) use self::{bench::BENCHES, record::check};
 use self::{
@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lock_pipe", pipe),
     ("lock_spinning", spinning),
     ("lock_freed_while_waited_for", freed),
+    ("lock_wait_that_does_not_end", does_not_end),
     ("lock_cgroup_target", cgroup_target),
     ("lock_intervals_add_up", intervals),
 ];
@@ -123,7 +124,10 @@ fn convoy() -> Outcome {
     for owner in strangers {
         assert!(known.iter().any(|comm| owner["comm"] == *comm), "{owner}");
     }
-    assert!(held_by(read, seen.holder) > 0.5, "{}", read.0);
+    // Behind a writer in the queue, one who wants to look waits for the readers before it as well.
+    let readers = read.share("owners", |owner| owner["reader"] == true);
+    let holder = held_by(read, seen.holder);
+    assert!(holder > 0.0 && holder + readers > 0.9, "{}", read.0);
     Ok(())
 }
 
@@ -171,7 +175,8 @@ fn assert_waited_mutex(lock: Lock<'_>, seen: &Seen) {
     println!("{} waits, {ns} ns of {known} ns", waiter["waits"]);
     assert!(known > 50_000_000, "nobody had to wait: {known} ns");
     assert!(within(0.15, ns, known), "{ns} ns of {known}");
-    assert!(held_by(lock, seen.holder) > 0.8, "{}", lock.0);
+    let held = held_by(lock, seen.holder) * lock.sum() as f64;
+    assert!(held > 0.8 * ns as f64, "{}", lock.0);
 }
 
 /// As many waits for a spinning lock as another counter has.
@@ -213,21 +218,48 @@ fn freed() -> Outcome {
     for _ in 0..12 {
         let mut worker = Worker::start(Work::Mmap, 60_000);
         worker.go();
-        std::thread::sleep(60 * MS);
+        std::thread::sleep(120 * MS);
         drop(worker);
     }
     let mut last = Worker::start(Work::Mmap, 500);
     let seen = last.work();
     let summary = session.interrupt().summary();
     summary.assert_complete();
-    let locks: Vec<Lock<'_>> = summary.locks().filter(|lock| lock.0["name"] == "mmap_lock").collect();
-    assert!(locks.len() > 6, "{}", summary.lock_outline());
-    let longest = locks.iter().map(|lock| number(&lock.0["wait"]["max_ns"])).max().unwrap_or(0);
+    let waiters: Vec<&serde_json::Value> = summary
+        .locks()
+        .filter(|lock| lock.0["name"] == "mmap_lock")
+        .flat_map(|lock| lock.list("waiters"))
+        .filter(|waiter| waiter["comm"] == WAITER)
+        .collect();
+    let processes: BTreeSet<_> = waiters.iter().map(|waiter| waiter["pid"].as_u64()).collect();
+    assert!(processes.len() > 3, "few were killed while they waited: {}", summary.lock_outline());
+    let longest = summary.locks().map(|lock| number(&lock.0["wait"]["max_ns"])).max().unwrap_or(0);
     assert!(longest < 2_000_000_000, "a wait outlived its task: {longest} ns");
-    let mine: u64 =
-        locks.iter().filter(|lock| held_by(**lock, seen.holder) > 0.5).map(|lock| lock.sum()).sum();
+    let of_last = waiters.iter().filter(|waiter| waiter["pid"] == last.pid);
+    let mine: u64 = of_last.map(|waiter| number(&waiter["ns"])).sum();
     let known = seen.waited_ns(MS / 20);
-    assert!(within(0.15, mine, known), "{mine} ns of {known} after all that");
+    assert!(mine > known / 2 && mine < known + known / 2, "{mine} ns of {known} after all that");
+    Ok(())
+}
+
+/// Who waits when tracing ends is named, with the lock and its owner, and in none of the numbers.
+fn does_not_end() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let mut worker = Worker::start(Work::Inode(file), 60_000);
+    let session = Session::tracing(tool("lock", &["--json", "-p", &worker.pid.to_string(), "-d", "1s"]));
+    disk.delay(2000 * MS);
+    worker.go();
+    let summary = session.finish().summary();
+    disk.delay(Duration::ZERO);
+    let pending = summary.0["pending"].as_array().cloned().unwrap_or_default();
+    let mine = pending.iter().find(|wait| wait["comm"] == WAITER);
+    let mine = mine.unwrap_or_else(|| panic!("{pending:?} in {}", summary.lock_outline()));
+    assert_eq!((mine["kind"].as_str(), mine["name"].as_str()), (Some("rwsem-read"), Some("inode i_rwsem")));
+    assert_eq!(mine["owner_comm"], HOLDER, "{mine}");
+    let waited = number(&mine["waited_ns"]);
+    assert!((100_000_000..1_500_000_000).contains(&waited), "{mine}");
     Ok(())
 }
 

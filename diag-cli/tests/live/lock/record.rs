@@ -6,7 +6,7 @@ use crate::record::{Record, number};
 
 /// What must be true of every record of this tool.
 pub(crate) fn check(record: &Record) {
-    let complete = ["lock_parts", "who", "stacks"].iter().all(|key| record.0["lost"][key] == 0);
+    let complete = ["lock_parts", "identities", "stacks"].iter().all(|key| record.0["lost"][key] == 0);
     for lock in record.locks() {
         let whole = (lock.sum(), lock.count());
         let [callers, waiters, owners] = ["callers", "waiters", "owners"].map(|key| lock.parts(key));
@@ -35,15 +35,15 @@ impl Record {
         let mut text = String::new();
         for lock in self.locks() {
             text += &format!(
-                "{} {} {}: {} waits, {} ns; callers {} waiters {} owners {}\n",
+                "{} {} {}: {} waits, {} ns; in {}; by {}; held by {}\n",
                 lock.0["kind"],
                 lock.0["name"],
                 lock.0["address"],
                 lock.count(),
                 lock.sum(),
-                lock.0["callers"],
-                lock.0["waiters"],
-                lock.0["owners"]
+                lock.0["callers"][0]["stack"][0],
+                lock.0["waiters"][0]["comm"],
+                lock.0["owners"][0]
             );
         }
         text + &format!("verdict {}\nlost {}", self.0["verdict"], self.0["lost"])
