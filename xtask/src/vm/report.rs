@@ -68,6 +68,9 @@ pub(crate) mod step {
     pub(crate) const CGROUP: &str = "cgroup";
 
     /// All of them, by tool.
-    pub(crate) const ALL: &[(&str, &[&str])] =
-        &[("iolat", &[SCHEMA, COMMAND, RAW, CGROUP]), ("runq", &[SCHEMA, COMMAND, RAW])];
+    pub(crate) const ALL: &[(&str, &[&str])] = &[
+        ("iolat", &[SCHEMA, COMMAND, RAW, CGROUP]),
+        ("runq", &[SCHEMA, COMMAND, RAW]),
+        ("lock", &[SCHEMA, COMMAND, RAW]),
+    ];
 }
