@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod cause;
 pub mod hist;
+pub mod hung;
 pub mod iolat;
 pub mod lock;
 pub mod loss;

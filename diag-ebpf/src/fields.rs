@@ -60,4 +60,9 @@ fields! {
     TASK_THROTTLED;
     /// How long quotas have held a queue, and since when one does, by the clock of its run queue.
     CFS_RQ_THROTTLED_TIME; CFS_RQ_THROTTLED_SINCE; RQ_CLOCK;
+    TASK_EXIT_STATE; TASK_REAL_PARENT; TASK_VFORK_DONE;
+    TASK_ON_RQ; TASK_NVCSW; TASK_NIVCSW;
+    TASK_LAST_ARRIVAL; TASK_EXEC_START; TASK_SUM_EXEC; TASK_PREV_SUM_EXEC;
+    RQ_CLOCK_TASK;
+    SEMAPHORE_HOLDER;
 }

@@ -12,6 +12,7 @@
 pub mod epoch;
 pub mod exclusive;
 pub mod fields;
+pub mod hung;
 pub mod iolat;
 pub mod lock;
 pub mod loss;

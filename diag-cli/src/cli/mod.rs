@@ -82,6 +82,7 @@ tools! {
     Iolat = iolat;
     Runq = runq;
     Lock = lock;
+    Hung = hung;
 }
 
 /// Print the JSON Schema of a tool's records

@@ -137,4 +137,26 @@ pub(crate) const FIELDS: &[Field] = &[
     ),
     required("RQ_CLOCK", offset!("rq", "clock")),
     optional("ARG_REQUEST", Source::Argument { event: "block_rq_issue", by: By::Type("request") }),
+    required("TASK_EXIT_STATE", offset!("task_struct", "exit_state")),
+    required("TASK_REAL_PARENT", offset!("task_struct", "real_parent")),
+    required("TASK_VFORK_DONE", offset!("task_struct", "vfork_done")),
+    required("TASK_ON_RQ", offset!("task_struct", "on_rq")),
+    required("TASK_NVCSW", offset!("task_struct", "nvcsw")),
+    required("TASK_NIVCSW", offset!("task_struct", "nivcsw")),
+    optional(
+        "TASK_LAST_ARRIVAL",
+        offset!((
+            "task_struct",
+            "sched_info.last_arrival",
+            "with CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT"
+        )),
+    ),
+    required("TASK_EXEC_START", offset!("task_struct", "se.exec_start")),
+    required("TASK_SUM_EXEC", offset!("task_struct", "se.sum_exec_runtime")),
+    required("TASK_PREV_SUM_EXEC", offset!("task_struct", "se.prev_sum_exec_runtime")),
+    required("RQ_CLOCK_TASK", offset!("rq", "clock_task")),
+    optional(
+        "SEMAPHORE_HOLDER",
+        offset!(("semaphore", "last_holder", "6.16, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
+    ),
 ];

@@ -1,20 +1,24 @@
 //! Loading one object: its maps, its globals, and the kind of hooks that this kernel takes.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, File},
     os::fd::{AsFd as _, AsRawFd as _, RawFd},
     path::Path,
 };
 
 use anyhow::{Context, Result};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    programs::{Iter, Program},
+};
 
 use super::{calls::Calls, layout, privileges};
 use crate::{
     exit::Failure,
     kernel::{
         btf::Btf,
-        fields::{self, Resolved},
+        fields::{self, ABSENT, Resolved},
     },
 };
 
@@ -220,6 +224,30 @@ impl Object {
         attached.with_context(|| format!("cannot attach to {name}"))
     }
 
+    /// Loads a program that is run with every task when it is read; see [`Object::iterate`].
+    pub(crate) fn load_iterator(&mut self, name: &str) -> Result<()> {
+        // Raw tracepoints need no types; an iterator does.
+        let own = match self.running {
+            Some(_) => None,
+            None => Some(aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?),
+        };
+        let btf = own.as_ref().or(self.running.as_ref()).context("the kernel has no BTF")?;
+        let loaded = iterator(&mut self.ebpf, name)?.load("task", btf);
+        loaded.map_err(|error| refused(&format!("the kernel refuses {name}"), error))
+    }
+
+    /// What such a program writes of all tasks, for one reading.
+    pub(crate) fn iterate(&mut self, name: &str) -> Result<File> {
+        let program = iterator(&mut self.ebpf, name)?;
+        let link = program.attach()?;
+        Ok(program.take_link(link)?.into_file()?)
+    }
+
+    /// Whether this kernel has a field, by its global.
+    pub(crate) fn has(&self, global: &str) -> bool {
+        self.fields.iter().any(|field| field.global == global && field.value != ABSENT)
+    }
+
     /// How often the kernel left a program out because it was already running on that CPU; 0 where it does not count
     /// that (before 5.12).
     pub(crate) fn missed_runs(&self) -> u64 {
@@ -240,8 +268,16 @@ impl Object {
             let _ = match program {
                 Program::BtfTracePoint(program) => program.unload(),
                 Program::RawTracePoint(program) => program.unload(),
+                Program::Iter(program) => program.unload(),
                 _ => Ok(()),
             };
         }
+    }
+}
+
+fn iterator<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
+    match ebpf.program_mut(name) {
+        Some(Program::Iter(program)) => Ok(program),
+        _ => anyhow::bail!("there is no iterator {name}"),
     }
 }

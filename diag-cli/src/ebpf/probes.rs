@@ -11,23 +11,47 @@ use crate::{
 /// Pretends that probes cannot be attached, for tests: their names, separated by commas.
 const WITHOUT_VARIABLE: &str = "OSDIAG_WITHOUT";
 
-/// A program of an object, named after its tracepoint.
+/// What a program hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    /// The tracepoint that it is named after.
+    Tracepoint,
+    /// Nothing: it is run with every task when it is read.
+    Tasks,
+}
+
+/// A program of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProbeSpec {
-    /// The tracepoint.
+    /// Its name.
     pub(crate) name: &'static str,
+    on: On,
     /// What the answer lacks without it; none for a probe that there is no answer without.
     pub(crate) effect: Option<&'static str>,
+    /// A field that makes it needless, where the kernel has it.
+    unless: Option<&'static str>,
+}
+
+impl ProbeSpec {
+    /// The same, on kernels alone that lack a field, by its global.
+    pub(crate) const fn unless(self, field: &'static str) -> ProbeSpec {
+        ProbeSpec { unless: Some(field), ..self }
+    }
 }
 
 /// A probe that there is no answer without.
 pub(crate) const fn essential(name: &'static str) -> ProbeSpec {
-    ProbeSpec { name, effect: None }
+    ProbeSpec { name, on: On::Tracepoint, effect: None, unless: None }
+}
+
+/// An iterator over tasks, which there is no answer without.
+pub(crate) const fn iterator(name: &'static str) -> ProbeSpec {
+    ProbeSpec { name, on: On::Tasks, effect: None, unless: None }
 }
 
 /// A probe that the answer is poorer without, and by what.
 pub(crate) const fn helpful(name: &'static str, effect: &'static str) -> ProbeSpec {
-    ProbeSpec { name, effect: Some(effect) }
+    ProbeSpec { name, on: On::Tracepoint, effect: Some(effect), unless: None }
 }
 
 /// What came of attaching.
@@ -43,7 +67,7 @@ pub(crate) struct Attached {
 pub(crate) fn existing(kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Vec<&'static str>> {
     let mut names = Vec::with_capacity(probes.len());
     for probe in probes {
-        if kernel.types.prototype(probe.name)?.is_some() {
+        if probe.on == On::Tasks || kernel.types.prototype(probe.name)?.is_some() {
             names.push(probe.name);
         }
     }
@@ -55,16 +79,22 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
     let without = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
     let mut attached = Attached::default();
     for probe in probes {
+        if probe.unless.is_some_and(|field| object.has(field)) {
+            continue;
+        }
+        let hook = if probe.on == On::Tasks { "iter" } else { object.hooks.name() };
         let done = if without.split(',').any(|name| name == probe.name) {
             Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
         } else if !existing.contains(&probe.name) {
             Err(anyhow::anyhow!("this kernel has no tracepoint {}", probe.name))
+        } else if probe.on == On::Tasks {
+            object.load_iterator(probe.name)
         } else {
             object.attach(probe.name)
         };
         match (done, probe.effect) {
             (Ok(()), _) => {
-                attached.probes.push(Probe { name: probe.name.to_owned(), hook: object.hooks.name() });
+                attached.probes.push(Probe { name: probe.name.to_owned(), hook });
             }
             (Err(error), Some(effect)) => attached.unavailable.push(Unavailable {
                 name: probe.name.to_owned(),

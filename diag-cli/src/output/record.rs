@@ -76,8 +76,7 @@ pub(crate) enum Kind {
     Interval,
     /// The whole session.
     Summary,
-    /// Something that happened at one moment.
-    #[expect(dead_code, reason = "promised by the schema; no tool has events of its own yet")]
+    /// Something that happened at one moment: the record covers the session up to it.
     Event,
 }
 

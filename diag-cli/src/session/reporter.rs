@@ -113,12 +113,25 @@ impl<'a, T: Tool> Reporter<'a, T> {
     }
 
     /// What is to be done every now and then.
-    pub(crate) fn poll(&mut self) {
+    pub(crate) fn poll(&mut self) -> Result<()> {
         self.tool.poll();
+        self.tell_events()?;
         self.sampler.turn(&self.object.ebpf);
         if let Some(log) = &mut self.log {
             log.print();
         }
+        Ok(())
+    }
+
+    /// Tells of what happened. Such a record covers the session up to now, and counts as lost what was lost up to the end
+    /// of the last interval.
+    fn tell_events(&mut self) -> Result<()> {
+        for (body, picture) in self.tool.events(&mut self.object, self.scene.cgroups.as_mut())? {
+            let lasted = self.session.span.elapsed();
+            let record = Record::new(self.envelope(Kind::Event, &self.session, lasted, &self.lost), body);
+            self.print(&Report { record, picture })?;
+        }
+        Ok(())
     }
 
     /// Ends an interval and reports it.
@@ -131,6 +144,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     /// Detaches, and reports the whole session.
     pub(crate) fn finish(mut self) -> Result<()> {
+        self.tell_events()?;
         self.sampler.end(&self.object.ebpf);
         self.missed = self.object.missed_runs();
         self.tool.ending();
@@ -219,13 +233,17 @@ impl<'a, T: Tool> Reporter<'a, T> {
             return Ok(streams::print_record(&report.record)?);
         }
         let mut page = Page::new(Screen::of_stdout());
-        if report.record.envelope.kind == Kind::Summary {
-            self.tool.draw_summary(&mut page, report);
-            closing::draw(&mut page, &report.record.envelope);
-            self.tool.draw_verdict(&mut page, report);
-        } else {
-            self.tool.draw_interval(&mut page, report);
-            closing::interval_losses(&mut page, &report.record.envelope);
+        match report.record.envelope.kind {
+            Kind::Summary => {
+                self.tool.draw_summary(&mut page, report);
+                closing::draw(&mut page, &report.record.envelope);
+                self.tool.draw_verdict(&mut page, report);
+            }
+            Kind::Interval => {
+                self.tool.draw_interval(&mut page, report);
+                closing::interval_losses(&mut page, &report.record.envelope);
+            }
+            Kind::Event => self.tool.draw_event(&mut page, report),
         }
         Ok(streams::print(&page.into_text())?)
     }

@@ -18,7 +18,6 @@ use crate::{
         scope::{self, Followed},
     },
     exit::Failure,
-    kernel::fields::ABSENT,
     output::record::{Kind, Unavailable},
     target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
 };
@@ -82,7 +81,7 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
     reporter.begin()?;
     let end = loop {
         match session.next().await? {
-            Step::Poll => reporter.poll(),
+            Step::Poll => reporter.poll()?,
             Step::Interval => reporter.report(Kind::Interval)?,
             Step::End(end) => break end,
         }
@@ -112,7 +111,7 @@ fn load<T: Tool>(
 fn attach(object: &mut Object, existing: &[&str], side: &KernelSide) -> Result<Attached> {
     let mut attached = probes::attach(object, existing, side.probes)?;
     for missed in side.fields_missed {
-        if object.fields.iter().any(|field| field.global == missed.global && field.value == ABSENT) {
+        if !object.has(missed.global) {
             attached.unavailable.push(Unavailable {
                 name: missed.global.to_ascii_lowercase(),
                 why: missed.why.to_owned(),

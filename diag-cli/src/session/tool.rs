@@ -83,6 +83,16 @@ pub(crate) trait Tool: Sized {
     /// The probes are about to be detached.
     fn ending(&mut self) {}
 
+    /// What has happened since the last call that cannot wait for the end of an interval: each is told at once, in a record
+    /// of its own.
+    fn events(
+        &mut self,
+        _object: &mut Object,
+        _cgroups: Option<&mut CgroupNames>,
+    ) -> Result<Vec<(Self::Body, Self::Picture)>> {
+        Ok(Vec::new())
+    }
+
     /// Takes what was counted since the last call, and leaves nothing of it behind.
     fn harvest(&mut self) -> Result<Self::Harvest>;
 
@@ -102,6 +112,9 @@ pub(crate) trait Tool: Sized {
     fn found_unavailable(&self) -> Vec<Unavailable> {
         Vec::new()
     }
+
+    /// One event in a few lines.
+    fn draw_event(&self, _page: &mut Page, _report: &Report<Self>) {}
 
     /// One interval in a few lines.
     fn draw_interval(&self, page: &mut Page, report: &Report<Self>);

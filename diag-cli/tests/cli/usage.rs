@@ -22,6 +22,7 @@ const WRONG: &[(&[&str], &[&str])] = &[
     (&["iolat", "--tail", "0"], &["'0'", "--tail", "100"]),
     (&["iolat", "--tail", "200"], &["'200'", "--tail", "100"]),
     (&["iolat", "--slowest", "1000"], &["'1000'", "--slowest", "100"]),
+    (&["hung", "--threshold", "50ms"], &["'50ms'", "--threshold", "100ms"]),
     (&["iolat", "-p", "self"], &["'self'", "--pid", "process id"]),
     (&["iolat", "-p", "4194304"], &["4194304", "running process"]),
     (&["iolat", "--comm", "sixteen-bytes-xx"], &["'sixteen-bytes-xx'", "--comm", "15"]),

@@ -20,11 +20,11 @@ use crate::{
 /// The benches of this room.
 pub(crate) const TESTS: &[Test] = &[("bench_fast_path", fast_path), ("bench_start_and_size", start_and_size)];
 
-const ROUNDS: usize = 17;
-const CALLS: u32 = 200_000;
+pub(crate) const ROUNDS: usize = 17;
+pub(crate) const CALLS: u32 = 200_000;
 
 /// ns for each call.
-fn time(mut call: impl FnMut()) -> f64 {
+pub(crate) fn time(mut call: impl FnMut()) -> f64 {
     for _ in 0..CALLS / 20 {
         call();
     }

@@ -11,6 +11,9 @@ mod bench;
 mod counting;
 mod faults;
 mod hdr;
+mod hung;
+mod hung_chains;
+mod hung_cost;
 mod lab;
 mod lock;
 mod numbers;
@@ -19,6 +22,7 @@ mod osdiag;
 mod record;
 mod runq;
 mod stalls;
+mod stuck;
 mod targets;
 mod weather;
 mod workload;
@@ -67,12 +71,14 @@ fn main() -> ExitCode {
         targets::TESTS,
         weather::TESTS,
         lock::TESTS,
+        hung::TESTS,
+        hung_chains::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS].concat();
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
     // Benches are not tests that were skipped: without being asked for they are not even there.
     if arguments.ignored {
-        let benches = [bench::TESTS, lock::BENCHES].concat();
+        let benches = [bench::TESTS, lock::BENCHES, hung_cost::TESTS].concat();
         trials = benches.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(true)).collect();
     }
     libtest_mimic::run(&arguments, trials).exit_code()

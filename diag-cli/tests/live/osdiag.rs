@@ -122,6 +122,20 @@ impl Session {
         );
     }
 
+    /// Waits for a record of which `is` is true.
+    pub(crate) fn wait_for(&mut self, is: impl Fn(&Record) -> bool) -> Record {
+        let mut found = None;
+        wait_until(PATIENCE, || {
+            let bytes = self.out.0.bytes();
+            let text = String::from_utf8_lossy(&bytes);
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            found = whole.lines().map(record::read).find(&is);
+            found.is_some() || self.ended()
+        });
+        let said = || String::from_utf8_lossy(&self.out.0.bytes()).into_owned();
+        found.unwrap_or_else(|| panic!("no such record: {}\n{}", said(), self.complaints()))
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: libc::c_int) {
         // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
@@ -185,7 +199,7 @@ impl Finished {
         let mut records = self.records();
         let summary = records.pop().unwrap_or_else(|| panic!("no record: {}", self.err));
         assert_eq!(summary.text("type"), "summary");
-        assert!(records.iter().all(|record| record.text("type") == "interval"), "an interval comes late");
+        assert!(records.iter().all(|record| record.text("type") != "summary"), "a record comes late");
         summary
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::{lock, operations, osdiag::binary, runq};
+use crate::{lock, operations, osdiag::binary, runq, stuck};
 
 /// What must be true of each record of a tool; it panics otherwise.
 type Check = fn(&Record);
@@ -22,6 +22,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("osdiag.iolat/1", operations::check),
     ("osdiag.lock/1", lock::check),
     ("osdiag.runq/1", runq::record::check),
+    ("osdiag.hung/1", stuck::check),
 ];
 
 /// One line of `--json`.

@@ -7,8 +7,8 @@ use diag_common::{
     iolat::{CAUSE_STACK, CONTENDED, STALLED},
 };
 
-use super::{collect::Wait, waits};
-use crate::ebpf::stacks::Stacks;
+use super::collect::Wait;
+use crate::{ebpf::stacks::Stacks, kernel::waits};
 
 /// A wait's cause, and what to tell beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

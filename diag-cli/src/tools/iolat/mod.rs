@@ -13,7 +13,6 @@ mod render;
 mod sample;
 mod slowest;
 mod verdict;
-mod waits;
 
 use std::{process::ExitCode, time::Duration};
 

@@ -6,11 +6,9 @@ use diag_common::iolat::Op;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    record::{CauseName, OpName},
-    waits,
-};
+use super::record::{CauseName, OpName};
 use crate::{
+    kernel::waits,
     output::text::escape,
     target::{Target, Thread, threads},
 };

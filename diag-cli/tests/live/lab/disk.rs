@@ -11,7 +11,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant, UNIX_EPOCH},
@@ -27,6 +27,7 @@ use super::{
     Lab,
     fault::die_with_parent,
     image::{Loop, Mounted},
+    stuck::vfork_into_open,
     unmount,
 };
 use crate::{Outcome, Skip, workload};
@@ -41,9 +42,12 @@ struct Pace {
     delay_ns: AtomicU64,
     served: AtomicU64,
     served_ns: AtomicU64,
+    /// Whether the next read makes the server wait for itself.
+    tangle: AtomicBool,
 }
 
 struct Disk {
+    place: PathBuf,
     pace: Arc<Pace>,
     bytes: Mutex<Vec<u8>>,
     size: u64,
@@ -121,6 +125,10 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if self.pace.tangle.swap(false, Ordering::Relaxed) {
+            // The child opens the file before it calls exec, and that is for this very thread to answer.
+            vfork_into_open(&self.place.join(FILE));
+        }
         let data = self.serve(|bytes| {
             let start = (offset as usize).min(bytes.len());
             let end = (start + size as usize).min(bytes.len());
@@ -169,7 +177,8 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
     workload::prefer_this_thread();
     let pace = Arc::new(Pace::default());
-    let disk = Disk { pace: Arc::clone(&pace), bytes: Mutex::new(vec![0; size as usize]), size };
+    let bytes = Mutex::new(vec![0; size as usize]);
+    let disk = Disk { place: place.clone(), pace: Arc::clone(&pace), bytes, size };
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName(super::PREFIX.to_owned() + "disk")];
     let session = match fuser::spawn_mount(disk, &place, &config) {
@@ -183,6 +192,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     for line in std::io::stdin().lines().map_while(Result::ok) {
         if let Some(delay) = line.strip_prefix("delay ") {
             pace.delay_ns.store(delay.parse().expect("a delay in ns"), Ordering::Relaxed);
+        }
+        if line == "tangle" {
+            pace.tangle.store(true, Ordering::Relaxed);
         }
         println!("{} {}", pace.served.load(Ordering::Relaxed), pace.served_ns.load(Ordering::Relaxed));
     }
@@ -269,6 +281,21 @@ impl SlowDisk {
         let answer = server.answer();
         let mut numbers = answer.split(' ').map(|number| number.parse().expect("the answer is numbers"));
         Served { requests: numbers.next().unwrap_or(0), ns: numbers.next().unwrap_or(0) }
+    }
+
+    /// The process that serves it.
+    pub(crate) fn server(&self) -> u32 {
+        self.server.lock().expect("no question to the disk server panics").child.id()
+    }
+
+    /// The file below the device, which the server serves.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.server.lock().expect("no question to the disk server panics").place.join(FILE)
+    }
+
+    /// Lets the server wait for itself at the next read.
+    pub(crate) fn tangle(&self) {
+        self.ask("tangle");
     }
 
     /// Lets each request take at least this long.

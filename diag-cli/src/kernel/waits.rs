@@ -38,6 +38,9 @@ pub(crate) const RULES: &[Rule] = rules! {
     SwapIn: "swap_read*", "mm/page_io.c, 6.18";
     SwapIn: "shmem_swapin*", "mm/shmem.c, 6.18";
 
+    OtherLock: "percpu_rwsem_wait" < "cgroup_*", "kernel/cgroup/cgroup.c, 6.18: cgroup_threadgroup_rwsem";
+    OtherLock: "percpu_rwsem_wait" < "copy_process", "kernel/fork.c, 6.18: the same";
+    OtherLock: "percpu_rwsem_wait" < "exit_signals", "kernel/signal.c, 6.18: the same";
     Freeze: "percpu_rwsem_wait", "kernel/locking/percpu-rwsem.c, 6.18";
     Freeze: "__sb_start_write", "fs/super.c, 5.10";
 

@@ -1,0 +1,107 @@
+//! What a task has open, from procfs alone: nothing here asks the file's own file system, which may be what hangs.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use procfs::process::{MountInfo, Process};
+
+/// An open file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenFile {
+    /// What the descriptor is, as `/proc/PID/fd` shows it.
+    pub(crate) path: Vec<u8>,
+    /// The mount that it was opened on.
+    pub(crate) mount: Option<Mount>,
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// The number of its device, `MAJOR:MINOR`.
+    pub(crate) number: String,
+    /// The device's name, such as `vda1`; none where the file system has no block device.
+    pub(crate) device: Option<String>,
+    /// The file system's type.
+    pub(crate) filesystem: String,
+    /// Where it is mounted.
+    pub(crate) point: String,
+    /// What it was mounted from.
+    pub(crate) source: String,
+}
+
+/// Looks files up; reads each process's mounts once.
+#[derive(Default)]
+pub(crate) struct Files {
+    mounts: HashMap<u32, Vec<MountInfo>>,
+}
+
+impl Files {
+    /// What the descriptor `fd` of the thread `tid` of process `pid` stands for.
+    pub(crate) fn open(&mut self, pid: u32, tid: u32, fd: u64) -> Option<OpenFile> {
+        let folder = format!("/proc/{pid}/task/{tid}");
+        let path = fs::read_link(format!("{folder}/fd/{fd}")).ok()?;
+        let info = fs::read_to_string(format!("{folder}/fdinfo/{fd}")).unwrap_or_default();
+        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse::<i32>().ok());
+        let mount = id.and_then(|id| self.of(pid).iter().find(|mount| mount.mnt_id == id)).map(Mount::from);
+        Some(OpenFile { path: path.into_os_string().into_encoded_bytes(), mount })
+    }
+
+    /// The mount of this process's own that `path` is on.
+    pub(crate) fn holding(&mut self, path: &Path) -> Option<Mount> {
+        let own = self.of(std::process::id());
+        let holding = own.iter().filter(|mount| path.starts_with(&mount.mount_point));
+        // Of several on top of each other the last one is seen.
+        let longest =
+            holding.enumerate().max_by_key(|(at, mount)| (mount.mount_point.as_os_str().len(), *at));
+        longest.map(|(_, mount)| Mount::from(mount))
+    }
+
+    fn of(&mut self, pid: u32) -> &[MountInfo] {
+        self.mounts.entry(pid).or_insert_with(|| {
+            let mounts = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.mountinfo().ok());
+            mounts.map(|mounts| mounts.0).unwrap_or_default()
+        })
+    }
+}
+
+impl From<&MountInfo> for Mount {
+    fn from(mount: &MountInfo) -> Mount {
+        Mount {
+            number: mount.majmin.clone(),
+            device: block_device(&mount.majmin),
+            filesystem: mount.fs_type.clone(),
+            point: mount.mount_point.to_string_lossy().into_owned(),
+            source: mount.mount_source.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The name of the block device of this number.
+pub(crate) fn block_device(number: &str) -> Option<String> {
+    let link = fs::read_link(Path::new("/sys/dev/block").join(number)).ok()?;
+    Some(link.file_name()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsRawFd as _};
+
+    use super::*;
+
+    #[test]
+    fn an_open_file_has_its_path_and_its_mount() {
+        let file = File::open("/proc/version").unwrap();
+        let pid = std::process::id();
+        let open = Files::default().open(pid, pid, file.as_raw_fd() as u64).unwrap();
+        assert_eq!(open.path, b"/proc/version");
+        let mount = open.mount.unwrap();
+        assert_eq!((mount.filesystem.as_str(), mount.point.as_str()), ("proc", "/proc"));
+        assert_eq!(mount.device, None);
+    }
+
+    #[test]
+    fn the_nearest_mount_holds_a_path() {
+        let mut files = Files::default();
+        assert_eq!(files.holding(Path::new("/proc/1/stat")).unwrap().point, "/proc");
+        assert_ne!(files.holding(Path::new("/process")).unwrap().point, "/proc");
+    }
+}

@@ -1,0 +1,143 @@
+//! Where a task is stuck: its file, device and file system, as its system call or its name tells.
+
+use std::fs;
+
+use diag_common::hung::Sleeper;
+
+use super::servers;
+use crate::kernel::files::{Files, Mount, OpenFile, block_device};
+
+/// System calls whose first argument is a file descriptor (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
+const OF_A_FILE: &[libc::c_long] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_sync_file_range,
+    libc::SYS_syncfs,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_getdents,
+    libc::SYS_getdents64,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_flock,
+    libc::SYS_fcntl,
+    libc::SYS_ioctl,
+    libc::SYS_lseek,
+    libc::SYS_close,
+    libc::SYS_fsetxattr,
+    libc::SYS_fgetxattr,
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_unlinkat,
+    libc::SYS_mkdirat,
+    libc::SYS_statx,
+];
+
+/// While a task replaces its memory in exec it holds the lock that `/proc/PID/syscall` takes (`exec_update_lock`,
+/// fs/exec.c and fs/proc/base.c, 6.18): who asks then is stuck as well.
+const IN_EXEC: &[&str] = &["begin_new_exec", "flush_old_exec", "exec_mmap"];
+
+/// The parent of all kernel threads, whose names nobody else has chosen (init/main.c, 6.18).
+pub(super) const KTHREADD: u32 = 2;
+
+/// Where a task is stuck, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What the descriptor stands for.
+    pub(super) file: Option<Vec<u8>>,
+    /// The block device.
+    pub(super) device: Option<String>,
+    /// The mounted file system.
+    pub(super) mount: Option<Mount>,
+}
+
+/// The place of a task that sleeps in `functions`.
+pub(super) fn of(sleeper: &Sleeper, comm: &str, functions: &[String], files: &mut Files) -> Place {
+    if sleeper.parent == KTHREADD
+        && let Some(device) = device_of_thread(comm)
+    {
+        // The worker of a loop device waits for what the device is over.
+        return servers::below_loop(&device, files)
+            .unwrap_or_else(|| Place { device: Some(device), ..Place::default() });
+    }
+    if functions.iter().any(|function| IN_EXEC.contains(&function.as_str())) {
+        return Place::default();
+    }
+    let (pid, tid) = (sleeper.tgid, sleeper.pid);
+    let call = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+    match descriptor(&call).and_then(|fd| files.open(pid, tid, fd)) {
+        Some(open) => of_file(open),
+        None => Place::default(),
+    }
+}
+
+fn of_file(open: OpenFile) -> Place {
+    // A block device's node is on the device file system, which is not what is waited for.
+    let node = open.path.strip_prefix(b"/dev/").and_then(|name| str::from_utf8(name).ok());
+    let node = node.filter(|name| fs::exists(format!("/sys/class/block/{name}")).unwrap_or(false));
+    match node {
+        Some(node) => Place { device: Some(node.to_owned()), file: Some(open.path), mount: None },
+        None => Place {
+            device: open.mount.as_ref().and_then(|mount| mount.device.clone()),
+            file: Some(open.path),
+            mount: open.mount,
+        },
+    }
+}
+
+/// The descriptor that a task called with, from what `/proc/PID/syscall` says.
+fn descriptor(call: &str) -> Option<u64> {
+    let mut words = call.split_whitespace();
+    let number = words.next()?.parse().ok()?;
+    if !OF_A_FILE.contains(&number) {
+        return None;
+    }
+    u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
+}
+
+/// The device that a kernel thread works for, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`,
+/// `kworker/u4:2+loop0`.
+fn device_of_thread(comm: &str) -> Option<String> {
+    if let Some(journal) = comm.strip_prefix("jbd2/") {
+        return journal.rsplit_once('-').map(|(device, _)| device.to_owned());
+    }
+    let work = comm.strip_prefix("kworker/")?.split_once(['+', '-'])?.1;
+    match work.strip_prefix("flush-") {
+        Some(number) => block_device(number),
+        None => Some(work.to_owned()).filter(|work| work.starts_with("loop")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_threads_name_their_devices() {
+        assert_eq!(device_of_thread("jbd2/dm-0-8").as_deref(), Some("dm-0"));
+        assert_eq!(device_of_thread("kworker/u4:2+loop7").as_deref(), Some("loop7"));
+        assert_eq!(device_of_thread("kworker/0:1-events"), None);
+        assert_eq!(device_of_thread("dd"), None);
+    }
+
+    #[test]
+    fn only_calls_on_descriptors_have_one() {
+        let write = format!("{} 0x1f 0x7f 0x1000 0x0 0x0 0x0 0x7ffc 0x7f0\n", libc::SYS_write);
+        assert_eq!(descriptor(&write), Some(31));
+        assert_eq!(descriptor("running\n"), None);
+        assert_eq!(descriptor(&format!("{} 0x1f 0x0\n", libc::SYS_vfork)), None);
+        assert_eq!(descriptor("-1 0x7ffc 0x7f0\n"), None);
+    }
+}

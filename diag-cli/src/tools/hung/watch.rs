@@ -1,0 +1,153 @@
+//! When to look, and what a look has shown that is new.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use diag_common::hung::{AWAKE, BLOCKED, IN_TARGET, Sleeper};
+
+use super::scan::Sleepers;
+
+/// The least time between two looks, and the time between them while something is stuck, so that its end is seen soon.
+const SOON: Duration = Duration::from_millis(50);
+const WHILE_STUCK: Duration = Duration::from_millis(100);
+/// A look may take this share of a CPU: one in so many parts.
+const SHARE: u32 = 20;
+
+/// Which sleep of which thread: a thread, and how often it has been switched out.
+pub(super) type Sleep = (u32, u64);
+
+/// Decides when to look. A task that sleeps now crosses the threshold no sooner than the rest of its time, and one that does
+/// not sleep yet no sooner than after the whole of it.
+pub(super) struct Watch {
+    threshold: Duration,
+    due: Instant,
+    stuck: BTreeMap<u32, u64>,
+}
+
+/// What a look has shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Threads that have crossed the threshold.
+    pub(super) crossed: BTreeSet<u32>,
+    /// Sleeps that have ended.
+    pub(super) ended: Vec<Sleep>,
+}
+
+impl Watch {
+    /// The first look is due at once.
+    pub(super) fn new(threshold: Duration, now: Instant) -> Watch {
+        Watch { threshold, due: now, stuck: BTreeMap::new() }
+    }
+
+    /// Whether it is time to look.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    /// Takes a look, which has ended `now` and took `cost`.
+    pub(super) fn look(&mut self, sleepers: &Sleepers, now: Instant, cost: Duration) -> News {
+        let mut next = if self.stuck.is_empty() { self.threshold } else { WHILE_STUCK };
+        let mut news = News::default();
+        let blocked = |sleeper: &Sleeper| sleeper.flags & BLOCKED != 0;
+        self.stuck.retain(|&tid, &mut switches| {
+            let same = sleepers.get(&tid).is_some_and(|now| blocked(now) && now.switches == switches);
+            if !same {
+                news.ended.push((tid, switches));
+            }
+            same
+        });
+        for sleeper in sleepers.values().filter(|sleeper| blocked(sleeper) && sleeper.flags & IN_TARGET != 0)
+        {
+            if self.stuck.contains_key(&sleeper.pid) {
+                continue;
+            }
+            let asleep = Duration::from_nanos(sleeper.asleep_ns);
+            if sleeper.flags & AWAKE != 0 {
+                // Just woken, or about to sleep.
+                next = next.min(self.threshold.saturating_sub(asleep).max(SOON));
+            } else if asleep >= self.threshold {
+                self.stuck.insert(sleeper.pid, sleeper.switches);
+                news.crossed.insert(sleeper.pid);
+                next = next.min(WHILE_STUCK);
+            } else {
+                next = next.min(self.threshold - asleep);
+            }
+        }
+        self.due = now + next.max(SOON).max(cost * SHARE);
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THRESHOLD: Duration = Duration::from_secs(10);
+    const NO_TIME: Duration = Duration::ZERO;
+
+    fn sleeper(pid: u32, asleep: Duration, switches: u64) -> (u32, Sleeper) {
+        // SAFETY: all of its fields are integers.
+        let zero: Sleeper = unsafe { std::mem::zeroed() };
+        let asleep_ns = asleep.as_nanos() as u64;
+        (pid, Sleeper { pid, asleep_ns, switches, flags: BLOCKED | IN_TARGET, ..zero })
+    }
+
+    fn after(watch: &Watch, now: Instant) -> Duration {
+        watch.due.saturating_duration_since(now)
+    }
+
+    #[test]
+    fn a_quiet_machine_is_looked_at_once_in_a_threshold() {
+        let now = Instant::now();
+        let mut watch = Watch::new(THRESHOLD, now);
+        assert!(watch.is_due(now));
+        assert_eq!(watch.look(&Sleepers::new(), now, NO_TIME), News::default());
+        assert_eq!(after(&watch, now), THRESHOLD);
+    }
+
+    #[test]
+    fn the_next_look_is_when_the_oldest_sleep_crosses() {
+        let now = Instant::now();
+        let mut watch = Watch::new(THRESHOLD, now);
+        let ages = [Duration::from_secs(3), Duration::from_secs(7), Duration::from_millis(1)];
+        let sleepers = (1..).zip(ages).map(|(pid, age)| sleeper(pid, age, 1)).collect();
+        assert_eq!(watch.look(&sleepers, now, NO_TIME), News::default());
+        assert_eq!(after(&watch, now), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_sleep_is_told_once_when_it_crosses_and_once_when_it_ends() {
+        let now = Instant::now();
+        let mut watch = Watch::new(THRESHOLD, now);
+        let stuck = Sleepers::from([sleeper(7, THRESHOLD, 3)]);
+        assert_eq!(watch.look(&stuck, now, NO_TIME).crossed, BTreeSet::from([7]));
+        assert_eq!(after(&watch, now), WHILE_STUCK);
+        assert_eq!(watch.look(&stuck, now, NO_TIME), News::default());
+        // It went on, and is stuck again.
+        let again = Sleepers::from([sleeper(7, THRESHOLD, 5)]);
+        let expected = News { crossed: BTreeSet::from([7]), ended: vec![(7, 3)] };
+        assert_eq!(watch.look(&again, now, NO_TIME), expected);
+        assert_eq!(watch.look(&Sleepers::new(), now, NO_TIME).ended, vec![(7, 5)]);
+    }
+
+    #[test]
+    fn whoever_is_awake_or_elsewhere_is_not_stuck() {
+        let now = Instant::now();
+        let mut watch = Watch::new(THRESHOLD, now);
+        let (_, old) = sleeper(7, 2 * THRESHOLD, 3);
+        let others = [Sleeper { flags: old.flags | AWAKE, ..old }, Sleeper { pid: 8, flags: BLOCKED, ..old }];
+        let sleepers = others.map(|sleeper| (sleeper.pid, sleeper)).into();
+        assert_eq!(watch.look(&sleepers, now, NO_TIME), News::default());
+        assert_eq!(after(&watch, now), SOON);
+    }
+
+    #[test]
+    fn looks_that_cost_much_are_rare() {
+        let now = Instant::now();
+        let mut watch = Watch::new(Duration::from_millis(100), now);
+        watch.look(&Sleepers::new(), now, Duration::from_millis(20));
+        assert_eq!(after(&watch, now), Duration::from_millis(400));
+    }
+}

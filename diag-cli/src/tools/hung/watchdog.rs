@@ -1,0 +1,124 @@
+//! What the kernel's own watchdogs say, from its log.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Seek as _, SeekFrom},
+    os::unix::fs::OpenOptionsExt as _,
+};
+
+use super::record::Complaint;
+use crate::output::{text::escape, time::Timestamp};
+
+/// The kernel's log.
+pub(super) const LOG: &str = "/dev/kmsg";
+
+/// The name of khungtaskd in records.
+pub(super) const HUNG_TASK: &str = "hung-task";
+
+/// A line is at most this long, with what it says of itself (`PRINTK_MESSAGE_MAX`, kernel/printk/internal.h, 6.18).
+const LINE_BYTES: usize = 8192;
+
+/// What watchdogs say, and which of them it is.
+const SAYINGS: &[(&str, &str)] = &[
+    // kernel/hung_task.c, 6.18; "blocked in I/O wait for" from 7.1 on
+    ("INFO: task ", HUNG_TASK),
+    // kernel/watchdog.c, 6.18
+    ("BUG: soft lockup", "soft-lockup"),
+    ("hard LOCKUP on cpu", "hard-lockup"),
+    // kernel/rcu/tree_stall.h, tree_exp.h, 6.18
+    ("detected stalls on CPUs", "rcu-stall"),
+    ("self-detected stall on CPU", "rcu-stall"),
+    ("detected expedited stalls", "rcu-stall"),
+    // kernel/workqueue.c, 6.18
+    ("BUG: workqueue lockup", "workqueue"),
+];
+
+/// The kernel's log from now on.
+pub(super) struct Log(Option<File>);
+
+impl Log {
+    /// Opens it; where that is not allowed, it stays silent.
+    pub(super) fn open() -> Log {
+        let open = || {
+            let mut log =
+                OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(LOG)?;
+            log.seek(SeekFrom::End(0))?;
+            std::io::Result::Ok(log)
+        };
+        Log(open().ok())
+    }
+
+    /// Whether it can be read.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What watchdogs have said since the last call.
+    pub(super) fn complaints(&mut self) -> Vec<Complaint> {
+        let mut complaints = Vec::new();
+        let Some(log) = &mut self.0 else { return complaints };
+        let mut line = [0; LINE_BYTES];
+        loop {
+            match log.read(&mut line) {
+                Ok(0) => break,
+                Ok(length) => complaints.extend(complaint(&line[..length])),
+                // Lines were overwritten before they were read: the next call has the oldest that is left.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => break,
+            }
+        }
+        complaints
+    }
+}
+
+/// What a line of the log says, if a watchdog of the kernel says it: `PRIORITY,NUMBER,TIME,FLAGS;TEXT` (the format is
+/// Documentation/ABI/testing/dev-kmsg). Lines of other facilities than the kernel's are somebody else's.
+fn complaint(line: &[u8]) -> Option<Complaint> {
+    let end = line.iter().position(|&byte| byte == b'\n').unwrap_or(line.len());
+    let at = line.iter().position(|&byte| byte == b';')?;
+    let priority: u32 = str::from_utf8(line[..at].split(|&byte| byte == b',').next()?).ok()?.parse().ok()?;
+    if priority >> 3 != 0 {
+        return None;
+    }
+    let text = line.get(at + 1..end)?;
+    let says = |saying: &str| text.windows(saying.len()).any(|part| part == saying.as_bytes());
+    let (_, watchdog) = SAYINGS.iter().find(|(saying, _)| says(saying))?;
+    Some(Complaint { watchdog, at: Timestamp::now(), text: escape(text) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watchdog(line: &str) -> Option<&'static str> {
+        complaint(line.as_bytes()).map(|complaint| complaint.watchdog)
+    }
+
+    #[test]
+    fn the_kernels_watchdogs_are_known_by_what_they_say() {
+        let lines = [
+            ("3,801,5,-;INFO: task dd:812 blocked for more than 120 seconds.\n", HUNG_TASK),
+            (
+                "0,90,5,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [dd:81]\n SUBSYSTEM=x\n",
+                "soft-lockup",
+            ),
+            ("3,7,1,-;rcu: INFO: rcu_preempt self-detected stall on CPU\n", "rcu-stall"),
+        ];
+        for (line, expected) in lines {
+            assert_eq!(watchdog(line), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_others_write_into_the_log_is_no_watchdog() {
+        assert_eq!(watchdog("12,801,5,-;INFO: task dd:812 blocked for more than 120 seconds.\n"), None);
+        assert_eq!(watchdog("6,801,5,-;EXT4-fs (loop0): mounted filesystem\n"), None);
+        assert_eq!(watchdog("no log line"), None);
+    }
+
+    #[test]
+    fn the_text_alone_is_kept() {
+        let complaint = complaint(b"0,9,5,-;BUG: soft lockup - CPU#1\n SUBSYSTEM=x\n").unwrap();
+        assert_eq!(complaint.text, "BUG: soft lockup - CPU#1");
+    }
+}

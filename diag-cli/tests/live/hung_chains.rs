@@ -1,0 +1,229 @@
+//! `osdiag hung` where somebody is behind those that are stuck: holders, servers, children, and themselves.
+
+use std::{process::Command, thread, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    Outcome, Skip, Test,
+    hung::{MS, Weather, assert_lasted, hung, hung_of, one_write},
+    lab::{
+        Lab,
+        disk::SlowDisk,
+        fault::Frozen,
+        image::{Loop, Mounted, PlainDisk},
+        stuck::{ChildrenOf, Stopped, Vforking},
+    },
+    osdiag::Session,
+    record::Record,
+    stuck::{chain, word},
+    workload::{Call, Desk, Job, Open, Plan, Step},
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("hung_chain_of_three", chain_of_three),
+    ("hung_loop_device_over_stopped_fuse_server", loop_over_stopped_server),
+    ("hung_fuse_server_that_stops_answering", stopped_server),
+    ("hung_fuse_wait_after_a_signal", fuse_wait_after_a_signal),
+    ("hung_vfork", vfork),
+    ("hung_deadlock", deadlock),
+];
+
+/// Two writers of one file on a disk that is a file on a frozen file system: one waits for the other's inode lock, that
+/// one for the disk, the disk's worker for the frozen file system.
+fn chain_of_three() -> Outcome {
+    let lab = Lab::new();
+    let below = PlainDisk::new(&lab, 192 << 20)?;
+    let image = below.mount.file("upper.img", 64 << 20);
+    let device = Loop::attach(&image)?;
+    let upper = Mounted::ext4(&lab, &device)?;
+    let file = upper.file("data", 0);
+    let desk = Desk::new(&lab);
+    let open = Open { direct: true, append: true, ..Open::default() };
+    let job = Job::new(&file, Step::transfer(Call::Write, 4096, 4096), 1).open(open).threads(2);
+    let mut writers = desk.start(&desk.plan(vec![job]));
+    let pid = writers.pid;
+    let mut session = hung_of(pid);
+    let frozen = Frozen::new(below.mount.path())?;
+    writers.go();
+    let is_behind = |record: &Record| record.stuck_of(pid).iter().any(|task| word(task, "cause") == "lock");
+    let event = session.wait_for(is_behind);
+    let task = *event.stuck_of(pid).iter().find(|task| word(task, "cause") == "lock").expect("it was there");
+    let links = chain(task);
+    println!("{links:#?}");
+    drop(frozen);
+    writers.report();
+    writers.end();
+    session.finish().summary().assert_complete();
+    assert_eq!(word(task, "detail"), "filesystem.inode-lock", "{task}");
+    assert_eq!(word(task, "file"), file.to_string_lossy());
+    let [holder, worker] = &links[..] else { panic!("a chain of two behind it, not {links:?}: {task}") };
+    assert!(holder.starts_with("holder ") && holder.ends_with(" D block"), "{holder}");
+    assert!(worker.starts_with("loop-worker kworker/") && worker.ends_with(" D freeze"), "{worker}");
+    assert_eq!(task["behind"]["pid"], pid);
+    assert_eq!(word(&task["behind"], "device"), device.name());
+    let frozen = &task["behind"]["behind"];
+    assert_eq!(
+        word(frozen, "mount"),
+        below.mount.path().to_string_lossy(),
+        "what is frozen is below: {frozen}"
+    );
+    Ok(())
+}
+
+/// A disk whose requests never complete: a loop device over a file of a FUSE server that is stopped.
+fn loop_over_stopped_server() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 1 << 20);
+    let desk = Desk::new(&lab);
+    let open = Open { direct: true, ..Open::default() };
+    let mut reader =
+        desk.start(&desk.plan(vec![Job::new(&file, Step::transfer(Call::Pread, 4096, 4096), 1).open(open)]));
+    let pid = reader.pid;
+    let mut session = hung_of(pid);
+    let stopped = Stopped::new(disk.server());
+    reader.go();
+    let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
+    drop(stopped);
+    reader.report();
+    reader.end();
+    session.finish().summary().assert_complete();
+    let task = event.stuck_of(pid)[0];
+    let links = chain(task);
+    println!("{links:#?}");
+    assert_eq!((word(task, "cause"), word(task, "device")), ("block", disk.device.name()), "{task}");
+    let server = links.last().map(String::as_str).unwrap_or_default();
+    assert!(server.starts_with("fuse-server ") && server.contains(" T"), "{links:?}");
+    assert!(links[0].starts_with("loop-"), "{links:?}");
+    let end = std::iter::successors(Some(&task["behind"]), |link| {
+        Some(&link["behind"]).filter(|link| !link.is_null())
+    });
+    assert_eq!(end.last().expect("there is a chain")["pid"], disk.server(), "{task}");
+    Ok(())
+}
+
+/// Two writers of one file that a stopped FUSE server serves: the one that waits for the server does so interruptibly, and is
+/// no alarm; the one that waits for the other's lock is.
+fn stopped_server() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let desk = Desk::new(&lab);
+    let plan = Plan { comm: Some(b"two-writers".to_vec()), ..desk.plan(vec![one_write(&disk.file(), 2)]) };
+    let mut writers = desk.start(&plan);
+    let pid = writers.pid;
+    let mut session = hung_of(pid);
+    // Slow first, so that the file is open and the first write under way when the server stops.
+    disk.delay(2000 * MS);
+    writers.go();
+    thread::sleep(100 * MS);
+    let stopped = Stopped::new(disk.server());
+    let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
+    drop(stopped);
+    disk.delay(Duration::ZERO);
+    writers.report();
+    writers.end();
+    session.finish().summary().assert_complete();
+    let tasks = event.stuck_of(pid);
+    let links = chain(tasks[0]);
+    println!("{links:#?}");
+    assert_eq!(tasks.len(), 1, "{tasks:?}");
+    assert_eq!(word(tasks[0], "cause"), "lock", "{}", tasks[0]);
+    assert!(
+        matches!(&links[..], [holder, server]
+        if holder == "holder two-writers S fuse" && server.starts_with("fuse-server ") && server.contains(" T")),
+        "{links:?}"
+    );
+    assert_eq!(word(&tasks[0]["behind"], "file"), disk.file().to_string_lossy());
+    assert_eq!(tasks[0]["behind"]["behind"]["pid"], disk.server());
+    Ok(())
+}
+
+/// Who waits for a FUSE server and has got a signal can only be killed any more.
+fn fuse_wait_after_a_signal() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let stopped = Stopped::new(disk.server());
+    let file = disk.file();
+    let mut reader = Command::new("sh")
+        .args(["-c", "trap : USR1; read line <\"$0\""])
+        .arg(&file)
+        .spawn()
+        .map_err(|error| Skip::because(format!("sh: {error}")))?;
+    let pid = reader.id();
+    let mut session = hung_of(pid);
+    thread::sleep(300 * MS);
+    // SAFETY: kill takes two numbers; the process has not been waited for.
+    unsafe { libc::kill(pid.cast_signed(), libc::SIGUSR1) };
+    let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
+    reader.kill().ok();
+    drop(stopped);
+    reader.wait().ok();
+    session.finish();
+    let task = event.stuck_of(pid)[0];
+    println!("{task:#}");
+    assert_eq!((word(task, "cause"), &task["killable"]), ("fuse", &Value::Bool(true)), "{task}");
+    let links = chain(task);
+    assert!(links.len() == 1 && links[0].starts_with("fuse-server "), "{links:?}");
+    assert_eq!(task["behind"]["pid"], disk.server());
+    Ok(())
+}
+
+/// A parent in vfork, whose child waits for something else before exec.
+fn vfork() -> Outcome {
+    let lab = Lab::new();
+    let weather = Weather::watch();
+    let pid = std::process::id();
+    let mut session = hung_of(pid);
+    let vforking = Vforking::new(&lab)?;
+    let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
+    let took = vforking.end();
+    let resolved = session.wait_for(|record| !record.went_on(pid).is_empty());
+    session.interrupt();
+    let task = event.stuck_of(pid)[0];
+    let links = chain(task);
+    println!("{links:#?}");
+    assert_eq!(word(task, "cause"), "other", "{task}");
+    assert!(links.len() == 1 && links[0].starts_with("vfork-child ") && links[0].contains(" S"), "{links:?}");
+    assert_ne!(task["behind"]["pid"], pid, "the child is a process of its own");
+    let open = task["behind"]["stack"].as_array().expect("a stack").iter().any(|f| f == "fifo_open");
+    assert!(open, "the child waits at the FIFO: {task}");
+    assert_lasted(resolved.went_on(pid)[0], took, weather.worst());
+    Ok(())
+}
+
+/// A FUSE server whose only thread is in vfork, and whose child opens a file that the same thread serves.
+fn deadlock() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 1 << 20);
+    let desk = Desk::new(&lab);
+    let server = disk.server();
+    let mut session = Session::tracing(hung(&[]));
+    disk.tangle();
+    let untangle = ChildrenOf(server);
+    let open = Open { direct: true, ..Open::default() };
+    let mut reader =
+        desk.start(&desk.plan(vec![Job::new(&file, Step::transfer(Call::Pread, 4096, 4096), 1).open(open)]));
+    reader.go();
+    let event = session.wait_for(|record| !record.stuck_of(server).is_empty());
+    drop(untangle);
+    reader.report();
+    reader.end();
+    let summary = session.interrupt().summary();
+    let task = event.stuck_of(server)[0];
+    let links = chain(task);
+    println!("{links:#?}");
+    assert!(
+        matches!(&links[..], [child, itself]
+        if child.starts_with("vfork-child ") && child.ends_with(" S fuse") && itself.starts_with("fuse-server ")),
+        "{links:?}"
+    );
+    assert_eq!(task["behind"]["behind"]["deadlock"], true, "{task}");
+    assert_eq!(task["behind"]["behind"]["tid"], task["tid"], "{task}");
+    let verdict = &summary.0["verdict"];
+    assert_eq!(verdict["deadlock"], true, "{verdict}");
+    assert!(word(verdict, "statement").contains("deadlock"), "{verdict}");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The lock that a task waits for, and its owner.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
+use diag_common::{
+    hung::{MAX_WAITS, MUTEX, READER_OWNED, RWSEM_READ, RWSEM_WRITE, SEMAPHORE, Sleeper},
+    loss::Loss,
+};
+
+use crate::{
+    fields::{MUTEX_OWNER, RWSEM_OWNER, SEMAPHORE_HOLDER, TASK_BLOCKER, TASK_PID, present},
+    loss,
+    memory::store,
+    side::{Btf, Ptr, Raw, Side},
+};
+
+/// A wait for a lock, as the contention tracepoints tell it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Wait {
+    lock: u64,
+    kind: u64,
+}
+
+/// By thread; only where the kernel has no `task_struct.blocker`.
+#[map]
+static WAITS: HashMap<u32, Wait> = HashMap::with_max_entries(MAX_WAITS, 0);
+
+/// `LCB_F_*` (include/trace/events/lock.h, 6.1).
+mod contended {
+    pub const SPIN: u32 = 1 << 0;
+    pub const READ: u32 = 1 << 1;
+    pub const WRITE: u32 = 1 << 2;
+    pub const RT: u32 = 1 << 3;
+    pub const PERCPU: u32 = 1 << 4;
+    pub const MUTEX: u32 = 1 << 5;
+}
+
+/// Bits of an owner that are no part of the pointer: of a mutex three flags (kernel/locking/mutex.h, 6.18), of an rwsem
+/// up to three (kernel/locking/rwsem.c, 5.10).
+const OWNER_FLAGS: u64 = 7;
+/// `RWSEM_READER_OWNED`
+const BY_READER: u64 = 1;
+
+/// `contention_begin(void *lock, unsigned int flags)`: the current task goes to wait for a lock. Not for one that spins,
+/// nor for one that keeps no owner.
+#[inline(always)]
+pub fn begin(lock: u64, flags: u32) {
+    use contended::{PERCPU, READ, RT, SPIN, WRITE};
+    let kind = if flags & contended::MUTEX != 0 {
+        MUTEX
+    } else if flags & (READ | WRITE) == READ {
+        RWSEM_READ
+    } else {
+        RWSEM_WRITE
+    };
+    if flags & (SPIN | RT | PERCPU) != 0 || flags & (READ | WRITE | contended::MUTEX) == 0 {
+        return;
+    }
+    if WAITS.insert(current(), Wait { lock, kind: u64::from(kind) }, 0).is_err() {
+        loss::count(Loss::LockWaits);
+    }
+}
+
+/// `contention_end(void *lock, int ret)`
+#[inline(always)]
+pub fn end(lock: u64) {
+    // SAFETY: entries are preallocated.
+    if unsafe { WAITS.get(current()) }.is_some_and(|wait| wait.lock == lock) {
+        let _ = WAITS.remove(current());
+    }
+}
+
+#[inline(always)]
+fn current() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+/// Notes the lock that `task` waits for, where this kernel tells.
+#[inline(always)]
+pub fn note(task: Ptr, sleeper: &mut Sleeper) {
+    if present(&TASK_BLOCKER) {
+        // SAFETY: a load from a task.
+        let blocker: u64 = unsafe { Btf::read(task, TASK_BLOCKER.load()) };
+        store(&mut sleeper.lock, blocker & !3);
+        store(&mut sleeper.lock_kind, (blocker & 3) as u32);
+        return;
+    }
+    // SAFETY: entries are preallocated.
+    if let Some(wait) = unsafe { WAITS.get(sleeper.pid) } {
+        store(&mut sleeper.lock, wait.lock);
+        store(&mut sleeper.lock_kind, wait.kind as u32);
+    }
+}
+
+/// Notes who owns the lock: a task that may be gone by now, and its memory somebody else's.
+#[inline(never)]
+pub fn note_owner(sleeper: &mut Sleeper) {
+    let owner = match sleeper.lock_kind {
+        MUTEX => &MUTEX_OWNER,
+        SEMAPHORE => &SEMAPHORE_HOLDER,
+        RWSEM_READ | RWSEM_WRITE => &RWSEM_OWNER,
+        _ => return,
+    };
+    if !present(owner) {
+        return;
+    }
+    // SAFETY: a fault reads as zero.
+    let word: u64 = unsafe { Raw::read(sleeper.lock as Ptr, owner.load()) };
+    let owner = word & !OWNER_FLAGS;
+    if owner == 0 {
+        return;
+    }
+    if sleeper.lock_kind != MUTEX && sleeper.lock_kind != SEMAPHORE && word & BY_READER != 0 {
+        sleeper.flags |= READER_OWNED;
+    }
+    store(&mut sleeper.owner, owner);
+    // SAFETY: a fault reads as zero.
+    store(&mut sleeper.owner_pid, unsafe { Raw::read(owner as Ptr, TASK_PID.load()) });
+}
