@@ -64,6 +64,8 @@ pub(crate) mod step {
     pub(crate) const COMMAND: &str = "command";
     /// The same, through the hooks that need no BTF.
     pub(crate) const RAW: &str = "raw hooks";
+    /// A writer on a frozen file system, and one that waits for its lock.
+    pub(crate) const STUCK: &str = "stuck";
     /// A cgroup traced while another is as busy.
     pub(crate) const CGROUP: &str = "cgroup";
 
@@ -72,5 +74,6 @@ pub(crate) mod step {
         ("iolat", &[SCHEMA, COMMAND, RAW, CGROUP]),
         ("runq", &[SCHEMA, COMMAND, RAW]),
         ("lock", &[SCHEMA, COMMAND, RAW]),
+        ("hung", &[SCHEMA, STUCK, RAW]),
     ];
 }

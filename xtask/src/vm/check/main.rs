@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+mod hung;
 mod iolat;
 mod lock;
 mod record;

@@ -1,5 +1,6 @@
 //! The runs of osdiag that the guest makes.
 
+mod hung;
 mod iolat;
 
 use std::fs;
@@ -20,6 +21,7 @@ pub(crate) fn run(tool: &str, name: &str) -> Result<Step> {
         "iolat" => iolat::run(tool, name),
         "runq" => around(tool, name, &["hogs"]),
         "lock" => around(tool, name, &["appenders", &place("append")?]),
+        "hung" => hung::run(tool, name),
         _ => bail!("there are no steps for it"),
     }
 }
