@@ -1,6 +1,8 @@
 //! What `osdiag lock` costs for each contention, and what perf costs beside it. Prints figures; runs with `--ignored`.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -80,7 +82,7 @@ fn perf() -> Option<&'static [&'static str]> {
         output.is_ok_and(|output| output.status.success())
     };
     let found = [BPF, RECORD].into_iter().find(|flags| works(flags));
-    std::fs::remove_file(std::env::temp_dir().join("perf.data")).ok();
+    fs::remove_file(std::env::temp_dir().join("perf.data")).ok();
     found
 }
 
@@ -93,13 +95,36 @@ fn cost(work: &Work, watcher: Watcher, lab: &Lab) -> (f64, Seen) {
     (2.0 * MILLIS as f64 * 1e6 / seen.held as f64, seen)
 }
 
-/// How many contentions a call of the workload has.
-fn contentions_per_call(work: &Work) -> f64 {
+/// How many contentions a call of the workload has, and how long the programs run for each, ns, by the kernel's account:
+/// its own two looks at the clock are in that.
+fn contentions(work: &Work, flags: &[&str]) -> (f64, f64) {
+    const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
     let mut worker = Worker::start(work.clone(), MILLIS);
-    let session = Session::tracing(tool("lock", &["--json", "-p", &worker.pid.to_string()]));
+    let mut command = tool("lock", &["--json", "-p", &worker.pid.to_string()]);
+    command.args(flags);
+    let session = Session::tracing(command);
+    fs::write(STATISTICS, "1").expect("the kernel keeps statistics of programs");
+    let before = run_ns(session.pid());
     let seen = worker.work();
+    let ran = run_ns(session.pid()) - before;
+    fs::write(STATISTICS, "0").expect("it did so a moment ago");
     let waits: u64 = session.interrupt().summary().locks().map(super::Lock::count).sum();
-    waits as f64 / seen.held as f64
+    (waits as f64 / seen.held as f64, ran as f64 / waits as f64)
+}
+
+/// How long the programs that a process holds have run, ns (kernel/bpf/syscall.c, bpf_prog_show_fdinfo, 6.18).
+fn run_ns(pid: u32) -> u64 {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    let mut programs = BTreeMap::new();
+    for text in texts {
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+        if let (Some(id), Some(ns)) = (value("prog_id:"), value("run_time_ns:")) {
+            programs.insert(id, ns);
+        }
+    }
+    programs.values().sum()
 }
 
 fn contention() -> Outcome {
@@ -107,10 +132,12 @@ fn contention() -> Outcome {
     let perf = perf();
     println!("\nns of CPU added for each contention, median of {ROUNDS} paired rounds [p10, p90]");
     for (name, work) in
-        [("tasklist_lock, 2 tasks spin", Work::Tasklist(2)), ("futile mutex, 4 tasks", Work::Mutex(4))]
+        [("tasklist_lock, 4 tasks", Work::Tasklist(4)), ("pipe mutex, 4 tasks", Work::Mutex(4))]
     {
-        let each = contentions_per_call(&work);
+        let (each, ran) = contentions(&work, &[]);
+        let (_, with_stacks) = contentions(&work, &["--spin"]);
         println!("{name}: {each:.2} contentions a call");
+        println!("  in the programs for each: {ran:.0} ns, with --spin {with_stacks:.0} ns");
         let mut watchers =
             vec![("osdiag lock", Watcher::Osdiag(&[])), ("osdiag lock --spin", Watcher::Osdiag(&["--spin"]))];
         if let Some(flags) = perf {
