@@ -1,6 +1,7 @@
 //! `osdiag lock` against workloads that time their own waits.
 
 mod bench;
+mod nested;
 mod record;
 pub(crate) mod work;
 
@@ -26,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lock_mmap_raw_hooks", mmap_raw),
     ("lock_pipe", pipe),
     ("lock_spinning", spinning),
+    ("lock_nested", nested::nested),
     ("lock_freed_while_waited_for", freed),
     ("lock_wait_that_does_not_end", does_not_end),
     ("lock_cgroup_target", cgroup_target),

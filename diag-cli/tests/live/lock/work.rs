@@ -39,6 +39,8 @@ pub(crate) enum Work {
     Tasklist(usize),
     /// A pipe's mutex, by so many threads that all ask how much there is.
     Mutex(usize),
+    /// The `i_rwsem` of a file in memory, by so many threads that all write to it, shortly.
+    Overwrite(usize),
 }
 
 /// A workload, and how long it lasts.
@@ -176,6 +178,9 @@ impl<T: Send + 'static> Turning<T> {
 }
 
 fn work(work: &Work, lasting: Duration) -> Seen {
+    if let Work::Overwrite(threads) = work {
+        return overwriting(*threads, lasting);
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let until = |mut step: Turn| {
         let stop = Arc::clone(&stop);
@@ -203,7 +208,7 @@ fn work(work: &Work, lasting: Duration) -> Seen {
     let (hold, wait): (Turn, Turn) = match work {
         Work::Inode(path) | Work::Convoy(path) => (appending(path), seeking(path)),
         Work::Mmap => (protecting(), looking()),
-        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) => copying(),
+        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) | Work::Overwrite(_) => copying(),
     };
     let holder = Turning::new(HOLDER, 0, until(hold));
     let sharer = match work {
@@ -229,6 +234,53 @@ fn work(work: &Work, lasting: Duration) -> Seen {
     let waits_ns = waiter.end().1;
     let sharer = sharer.map_or(0, |sharer| sharer.end().0);
     Seen { holder, sharer, waits_ns, held }
+}
+
+/// Of the calls only those count in which the thread slept: there is nothing else in them to sleep for.
+fn overwriting(threads: usize, lasting: Duration) -> Seen {
+    // SAFETY: the name is a C string.
+    let file = unsafe { libc::memfd_create(c"overwritten".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(file >= 0, "memfd_create: {}", std::io::Error::last_os_error());
+    let stop = Arc::new(AtomicBool::new(false));
+    let turn = |number: usize| {
+        let stop = Arc::clone(&stop);
+        let body = move || {
+            let (data, mut waits, mut calls) = ([7u8; 4096], Vec::with_capacity(1 << 16), 0u64);
+            let mut before = sleeps();
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                // SAFETY: the buffer is as long as said.
+                unsafe { libc::pwrite(file, data.as_ptr().cast(), data.len(), 0) };
+                let ns = start.elapsed().as_nanos() as u64;
+                calls += 1;
+                // Nobody sleeps for less, and asking takes time.
+                if ns > 3000 && sleeps() != before {
+                    waits.push(ns);
+                    before = sleeps();
+                }
+            }
+            (waits, calls)
+        };
+        Turning::new(WAITER, number % 2, body)
+    };
+    let turning: Vec<_> = (0..threads).map(turn).collect();
+    thread::sleep(lasting);
+    stop.store(true, Ordering::Relaxed);
+    turning.into_iter().map(|turning| turning.end().1).fold(Seen::default(), |mut seen, (waits, calls)| {
+        seen.waits_ns.extend(waits);
+        seen.held += calls;
+        seen
+    })
+}
+
+/// How often this thread has gone to sleep.
+fn sleeps() -> libc::c_long {
+    // SAFETY: rusage is made of numbers, and getrusage fills it in.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage.ru_nvcsw
+    }
 }
 
 fn set_group() {
