@@ -154,7 +154,7 @@ impl Half {
 
 /// The last runs that a CPU remembers, a power of two; who waited for more than these has the rest of its wait
 /// unattributed.
-pub const RING: usize = 256;
+pub const RING: usize = 128;
 
 /// A run on a CPU: of one thread, or of several of one kind that followed each other.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +220,8 @@ pub mod flag {
 pub struct TaskState {
     /// When it became runnable, ns; 0 for a task that does not wait.
     pub since: u64,
+    /// How often it had left a CPU by then, by the scheduler's count: as long as it waits, that stays.
+    pub runs: u64,
     /// From when on what it waited for is not settled yet: `since`, or when it last changed queues, ns.
     pub queued: u64,
     /// How long a quota had held its queue by then, ns.

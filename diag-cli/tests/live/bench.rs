@@ -35,16 +35,17 @@ pub(crate) fn time(mut call: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / f64::from(CALLS)
 }
 
-fn quantile(values: &[f64], quantile: f64) -> f64 {
+/// The value below which so large a share of all lies.
+pub(crate) fn quantile(values: &[f64], quantile: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
 }
 
-/// Prints the median of some figures.
+/// Prints a median with what lies around it.
 pub(crate) fn show(what: &str, values: &[f64]) {
     let [p10, median, p90] = [0.1, 0.5, 0.9].map(|at| quantile(values, at));
-    println!("  {what:<44} {median:8.1}  [{p10:.1}, {p90:.1}]");
+    println!("  {what:<44} {median:8.2}  [{p10:.2}, {p90:.2}]");
 }
 
 /// Paired rounds: the same calls without osdiag and with it, one right after the other.

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
     // Benches are not tests that were skipped: without being asked for they are not even there.
     if arguments.ignored {
-        let benches = [bench::TESTS, lock::BENCHES, hung_cost::TESTS].concat();
+        let benches = [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS].concat();
         trials = benches.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(true)).collect();
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     epoch,
-    fields::{RQ_IRQ, TASK_CPU, TASK_ON_CPU, TASK_STATE, present},
+    fields::{RQ_IRQ, TASK_CPU, TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_STATE, present},
     loss,
     memory::{at_most, store},
     scope,
@@ -41,7 +41,7 @@ pub fn woken<S: Tasks>(task: Ptr) {
         loss::count(Loss::TaskState);
         return;
     };
-    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 {
+    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == runs_so_far::<S>(task) {
         return;
     }
     begin::<S>(state, task, now(), 0);
@@ -55,9 +55,31 @@ fn runs<S: Side>(task: Ptr) -> bool {
     present(&TASK_ON_CPU) && unsafe { S::read::<u8>(task, TASK_ON_CPU.load()) } != 0
 }
 
+/// How often a task has left a CPU. In `sched_switch` the switch is counted already (kernel/sched/core.c, __schedule,
+/// 6.18). So a wait in which this changes is none: the kernel did not tell of the switch that ended it.
+#[inline(always)]
+fn runs_so_far<S: Side>(task: Ptr) -> u64 {
+    // SAFETY: loads from a task.
+    let (slept, preempted): (u64, u64) =
+        unsafe { (S::read(task, TASK_NVCSW.load()), S::read(task, TASK_NIVCSW.load())) };
+    slept + preempted
+}
+
+/// Whether a task that seems to wait has run meanwhile; then it waits no more, and the wait is lost.
+#[inline(always)]
+fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
+    if state.runs == runs_so_far::<S>(task) {
+        return false;
+    }
+    state.since = 0;
+    loss::count(Loss::MissedRuns);
+    true
+}
+
 #[inline(always)]
 fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
     state.since = now;
+    store(&mut state.runs, runs_so_far::<S>(task));
     store(&mut state.queued, now);
     state.flags = throttle::begin::<S>(state, task) | flags;
 }
@@ -68,7 +90,7 @@ fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
 pub fn migrated<S: Tasks>(task: Ptr) {
     let Some(state) = S::state(task) else { return };
     // A task that sleeps is given its CPU before it is woken, and does not wait yet.
-    if state.since != 0 {
+    if state.since != 0 && !has_run::<S>(state, task) {
         leave::<S>(state, task);
     }
 }
@@ -157,7 +179,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     cpu.who = state.who;
     cpu.target = u32::from(scope::contains::<S>(next));
     copy_identity(cpu, state.comm, state.css);
-    if state.since == 0 {
+    if state.since == 0 || has_run::<S>(state, next) {
         return;
     }
     let held = held::<S>(state, next, now);

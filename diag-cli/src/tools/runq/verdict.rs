@@ -15,7 +15,7 @@ use crate::output::units;
 /// Below this share of the time that it ran or was held, a quota is not worth a word.
 const LEAST_HELD: f64 = 0.01;
 /// Waiting for one's own kind counts so much less than waiting for others: nobody but the group can change it.
-const OWN_COUNTS: f64 = 0.2;
+const OWN_COUNTS: f64 = 0.05;
 /// A CPU that is busy for less than this share could have done more.
 const FREE_BELOW: f64 = 0.5;
 
@@ -65,11 +65,13 @@ fn slow(spectrum: &Spectrum, slow: Duration) -> Slow {
     cells.fold(Slow::default(), |sum, cell| Slow { count: sum.count + cell.count, ns: sum.ns + cell.ns })
 }
 
-/// How much a group's slow waits count.
+/// How much a group's slow waits count: more for one that mostly waits than for one that mostly runs.
 fn weight(by: By, group: &Group, slow_ns: u64) -> f64 {
     let own: f64 =
         group.culprits.iter().filter(|culprit| is_own(by, group, culprit)).map(|culprit| culprit.share).sum();
-    slow_ns as f64 * (1.0 - own.min(1.0) * (1.0 - OWN_COUNTS))
+    let waited = group.delay.sum_ns as f64;
+    let share = waited / (waited + group.run_ns as f64).max(1.0);
+    slow_ns as f64 * share * (1.0 - own.min(1.0) * (1.0 - OWN_COUNTS))
 }
 
 /// Whether a culprit belongs to the group that waited.

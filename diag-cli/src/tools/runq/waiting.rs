@@ -68,9 +68,23 @@ fn account(thread: &Thread) -> Option<String> {
     fs::read_to_string(format!("/proc/{}/task/{}/schedstat", thread.pid, thread.stat.pid)).ok()
 }
 
+/// How often a thread has left a CPU.
+fn runs(pid: i32, tid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let count = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse::<u64>().ok()
+    };
+    Some(count("voluntary_ctxt_switches:")? + count("nonvoluntary_ctxt_switches:")?)
+}
+
 fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
+    let runs = runs(*pid, stat.pid);
     let tid = stat.pid.cast_unsigned();
-    let state = states.get(tid).filter(|state| state.since != 0 && state.since <= now);
+    let state = states.get(tid).filter(|state| {
+        // It may have run unseen, and wait another wait.
+        Some(state.runs) == runs && state.since != 0 && state.since <= now
+    });
     Waiting {
         comm: escape(stat.comm.as_bytes()),
         pid: pid.cast_unsigned(),

@@ -1,5 +1,6 @@
 //! `osdiag runq` on the running kernel: waits for a CPU against the scheduler's own accounts.
 
+pub(crate) mod bench;
 mod contention;
 mod policies;
 pub(crate) mod record;

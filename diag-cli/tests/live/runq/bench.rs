@@ -1,0 +1,121 @@
+//! What `osdiag runq` costs. Not a test: it prints figures, and runs only when asked for with `--ignored`.
+
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::trace;
+use crate::{
+    Outcome, Test,
+    bench::{quantile, show},
+    lab::fault::pin,
+};
+
+/// The benches of this room.
+pub(crate) const TESTS: &[Test] = &[("cost_runq_switch", switch), ("bench_runq_start", start)];
+
+const ROUNDS: usize = 15;
+/// Messages to and fro; each is a wake-up and a switch.
+const TURNS: u32 = 60_000;
+
+/// ns for each switch of two threads that wake each other through pipes.
+fn ping_pong(cpus: [usize; 2]) -> f64 {
+    let (mut there, ours) = std::io::pipe().expect("pipes exist");
+    let (theirs, mut back) = std::io::pipe().expect("pipes exist");
+    let other = thread::spawn(move || {
+        pin(cpus[1]);
+        let mut byte = [0];
+        while there.read(&mut byte).expect("a pipe works") == 1 {
+            back.write_all(&byte).expect("a pipe works");
+        }
+    });
+    let time = thread::spawn(move || one_side(cpus[0], ours, theirs)).join().expect("it counts");
+    other.join().expect("it ends");
+    time
+}
+
+fn one_side(cpu: usize, mut ours: PipeWriter, mut theirs: PipeReader) -> f64 {
+    pin(cpu);
+    let mut byte = [0];
+    let mut turn = || {
+        ours.write_all(&byte).expect("a pipe works");
+        theirs.read_exact(&mut byte).expect("a pipe works");
+    };
+    (0..TURNS / 20).for_each(|_| turn());
+    let start = Instant::now();
+    (0..TURNS).for_each(|_| turn());
+    start.elapsed().as_nanos() as f64 / f64::from(2 * TURNS)
+}
+
+/// libbpf-tools' `runqlat`, which says nothing when it has begun.
+struct Runqlat(Child);
+
+impl Runqlat {
+    fn start() -> Option<Runqlat> {
+        let mut command = Command::new("runqlat");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        thread::sleep(Duration::from_millis(1_200));
+        Some(Runqlat(child))
+    }
+}
+
+impl Drop for Runqlat {
+    fn drop(&mut self) {
+        // SAFETY: two numbers; the child has not been waited for.
+        unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) };
+        self.0.wait().ok();
+    }
+}
+
+/// Rounds of three: without anything, with osdiag, with runqlat, one right after the other.
+fn switch() -> Outcome {
+    println!("\nns for each switch, median of {ROUNDS} rounds of {} switches [p10, p90]", 2 * TURNS);
+    for (name, cpus) in [("on one CPU", [1, 1]), ("across two CPUs", [0, 1])] {
+        let (mut off, mut ours, mut theirs, mut ratio) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..ROUNDS {
+            let without = ping_pong(cpus);
+            let session = trace(&[]);
+            // The first of the short samples in which it measures its own cost.
+            thread::sleep(Duration::from_millis(200));
+            let with = ping_pong(cpus);
+            session.interrupt();
+            off.push(without);
+            ours.push(with - without);
+            if let Some(runqlat) = Runqlat::start() {
+                let with = ping_pong(cpus);
+                drop(runqlat);
+                theirs.push(with - without);
+                ratio.push(ours[ours.len() - 1] / (with - without));
+            }
+        }
+        println!("{name}");
+        show("a switch, without", &off);
+        show("added by osdiag runq", &ours);
+        if theirs.is_empty() {
+            println!("  runqlat is not installed: nothing to compare with");
+            continue;
+        }
+        show("added by runqlat", &theirs);
+        show("osdiag / runqlat, round by round", &ratio);
+        println!("  {:<44} {:8.2}", "median / median", quantile(&ours, 0.5) / quantile(&theirs, 0.5));
+    }
+    Ok(())
+}
+
+/// From exec to recording.
+fn start() -> Outcome {
+    let start = |_| {
+        let began = Instant::now();
+        let session = trace(&[]);
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        session.interrupt();
+        took
+    };
+    let all: Vec<f64> = (0..ROUNDS).map(start).collect();
+    println!("\nmedian of {ROUNDS} starts [p10, p90]");
+    show("from exec to recording, ms", &all);
+    Ok(())
+}
