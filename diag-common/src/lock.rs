@@ -267,8 +267,8 @@ pub struct Cpu {
     pub spins: [Wait; DEPTH],
     /// How many there are.
     pub depth: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Programs on the kernel's functions that are under way: only one of them counts.
+    pub busy: u32,
     /// Its `struct rq`, where it has been seen.
     pub rq: u64,
     /// From when on the stack of an owner may be taken again, ns.

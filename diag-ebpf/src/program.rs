@@ -1,6 +1,6 @@
 //! What each program and each object has.
 
-/// One program, named after its tracepoint.
+/// One program, named after its tracepoint, or after its function and which end of it.
 #[macro_export]
 macro_rules! program {
     ($kind:ident, $context:ty, $name:ident, $body:expr) => {

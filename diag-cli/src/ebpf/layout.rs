@@ -54,7 +54,10 @@ pub(crate) const FIELDS: &[Field] = &[
     required("MUTEX_WAIT_LOCK", offset!("mutex", "wait_lock")),
     required("RWSEM_WAIT_LOCK", offset!("rw_semaphore", "wait_lock")),
     optional("RWLOCK_WAIT_LOCK", offset!(("qrwlock", "wait_lock", "4.13, with CONFIG_QUEUED_RWLOCKS"))),
-    optional("RTMUTEX_OWNER", offset!(("rt_mutex_base", "owner", "5.15, 830e6acc8a1c"))),
+    optional(
+        "RTMUTEX_OWNER",
+        offset!(("rt_mutex_base", "owner", "5.15, 830e6acc8a1c"), ("rt_mutex", "owner", "before 5.15")),
+    ),
     required("MM_MMAP_LOCK", offset!(("mm_struct", "mmap_lock", "5.8, da1c55f1b272"))),
     required("SIGHAND_LOCK", offset!("sighand_struct", "siglock")),
     required("FILES_LOCK", offset!("files_struct", "file_lock")),

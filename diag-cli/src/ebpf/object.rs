@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{Iter, Program},
+    programs::{FEntry, FExit, Iter, Program},
 };
 
 use super::{calls::Calls, layout, privileges};
@@ -224,6 +224,27 @@ impl Object {
         attached.with_context(|| format!("cannot attach to {name}"))
     }
 
+    /// Loads the two programs of a kernel function, and attaches them to its return and its call, in this order: a return
+    /// whose call was not seen does no harm.
+    pub(crate) fn attach_function(&mut self, name: &str) -> Result<()> {
+        // Raw tracepoints need no types; functions do.
+        if self.running.is_none() {
+            self.running = Some(aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?);
+        }
+        let types = self.running.as_ref().context("the kernel has no BTF")?;
+        let (call, back) = (format!("{name}_begin"), format!("{name}_end"));
+        let refused = |error| refused(&format!("the kernel refuses {name}"), error);
+        entry(&mut self.ebpf, &call)?.load(name, types).map_err(refused)?;
+        let returns = exit(&mut self.ebpf, &back)?;
+        returns.load(name, types).map_err(refused)?;
+        returns.attach().with_context(|| format!("cannot attach to the return of {name}"))?;
+        if let Err(error) = entry(&mut self.ebpf, &call)?.attach() {
+            let _ = exit(&mut self.ebpf, &back)?.unload();
+            return Err(error).with_context(|| format!("cannot attach to {name}"));
+        }
+        Ok(())
+    }
+
     /// Loads a program that is run with every task when it is read; see [`Object::iterate`].
     pub(crate) fn load_iterator(&mut self, name: &str) -> Result<()> {
         // Raw tracepoints need no types; an iterator does.
@@ -269,9 +290,25 @@ impl Object {
                 Program::BtfTracePoint(program) => program.unload(),
                 Program::RawTracePoint(program) => program.unload(),
                 Program::Iter(program) => program.unload(),
+                Program::FEntry(program) => program.unload(),
+                Program::FExit(program) => program.unload(),
                 _ => Ok(()),
             };
         }
+    }
+}
+
+fn entry<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut FEntry> {
+    match ebpf.program_mut(name) {
+        Some(Program::FEntry(program)) => Ok(program),
+        _ => anyhow::bail!("there is no program {name}"),
+    }
+}
+
+fn exit<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut FExit> {
+    match ebpf.program_mut(name) {
+        Some(Program::FExit(program)) => Ok(program),
+        _ => anyhow::bail!("there is no program {name}"),
     }
 }
 

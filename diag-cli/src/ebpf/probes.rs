@@ -18,6 +18,8 @@ enum On {
     Tracepoint,
     /// Nothing: it is run with every task when it is read.
     Tasks,
+    /// A kernel function's call and its return: two programs.
+    Function,
 }
 
 /// A program of an object.
@@ -30,28 +32,68 @@ pub(crate) struct ProbeSpec {
     pub(crate) effect: Option<&'static str>,
     /// A field that makes it needless, where the kernel has it.
     unless: Option<&'static str>,
+    /// Another probe that makes this one needless.
+    instead_of: Option<&'static str>,
+    /// Another probe that this one is of no use without.
+    beside: Option<&'static str>,
+    /// Whether others can stand in for it, one of which must.
+    replaceable: bool,
 }
 
 impl ProbeSpec {
+    /// Whether it is a kernel function's call and return.
+    pub(crate) fn is_function(&self) -> bool {
+        self.on == On::Function
+    }
+
     /// The same, on kernels alone that lack a field, by its global.
     pub(crate) const fn unless(self, field: &'static str) -> ProbeSpec {
         ProbeSpec { unless: Some(field), ..self }
+    }
+
+    /// The same, where another probe is attached, which stands before it in the list.
+    pub(crate) const fn beside(self, other: &'static str) -> ProbeSpec {
+        ProbeSpec { beside: Some(other), ..self }
+    }
+
+    /// The same, with others behind it in the list that can stand in for it. There is no answer without any of them.
+    pub(crate) const fn replaceable(self) -> ProbeSpec {
+        ProbeSpec { replaceable: true, ..self }
+    }
+}
+
+/// A tracepoint, and no more.
+const fn tracepoint(name: &'static str) -> ProbeSpec {
+    ProbeSpec {
+        name,
+        on: On::Tracepoint,
+        effect: None,
+        unless: None,
+        instead_of: None,
+        beside: None,
+        replaceable: false,
     }
 }
 
 /// A probe that there is no answer without.
 pub(crate) const fn essential(name: &'static str) -> ProbeSpec {
-    ProbeSpec { name, on: On::Tracepoint, effect: None, unless: None }
+    tracepoint(name)
 }
 
 /// An iterator over tasks, which there is no answer without.
 pub(crate) const fn iterator(name: &'static str) -> ProbeSpec {
-    ProbeSpec { name, on: On::Tasks, effect: None, unless: None }
+    ProbeSpec { on: On::Tasks, ..tracepoint(name) }
 }
 
 /// A probe that the answer is poorer without, and by what.
 pub(crate) const fn helpful(name: &'static str, effect: &'static str) -> ProbeSpec {
-    ProbeSpec { name, on: On::Tracepoint, effect: Some(effect), unless: None }
+    ProbeSpec { effect: Some(effect), ..tracepoint(name) }
+}
+
+/// The call and the return of a kernel function, wanted where `better` cannot be attached, which stands before it in the
+/// list. Its programs are called `NAME_begin` and `NAME_end`.
+pub(crate) const fn function(name: &'static str, better: &'static str, effect: &'static str) -> ProbeSpec {
+    ProbeSpec { on: On::Function, instead_of: Some(better), ..helpful(name, effect) }
 }
 
 /// What came of attaching.
@@ -67,11 +109,22 @@ pub(crate) struct Attached {
 pub(crate) fn existing(kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Vec<&'static str>> {
     let mut names = Vec::with_capacity(probes.len());
     for probe in probes {
-        if probe.on == On::Tasks || kernel.types.prototype(probe.name)?.is_some() {
+        let exists = match probe.on {
+            On::Tracepoint => kernel.types.prototype(probe.name)?.is_some(),
+            On::Tasks => true,
+            On::Function => keeps_trampolines(kernel),
+        };
+        if exists {
             names.push(probe.name);
         }
     }
     Ok(names)
+}
+
+/// Whether a function can be left alone again while tasks sleep in it: before 5.12 (e21aa341785c, and in stable series of
+/// older kernels) the kernel frees what they return to.
+fn keeps_trampolines(kernel: &Kernel) -> bool {
+    kernel.types.struct_id("bpf_tramp_image").is_some()
 }
 
 /// Attaches `probes`, of which the kernel has those `existing`, in their order. [`Failure::Unsupported`] when an essential one fails.
@@ -82,15 +135,30 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
         if probe.unless.is_some_and(|field| object.has(field)) {
             continue;
         }
-        let hook = if probe.on == On::Tasks { "iter" } else { object.hooks.name() };
+        let has = |name: &str| attached.probes.iter().any(|probe| probe.name == name);
+        if probe.instead_of.is_some_and(has) || probe.beside.is_some_and(|other| !has(other)) {
+            continue;
+        }
+        let hook = match probe.on {
+            On::Tracepoint => object.hooks.name(),
+            On::Tasks => "iter",
+            On::Function => "fentry",
+        };
         let done = if without.split(',').any(|name| name == probe.name) {
             Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
         } else if !existing.contains(&probe.name) {
-            Err(anyhow::anyhow!("this kernel has no tracepoint {}", probe.name))
-        } else if probe.on == On::Tasks {
-            object.load_iterator(probe.name)
+            Err(match probe.on {
+                On::Function => {
+                    anyhow::anyhow!("this kernel cannot let go of a function that tasks sleep in")
+                }
+                _ => anyhow::anyhow!("this kernel has no tracepoint {}", probe.name),
+            })
         } else {
-            object.attach(probe.name)
+            match probe.on {
+                On::Tracepoint => object.attach(probe.name),
+                On::Tasks => object.load_iterator(probe.name),
+                On::Function => object.attach_function(probe.name),
+            }
         };
         match (done, probe.effect) {
             (Ok(()), _) => {
@@ -111,7 +179,28 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
             }
         }
     }
-    Ok(attached)
+    match missing(probes, &attached.probes) {
+        Some(name) => Err(no_stand_in(name, &attached.unavailable)),
+        None => Ok(attached),
+    }
+}
+
+/// A replaceable probe that is not attached, and none in its place either.
+fn missing(probes: &[ProbeSpec], attached: &[Probe]) -> Option<&'static str> {
+    let works = |probe: &ProbeSpec| attached.iter().any(|attached| attached.name == probe.name);
+    let replaceable = probes.iter().filter(|probe| probe.replaceable).map(|probe| probe.name);
+    let answers = |name| move |probe: &&ProbeSpec| probe.name == name || probe.instead_of == Some(name);
+    replaceable.into_iter().find(|&name| !probes.iter().filter(answers(name)).any(works))
+}
+
+fn no_stand_in(name: &str, unavailable: &[Unavailable]) -> anyhow::Error {
+    let mut said: Vec<&str> = unavailable.iter().map(|missing| missing.why.as_str()).collect();
+    said.dedup();
+    Failure::Unsupported(format!(
+        "cannot trace {name}, nor anything in its place, and nothing works without: {}",
+        said.join("; ")
+    ))
+    .into()
 }
 
 /// What the kernel said, in one line: of a verifier's log, which has a line for each instruction, the verdict.
@@ -133,6 +222,23 @@ pub(crate) fn one_line(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_replaced_is_not_missing() {
+        let probes = [
+            helpful("end", "spinlocks are not seen").replaceable(),
+            essential("begin").beside("end"),
+            function("slow_path", "end", "mutexes are not seen"),
+            helpful("other", "something else is not seen"),
+        ];
+        let attached = |names: &[&str]| {
+            let probe = |name: &&str| Probe { name: (*name).to_owned(), hook: "fentry" };
+            missing(&probes, &names.iter().map(probe).collect::<Vec<_>>())
+        };
+        assert_eq!(attached(&["end", "begin", "other"]), None);
+        assert_eq!(attached(&["slow_path"]), None);
+        assert_eq!(attached(&["other"]), Some("end"));
+    }
 
     #[test]
     fn of_a_verifier_log_the_verdict_remains() {

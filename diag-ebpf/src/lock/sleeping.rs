@@ -88,6 +88,15 @@ pub fn end<S: Tasks>(program: Ptr, lock: u64) {
     store(&mut wait.lock, 0);
 }
 
+/// A task has the lock, and nobody can say when: the wait counts as lost.
+#[inline(always)]
+pub fn abandon<S: Tasks>(lock: u64) {
+    let Some(state) = S::state(S::current()) else { return };
+    let Some(wait) = under_way(state, lock) else { return };
+    store(&mut wait.lock, 0);
+    loss::count(Loss::LockWaits);
+}
+
 /// Whether it is the lock of the task's own memory (`mm_struct.mmap_lock`, include/linux/mm_types.h, 6.18).
 #[inline(always)]
 fn is_mmap_lock<S: Side>(task: Ptr, lock: u64) -> bool {

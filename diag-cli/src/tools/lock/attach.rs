@@ -3,7 +3,7 @@
 use crate::{
     ebpf::{
         object::{Kernel, Objects, Settings, Value},
-        probes::{ProbeSpec, essential},
+        probes::{ProbeSpec, essential, function, helpful},
     },
     session::{FieldMissed, KernelSide},
 };
@@ -26,9 +26,37 @@ const PROBES: &[ProbeSpec] = &[
     essential("sched_process_fork"),
     essential("sched_process_exit"),
     essential("sched_process_free"),
-    essential("contention_end"),
-    essential("contention_begin"),
+    helpful(
+        CONTENTION,
+        "waits for spinlocks and rwlocks are not seen, others by the functions in which tasks wait",
+    )
+    .replaceable(),
+    essential("contention_begin").beside(CONTENTION),
+    // What follows is for kernels before 5.19.
+    sleeping("__mutex_lock_slowpath", "uninterruptible waits for mutexes are not seen"),
+    sleeping("__mutex_lock_interruptible_slowpath", "interruptible waits for mutexes are not seen"),
+    sleeping("__mutex_lock_killable_slowpath", "killable waits for mutexes are not seen"),
+    sleeping("__ww_mutex_lock_slowpath", WW_MUTEXES),
+    sleeping("__ww_mutex_lock_interruptible_slowpath", WW_MUTEXES),
+    sleeping("rwsem_down_read_slowpath", "readers' waits for rwsems are not seen"),
+    sleeping("rwsem_down_write_slowpath", "writers' waits for rwsems are not seen"),
+    sleeping("percpu_down_write", "writers' waits for percpu-rwsems are not seen"),
+    sleeping("percpu_rwsem_wait", "readers' waits for percpu-rwsems are not seen"),
+    sleeping("rt_mutex_slowlock", "waits for rt_mutexes are not seen"),
+    sleeping("__down", SEMAPHORES),
+    sleeping("__down_interruptible", SEMAPHORES),
+    sleeping("__down_killable", SEMAPHORES),
+    sleeping("__down_timeout", SEMAPHORES),
 ];
+
+const CONTENTION: &str = "contention_end";
+const WW_MUTEXES: &str = "waits for ww_mutexes, the locks of graphics buffers, are not all seen";
+const SEMAPHORES: &str = "waits for semaphores are not all seen";
+
+/// A function that is called when a lock was not to be had at once, and returns when the wait is over.
+const fn sleeping(name: &'static str, effect: &'static str) -> ProbeSpec {
+    function(name, CONTENTION, effect)
+}
 
 const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
     global: "TASK_BLOCKER",

@@ -95,7 +95,7 @@ impl Tool for Locks {
             top: args.top_in_record() as usize,
             options: Options { slow: args.slow, top: args.top_on_screen() as usize },
             collector: Collector::new(&mut object.ebpf)?,
-            stacks: Stacks::of_callers(&mut object.ebpf)?,
+            stacks: Stacks::of_callers(&mut object.ebpf, attach::KERNEL_SIDE.probes)?,
             people: People::of(&mut object.ebpf)?,
             variables: None,
             places: Places::of(&object.fields),
