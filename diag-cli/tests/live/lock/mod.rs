@@ -176,7 +176,9 @@ fn assert_waited_mutex(lock: Lock<'_>, seen: &Seen) {
     let ns = number(&waiter["ns"]);
     println!("{} waits, {ns} ns of {known} ns", waiter["waits"]);
     assert!(known > 50_000_000, "nobody had to wait: {known} ns");
-    assert!(within(0.15, ns, known), "{ns} ns of {known}");
+    // Such waits are short: of each call the way in and out, the tool's own work and the waker's are outside of the wait.
+    let outside = 20_000 * number(&waiter["waits"]);
+    assert!(ns <= known + known / 50 && known <= ns + outside && known < 2 * ns, "{ns} ns of {known}");
     let held = held_by(lock, seen.holder) * lock.sum() as f64;
     assert!(held > 0.8 * ns as f64, "{}", lock.0);
 }
