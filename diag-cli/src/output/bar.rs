@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Color, Style};
 
+use super::page::Page;
+
 /// Headings, and what matters most.
 pub(crate) const STRONG: Style = Style::new().bold();
 /// What is there for completeness.
@@ -12,6 +14,11 @@ pub(crate) const WARNING: Style = Style::new().bold().fg_color(Some(Color::Ansi(
 /// The style of a bar: black on a colour.
 pub(crate) const fn on(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(AnsiColor::Black))).bg_color(Some(Color::Ansi(colour)))
+}
+
+/// A bar of so many cells, where there is nothing to tell apart in it.
+pub(crate) fn solid(page: &Page, cells: usize) -> String {
+    page.paint(on(AnsiColor::Cyan), &"#".repeat(cells))
 }
 
 /// How long a bar for `ns` is where one for `most_ns` fills `width`; anything at all is one cell.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use anstyle::Style;
+
 use super::{
     bar,
     cost::SelfCost,
@@ -60,6 +62,15 @@ pub(crate) fn draw(page: &mut Page, envelope: &Envelope) {
     }
     page.wrapped(bar::FAINT, "osdiag itself: ", &cost(&envelope.cost, envelope.duration_ns));
     page.gap();
+}
+
+/// The answer in a sentence, and what to look at next.
+pub(crate) fn verdict(page: &mut Page, statement: &str, advice: &[String]) {
+    page.wrapped(bar::STRONG, "Verdict: ", &statement.replace(" %", "\u{a0}%"));
+    page.line("Look next at");
+    for advice in advice {
+        page.wrapped(Style::new(), "  - ", advice);
+    }
 }
 
 /// What could not be attached or read.

@@ -6,6 +6,8 @@ use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::units;
+
 /// The range of every payload, ns: one day. The same everywhere, so that any two can be added.
 const HIGHEST_NS: u64 = 86_400 * 1_000_000_000;
 /// Significant decimal digits of a payload.
@@ -46,6 +48,18 @@ pub(crate) struct PartBin {
 }
 
 impl Histogram {
+    /// `p50 12 µs  p90 …  max 17 ms`, for people.
+    pub(crate) fn percentiles(&self) -> String {
+        format!(
+            "p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+            units::time(self.p50_ns),
+            units::time(self.p90_ns),
+            units::time(self.p99_ns),
+            units::time(self.p999_ns),
+            units::time(self.max_ns),
+        )
+    }
+
     /// From `(bucket, count)` pairs of [`hist::bucket`], in any order, each bucket any number of times, with what is
     /// known exactly of the values.
     ///

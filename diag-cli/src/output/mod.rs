@@ -10,6 +10,7 @@ pub(crate) mod record;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod scale;
+pub(crate) mod spectrum;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod text;

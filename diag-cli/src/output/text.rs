@@ -93,6 +93,13 @@ fn take(chars: impl Iterator<Item = char>, columns: usize) -> String {
         .collect()
 }
 
+/// A stack in one line, innermost function first, of which `most` are shown: `a < b < …`.
+pub(crate) fn stack(functions: &[String], most: usize) -> String {
+    let more = if functions.len() > most { " < …" } else { "" };
+    let shown: Vec<&str> = functions.iter().take(most).map(String::as_str).collect();
+    format!("{}{more}", shown.join(" < "))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -8,7 +8,7 @@ use super::{
     record::{Behind, Complaint, Group, StuckTask, Who},
     words,
 };
-use crate::output::{bar, page::Page, text, units};
+use crate::output::{bar, closing, page::Page, text, units};
 
 /// Groups that are drawn; more are counted.
 const GROUPS: usize = 8;
@@ -113,13 +113,7 @@ pub(super) fn verdict(page: &mut Page, report: &Report) {
             );
             page.wrapped(bar::STRONG, "", &words);
         }
-        Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement);
-            page.line("Look next at");
-            for advice in &verdict.advice {
-                page.wrapped(Style::new(), "  - ", advice);
-            }
-        }
+        Some(verdict) => closing::verdict(page, &verdict.statement, &verdict.advice),
     }
 }
 
@@ -188,9 +182,7 @@ fn details(page: &mut Page, indent: usize, who: &Who, place: Option<String>, kno
     if !who.stack.is_empty() {
         let end = who.stack.iter().position(|function| ENTRY.contains(&function.as_str()));
         let told = &who.stack[..end.unwrap_or(who.stack.len())];
-        let more = if told.len() > FRAMES { " < …" } else { "" };
-        let frames: Vec<&str> = told.iter().take(FRAMES).map(String::as_str).collect();
-        page.wrapped(bar::FAINT, &format!("{indent}in "), &format!("{}{more}", frames.join(" < ")));
+        page.wrapped(bar::FAINT, &format!("{indent}in "), &text::stack(told, FRAMES));
     }
 }
 
@@ -226,7 +218,7 @@ fn complaints(page: &mut Page, watchdogs: &[Complaint]) {
 mod tests {
     use super::*;
     use crate::{
-        output::{closing, terminal::Screen},
+        output::terminal::Screen,
         tools::hung::sample::{chain, crowd_of, nothing, report},
     };
 

@@ -105,7 +105,5 @@ fn full_name(part: &CausePart) -> String {
 
 /// `in a < b < c`, innermost first.
 pub(super) fn stack_words(stack: &[String]) -> String {
-    let more = if stack.len() > FRAMES { " < …" } else { "" };
-    let frames: Vec<&str> = stack.iter().take(FRAMES).map(String::as_str).collect();
-    format!("in {}{more}", frames.join(" < "))
+    format!("in {}", text::stack(stack, FRAMES))
 }

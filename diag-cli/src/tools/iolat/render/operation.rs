@@ -19,14 +19,7 @@ pub(super) fn heading(page: &mut Page, operation: &Operation, duration_ns: u64) 
     let place = text::shorten(&place, room);
     page.gap();
     page.line(&format!("{} on {place}: {counts}", page.paint(bar::STRONG, name)));
-    page.line(&format!(
-        "  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-        units::time(latency.p50_ns),
-        units::time(latency.p90_ns),
-        units::time(latency.p99_ns),
-        units::time(latency.p999_ns),
-        units::time(latency.max_ns),
-    ));
+    page.line(&format!("  {}", latency.percentiles()));
 }
 
 /// One line for all operations that are not shown.

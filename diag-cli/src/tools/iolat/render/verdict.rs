@@ -4,7 +4,7 @@ use anstyle::Style;
 
 use super::Options;
 use crate::{
-    output::{bar, page::Page, units},
+    output::{bar, closing, page::Page, units},
     tools::iolat::{Report, pending::PendingOperation, record::CauseName, verdict::nothing_slow},
 };
 
@@ -21,13 +21,7 @@ pub(crate) fn verdict(page: &mut Page, options: &Options, report: &Report) {
             let words = nothing_slow(&report.record.body.operations, options.slow);
             page.wrapped(bar::STRONG, "", &words);
         }
-        Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement.replace(" %", "\u{a0}%"));
-            page.line("Look next at");
-            for advice in &verdict.advice {
-                page.wrapped(Style::new(), "  - ", advice);
-            }
-        }
+        Some(verdict) => closing::verdict(page, &verdict.statement, &verdict.advice),
     }
 }
 

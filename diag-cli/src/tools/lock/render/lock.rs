@@ -39,14 +39,7 @@ pub(super) fn heading(page: &mut Page, lock: &Lock) {
     let title = text::shorten(&title, room);
     page.gap();
     page.line(&format!("{}{which}: {counts}", page.paint(bar::STRONG, &title)));
-    page.line(&format!(
-        "  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-        units::time(wait.p50_ns),
-        units::time(wait.p90_ns),
-        units::time(wait.p99_ns),
-        units::time(wait.p999_ns),
-        units::time(wait.max_ns),
-    ));
+    page.line(&format!("  {}", wait.percentiles()));
 }
 
 /// The tree below it.
@@ -97,7 +90,7 @@ fn waiters(page: &mut Page, lock: &Lock) {
     let names: Vec<String> = shown.iter().map(|waiter| task(&waiter.task, None)).collect();
     let width = width_of(&names, page);
     for (waiter, name) in shown.iter().zip(&names) {
-        let bar = page.paint(bar::on(AnsiColor::Cyan), &"#".repeat(bar::length(waiter.ns, whole, BAR)));
+        let bar = bar::solid(page, bar::length(waiter.ns, whole, BAR));
         row(page, &numbers("  │", waiter.ns, whole), name, width, &bar);
     }
     more(page, "  │", lock.waiters.len() - shown.len());
@@ -190,9 +183,6 @@ fn more(page: &mut Page, margin: &str, left: usize) {
     }
 }
 
-/// `a < b < c`, innermost first.
 fn one_line(stack: &[String]) -> String {
-    let more = if stack.len() > FRAMES { " < …" } else { "" };
-    let frames: Vec<&str> = stack.iter().take(FRAMES).map(String::as_str).collect();
-    if frames.is_empty() { "unknown functions".to_owned() } else { format!("{}{more}", frames.join(" < ")) }
+    if stack.is_empty() { "unknown functions".to_owned() } else { text::stack(stack, FRAMES) }
 }

@@ -4,7 +4,7 @@ use anstyle::Style;
 
 use super::Options;
 use crate::{
-    output::{bar, page::Page, units},
+    output::{bar, closing, page::Page, units},
     tools::lock::{Report, record::PendingWait, verdict::nothing_slow},
 };
 
@@ -20,13 +20,7 @@ pub(crate) fn verdict(page: &mut Page, options: &Options, report: &Report) {
             page.wrapped(bar::STRONG, "", "Nothing is slow of what ended; what did not end is the trouble");
         }
         None => page.wrapped(bar::STRONG, "", &nothing_slow(&body.locks, options.slow)),
-        Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement.replace(" %", "\u{a0}%"));
-            page.line("Look next at");
-            for advice in &verdict.advice {
-                page.wrapped(Style::new(), "  - ", advice);
-            }
-        }
+        Some(verdict) => closing::verdict(page, &verdict.statement, &verdict.advice),
     }
 }
 

@@ -9,8 +9,6 @@ use crate::{
     },
 };
 
-use super::spectrum::solid;
-
 /// Culprits with a bar at most.
 const BARS: usize = 6;
 /// Below this share a culprit gets no bar of its own.
@@ -50,15 +48,7 @@ pub(super) fn heading(page: &mut Page, by: By, group: &Group, duration_ns: u64) 
     page.line(&format!("{}: {words}", page.paint(bar::STRONG, &name)));
     if delay.count > 0 {
         let per_second = (delay.count as f64 * 1e9 / duration_ns.max(1) as f64).round() as u64;
-        page.line(&format!(
-            "  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}  ({}/s)",
-            units::time(delay.p50_ns),
-            units::time(delay.p90_ns),
-            units::time(delay.p99_ns),
-            units::time(delay.p999_ns),
-            units::time(delay.max_ns),
-            units::count(per_second),
-        ));
+        page.line(&format!("  {}  ({}/s)", delay.percentiles(), units::count(per_second)));
     }
 }
 
@@ -76,7 +66,7 @@ pub(super) fn culprits(page: &mut Page, group: &Group) {
     let width = page.columns().saturating_sub(BEFORE + longest + 2);
     for (kin, name) in shown.iter().zip(&names) {
         let padding = longest - text::width(name);
-        let bar = solid(page, bar::length(kin.ns, group.delay.sum_ns, width));
+        let bar = bar::solid(page, bar::length(kin.ns, group.delay.sum_ns, width));
         page.line(&format!(
             "    {:>5} {:>8}  {name}{:padding$}  {bar}",
             units::percent(kin.share),

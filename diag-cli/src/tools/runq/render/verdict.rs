@@ -5,7 +5,7 @@ use std::time::Duration;
 use anstyle::Style;
 
 use crate::{
-    output::{bar, page::Page, units},
+    output::{bar, closing, page::Page, units},
     tools::runq::{Report, verdict::nothing_slow, waiting::Waiting},
 };
 
@@ -22,13 +22,7 @@ pub(crate) fn verdict(page: &mut Page, slow: Duration, report: &Report) {
             page.wrapped(bar::STRONG, "", words);
         }
         None => page.wrapped(bar::STRONG, "", &nothing_slow(&body.groups, slow)),
-        Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement.replace(" %", "\u{a0}%"));
-            page.line("Look next at");
-            for advice in &verdict.advice {
-                page.wrapped(Style::new(), "  - ", advice);
-            }
-        }
+        Some(verdict) => closing::verdict(page, &verdict.statement, &verdict.advice),
     }
 }
 
