@@ -10,10 +10,7 @@ use aya::{
 use diag_common::stack::Stack;
 
 use super::{maps::take, probes::ProbeSpec};
-use crate::{
-    kernel::symbols::{Symbols, source_name},
-    output::record::Unavailable,
-};
+use crate::{kernel::symbols::Functions, output::record::Unavailable};
 
 /// Where the kernel's own switching begins, which is at the inner end of every wait.
 const SCHEDULER: &[&str] = &["__schedule", "schedule", "__traceiter_sched_switch", "preempt_schedule"];
@@ -33,8 +30,7 @@ enum Inner {
 /// The stacks of an object; each is read and named once.
 pub(crate) struct Stacks {
     map: BpfHashMap<MapData, u32, Stack>,
-    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
-    symbols: Option<Result<Symbols, String>>,
+    functions: Functions,
     named: HashMap<u32, Vec<String>>,
     inner: Inner,
 }
@@ -44,7 +40,7 @@ impl Stacks {
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Stacks> {
         Ok(Stacks {
             map: take(ebpf, "STACKS")?,
-            symbols: None,
+            functions: Functions::default(),
             named: HashMap::new(),
             inner: Inner::Scheduler,
         })
@@ -55,8 +51,8 @@ impl Stacks {
         Ok(Stacks { inner: Inner::Program(probes), ..Stacks::of(ebpf)? })
     }
 
-    /// A stack's functions, innermost first, from where the task went to sleep or met the tracepoint; none where it was not stored or has no
-    /// names.
+    /// A stack's functions, innermost first, from where the task went to sleep or met the tracepoint; none where it was
+    /// not stored or has no names.
     pub(crate) fn functions(&mut self, number: u32) -> &[String] {
         if number == 0 {
             return &[];
@@ -70,22 +66,12 @@ impl Stacks {
 
     /// What the records lack where functions have no names.
     pub(crate) fn unavailable(&self, effect: &str) -> Option<Unavailable> {
-        let why = self.symbols.as_ref()?.as_ref().err()?;
-        Some(Unavailable { name: "kernel symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
+        self.functions.unavailable(effect)
     }
 
     fn name(&mut self, number: u32) -> Vec<String> {
         let Ok(frames) = self.map.get(&number, 0) else { return Vec::new() };
-        let symbols =
-            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
-        let Ok(symbols) = symbols else { return Vec::new() };
-        let name = |frame| {
-            symbols
-                .name(frame)
-                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
-        };
-        let mut functions: Vec<String> =
-            frames.into_iter().take_while(|&frame| frame != 0).map(name).collect();
+        let mut functions = self.functions.of(&frames);
         self.inner.cut(&mut functions);
         functions
     }

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use anyhow::{Context, Result, bail};
+use diag_common::stack::Stack;
+
+use crate::output::record::Unavailable;
 
 const KALLSYMS: &str = "/proc/kallsyms";
 const READ_BYTES: usize = 64 << 10;
@@ -84,6 +87,39 @@ impl Symbols {
     }
 }
 
+/// The names of functions, for stacks.
+#[derive(Default)]
+pub(crate) struct Functions {
+    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
+    symbols: Option<Result<Symbols, String>>,
+}
+
+impl Functions {
+    /// The functions of a stack, up to its first zero, innermost first; an address where one has no name. None where
+    /// the symbols cannot be had, or where the stack is empty.
+    pub(crate) fn of(&mut self, stack: &Stack) -> Vec<String> {
+        let frames = || stack.iter().take_while(|&&frame| frame != 0);
+        if frames().next().is_none() {
+            return Vec::new();
+        }
+        let symbols =
+            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
+        let Ok(symbols) = symbols else { return Vec::new() };
+        let name = |&frame: &u64| {
+            symbols
+                .name(frame)
+                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
+        };
+        frames().map(name).collect()
+    }
+
+    /// What the records lack where functions have no names.
+    pub(crate) fn unavailable(&self, effect: &str) -> Option<Unavailable> {
+        let why = self.symbols.as_ref()?.as_ref().err()?;
+        Some(Unavailable { name: "kernel symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
+    }
+}
+
 fn source() -> Result<impl BufRead> {
     let file = File::open(KALLSYMS).with_context(|| format!("cannot read {KALLSYMS}"))?;
     Ok(BufReader::with_capacity(READ_BYTES, file))
@@ -105,8 +141,20 @@ fn is_variable(kind: &str) -> bool {
     matches!(kind, "d" | "D" | "b" | "B" | "r" | "R")
 }
 
+/// Whether a function is meant: `*` at either end of the pattern stands for anything. The compiler's suffixes (`.isra.0`,
+/// `.cold`) are not part of a name.
+pub(crate) fn is_meant(pattern: &str, name: &str) -> bool {
+    let name = name.split('.').next().unwrap_or(name);
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(rest), Some(_)) => name.contains(rest.trim_end_matches('*')),
+        (Some(end), None) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => name == pattern,
+    }
+}
+
 /// A function's name in the source, without what compilers append to parts and clones of it (`.constprop.0`, `.cold`).
-pub(crate) fn source_name(name: &str) -> &str {
+fn source_name(name: &str) -> &str {
     match name.find('.') {
         Some(0) | None => name,
         Some(dot) => &name[..dot],
@@ -152,6 +200,21 @@ ffffffff81000200 W weak
         assert!(error("0000000000000000 T _stext\n").contains("kptr_restrict"));
         assert!(error("").contains("CONFIG_KALLSYMS"));
         assert!(error("\u{fffd} not a symbol\n\n1 T\n").contains("CONFIG_KALLSYMS"));
+    }
+
+    #[test]
+    fn a_pattern_can_be_open_at_either_end() {
+        for (pattern, name) in [
+            ("down", "down"),
+            ("down_*", "down_read"),
+            ("*_lock", "mutex_lock.cold"),
+            ("*mutex*", "__mutex_lock"),
+        ] {
+            assert!(is_meant(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("down", "down_read"), ("down_*", "up_down_"), ("*_lock", "mutex_lock_io")] {
+            assert!(!is_meant(pattern, name), "{pattern} {name}");
+        }
     }
 
     #[test]

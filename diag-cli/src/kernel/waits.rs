@@ -8,6 +8,8 @@
 
 use diag_common::cause::Cause::{self, *};
 
+use super::symbols::is_meant;
+
 /// One line of the table.
 pub(crate) struct Rule {
     /// Functions, innermost first.
@@ -142,7 +144,7 @@ pub(crate) fn classify<S: AsRef<str>>(stack: &[S], contended: bool) -> Option<Ca
 }
 
 fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S], contended: bool) -> bool {
-    let met = |pattern: &&str, frame: &S| matches(pattern, frame.as_ref());
+    let met = |pattern: &&str, frame: &S| is_meant(pattern, frame.as_ref());
     if patterns[0] != "^" {
         let mut frames = stack.iter();
         return patterns.iter().all(|pattern| frames.any(|frame| met(pattern, frame)));
@@ -155,17 +157,6 @@ fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S], contended: bool) -> bool 
     };
     patterns.len() - 1 <= callers.len()
         && patterns[1..].iter().zip(callers).all(|(pattern, frame)| met(pattern, frame))
-}
-
-/// `*` at either end stands for anything. The compiler's suffixes (`.isra.0`, `.cold`) are not part of a name.
-fn matches(pattern: &str, name: &str) -> bool {
-    let name = name.split('.').next().unwrap_or(name);
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(rest), Some(_)) => name.contains(rest.trim_end_matches('*')),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => name == pattern,
-    }
 }
 
 #[cfg(test)]

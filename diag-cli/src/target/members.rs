@@ -1,5 +1,7 @@
 //! The threads of a target, as they are now.
 
+use std::{fs, thread, time::Duration};
+
 use procfs::process::{Process, Stat, all_processes};
 
 use super::{Target, with_descendants};
@@ -46,6 +48,32 @@ fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
     }
 }
 
+impl Thread {
+    /// How long it has run and waited for a CPU, and how often it ran: the same as long as it does not run.
+    pub(crate) fn account(&self) -> Option<String> {
+        fs::read_to_string(format!("/proc/{}/task/{}/schedstat", self.pid, self.stat.pid)).ok()
+    }
+
+    /// Where it sleeps, innermost function first: `[<0>] jbd2_log_wait_commit+0xe6/0x150`.
+    pub(crate) fn stack(&self) -> Vec<String> {
+        let stack = fs::read_to_string(format!("/proc/{}/task/{}/stack", self.pid, self.stat.pid));
+        let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());
+        stack.unwrap_or_default().lines().filter_map(function).collect()
+    }
+}
+
+/// How long a thread must stay where it is to count as stuck there rather than met on its way.
+pub(crate) const STAYS: Duration = Duration::from_millis(50);
+
+/// Of those that were met at some place, each with it, those that are still there after [`STAYS`].
+pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, place: impl Fn(&T) -> Option<P>) -> Vec<T> {
+    if met.is_empty() {
+        return Vec::new();
+    }
+    thread::sleep(STAYS);
+    met.into_iter().filter(|(who, before)| place(who).as_ref() == Some(before)).map(|(who, _)| who).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +82,7 @@ mod tests {
     fn a_thread_is_among_those_of_its_process() {
         let me = std::process::id();
         let target = Target::Pids(vec![me]);
-        let others = std::thread::spawn(move || {
+        let others = thread::spawn(move || {
             let tid = rustix::thread::gettid().as_raw_nonzero().get();
             threads(&target).any(|thread| thread.pid.cast_unsigned() == me && thread.stat.pid == tid)
         });

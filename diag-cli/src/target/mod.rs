@@ -24,7 +24,7 @@ pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{Held, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
-pub(crate) use members::{Thread, threads};
+pub(crate) use members::{STAYS, Thread, staying, threads};
 pub(crate) use paths::CgroupNames;
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;

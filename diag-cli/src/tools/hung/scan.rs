@@ -12,7 +12,7 @@ use diag_common::hung::Sleeper;
 use super::attach::ITERATOR;
 use crate::{
     ebpf::{maps::take, object::Object},
-    kernel::symbols::{Symbols, source_name},
+    kernel::symbols::Functions,
     output::{cost::cpu_ns, record::Unavailable},
 };
 
@@ -24,8 +24,7 @@ pub(super) struct Scanner {
     wanted: BpfHashMap<MapData, u32, u8>,
     complaints: BpfHashMap<MapData, u32, u8>,
     bytes: Vec<u8>,
-    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
-    symbols: Option<Result<Symbols, String>>,
+    functions: Functions,
 }
 
 impl Scanner {
@@ -35,7 +34,7 @@ impl Scanner {
             wanted: take(ebpf, "WANTED")?,
             complaints: take(ebpf, "COMPLAINTS")?,
             bytes: Vec::new(),
-            symbols: None,
+            functions: Functions::default(),
         })
     }
 
@@ -72,28 +71,12 @@ impl Scanner {
 
     /// The functions of a stack, innermost first.
     pub(super) fn functions(&mut self, sleeper: &Sleeper) -> Vec<String> {
-        let frames: Vec<u64> = sleeper.stack.into_iter().take_while(|&frame| frame != 0).collect();
-        if frames.is_empty() {
-            return Vec::new();
-        }
-        let symbols =
-            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
-        let Ok(symbols) = symbols else { return Vec::new() };
-        let name = |frame| {
-            symbols
-                .name(frame)
-                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
-        };
-        frames.into_iter().map(name).collect()
+        self.functions.of(&sleeper.stack)
     }
 
     /// What the records lack where functions have no names.
     pub(super) fn unavailable(&self) -> Option<Unavailable> {
-        let why = self.symbols.as_ref()?.as_ref().err()?;
-        Some(Unavailable {
-            name: "kernel symbols".to_owned(),
-            why: why.clone(),
-            effect: "stacks have no names, and what a task waits for is told for locks alone".to_owned(),
-        })
+        let effect = "stacks have no names, and what a task waits for is told for locks alone";
+        self.functions.unavailable(effect)
     }
 }

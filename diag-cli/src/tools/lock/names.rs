@@ -6,6 +6,8 @@
 
 use diag_common::lock::Kind::{self, *};
 
+use crate::kernel::symbols::is_meant;
+
 /// One line of the table.
 pub(crate) struct Rule {
     /// What the lock is called.
@@ -185,7 +187,7 @@ const NEAR: usize = 4;
 
 /// The callers in a waiter's stack, innermost first: without the functions of the lock.
 pub(crate) fn callers(stack: &[String]) -> &[String] {
-    let end = stack.iter().take_while(|frame| LOCKING.iter().any(|pattern| matches(pattern, frame))).count();
+    let end = stack.iter().take_while(|frame| LOCKING.iter().any(|pattern| is_meant(pattern, frame))).count();
     &stack[end..]
 }
 
@@ -194,21 +196,10 @@ pub(crate) fn by_callers<S: AsRef<str>>(kind: Kind, callers: &[S]) -> Option<&'s
     let rule = |frame: &S| {
         RULES.iter().find(|rule| {
             rule.kinds.contains(&kind)
-                && rule.functions.iter().any(|pattern| matches(pattern, frame.as_ref()))
+                && rule.functions.iter().any(|pattern| is_meant(pattern, frame.as_ref()))
         })
     };
     callers.iter().take(NEAR).find_map(rule).map(|rule| rule.name)
-}
-
-/// `*` at either end stands for anything. The compiler's suffixes (`.isra.0`, `.cold`) are not part of a name.
-fn matches(pattern: &str, name: &str) -> bool {
-    let name = name.split('.').next().unwrap_or(name);
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(rest), Some(_)) => name.contains(rest.trim_end_matches('*')),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => name == pattern,
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 use diag_common::runq::{Cell, CellKey, Cpu, Half, Identity, Place, kind, who};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     args::By,
@@ -19,17 +18,11 @@ use super::{
     group::{CpuCount, Group, Harvest, Key, Names},
     steal::StealClock,
 };
-use crate::ebpf::{epoch::Epoch, maps::take};
+use crate::ebpf::{clock, epoch::Epoch, maps::take};
 
 /// Identities in the kernel side's table from which on those that are gone are removed; the table has room for four
 /// times as many.
 const CROWDED: usize = 8192;
-
-/// Reads the clock that the kernel side reads, ns.
-pub(super) fn now() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
-}
 
 /// The maps of a loaded object.
 pub(crate) struct Collector {
@@ -93,7 +86,7 @@ impl Collector {
     }
 
     fn read(&mut self) -> Result<Harvest> {
-        let end = self.ended.unwrap_or_else(now);
+        let end = self.ended.unwrap_or_else(clock::now);
         self.began_map.set(self.epoch.parity() ^ 1, end, 0)?;
         let parity = self.epoch.turn()?;
         let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();

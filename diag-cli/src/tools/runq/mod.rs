@@ -29,6 +29,7 @@ use self::{args::By, collect::Collector, group::Harvest, model::Spectrum, verdic
 use crate::{
     cli::SessionArgs,
     ebpf::{
+        clock,
         object::{Kernel, Object, Settings},
         states::States,
     },
@@ -103,7 +104,7 @@ impl Tool for Runq {
     }
 
     fn ending(&mut self) {
-        self.ended = collect::now();
+        self.ended = clock::now();
         self.collector.end(self.ended);
     }
 

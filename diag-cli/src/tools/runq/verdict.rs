@@ -67,11 +67,15 @@ fn slow(spectrum: &Spectrum, slow: Duration) -> Slow {
 
 /// How much a group's slow waits count: more for one that mostly waits than for one that mostly runs.
 fn weight(by: By, group: &Group, slow_ns: u64) -> f64 {
-    let own: f64 =
-        group.culprits.iter().filter(|culprit| is_own(by, group, culprit)).map(|culprit| culprit.share).sum();
+    let own = own_share(by, group);
     let waited = group.delay.sum_ns as f64;
     let share = waited / (waited + group.run_ns as f64).max(1.0);
     slow_ns as f64 * share * (1.0 - own.min(1.0) * (1.0 - OWN_COUNTS))
+}
+
+/// The share of a group's waiting in which it ran itself.
+fn own_share(by: By, group: &Group) -> f64 {
+    group.culprits.iter().filter(|culprit| is_own(by, group, culprit)).map(|culprit| culprit.share).sum()
 }
 
 /// Whether a culprit belongs to the group that waited.
@@ -103,12 +107,7 @@ fn quota(group: &Group) -> Verdict {
 }
 
 fn waited(found: Found<'_>, group: &Group, slow: Slow) -> Verdict {
-    let own: f64 = group
-        .culprits
-        .iter()
-        .filter(|culprit| is_own(found.by, group, culprit))
-        .map(|culprit| culprit.share)
-        .sum();
+    let own = own_share(found.by, group);
     let blamed = group.culprits.iter().filter(|culprit| own >= 0.5 || !is_own(found.by, group, culprit));
     let kin = together(blamed).into_iter().next();
     let first = kin.as_ref().map(|kin| kin.first);

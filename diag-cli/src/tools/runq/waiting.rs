@@ -1,7 +1,7 @@
 //! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
 //! trouble.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use diag_common::runq::{TaskState, flag};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use super::policy::{self, Policy};
 use crate::{
     ebpf::states::States,
     output::text::escape,
-    target::{Target, Thread, threads},
+    target::{STAYS, Target, Thread, staying, threads},
 };
 
 /// A task that was runnable when tracing ended, and did not run for a while.
@@ -35,37 +35,21 @@ pub(crate) struct Waiting {
     pub(crate) throttled: bool,
 }
 
-/// How long a task must stay where it is to count as waiting rather than met on its way.
-const STAYS: Duration = Duration::from_millis(50);
 /// More than these are not listed.
 const MOST: usize = 64;
 
 /// The target's tasks that want to run, and do not. `now` is when tracing ended, ns.
 pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> Vec<Waiting> {
-    let runnable: Vec<(Thread, String)> = threads(target)
-        .filter(|thread| thread.stat.state == 'R')
-        .filter_map(|thread| {
-            let account = account(&thread)?;
-            Some((thread, account))
-        })
-        .collect();
-    if runnable.is_empty() {
-        return Vec::new();
-    }
-    thread::sleep(STAYS);
-    let mut waiting: Vec<Waiting> = runnable
-        .into_iter()
-        .filter(|(thread, before)| account(thread).as_ref() == Some(before))
-        .map(|(thread, _)| describe(&thread, states, now))
-        .collect();
+    let runnable = threads(target).filter(|thread| thread.stat.state == 'R');
+    let met = runnable.filter_map(|thread| {
+        let account = thread.account()?;
+        Some((thread, account))
+    });
+    let stuck = staying(met.collect(), Thread::account);
+    let mut waiting: Vec<Waiting> = stuck.iter().map(|thread| describe(thread, states, now)).collect();
     waiting.sort_by_key(|task| (std::cmp::Reverse(task.waited_ns), task.tid));
     waiting.truncate(MOST);
     waiting
-}
-
-/// How long a thread has run and waited, and how often it ran: the same as long as it waits.
-fn account(thread: &Thread) -> Option<String> {
-    fs::read_to_string(format!("/proc/{}/task/{}/schedstat", thread.pid, thread.stat.pid)).ok()
 }
 
 /// How often a thread has left a CPU.
