@@ -213,30 +213,22 @@ pub(crate) struct Verdict {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::{
-        output::record::Record,
+        output::sample::{check_keys, check_refused, complaints, keys},
         tools::hung::sample::{chain, crowd_of, nothing, report},
     };
-
-    fn complaints(record: &Value) -> Vec<String> {
-        let schema = Record::<Hung>::json_schema();
-        let validator = jsonschema::draft202012::new(&schema).unwrap();
-        validator.iter_errors(record).map(|error| format!("{}: {error}", error.instance_path())).collect()
-    }
 
     #[test]
     fn records_follow_the_schema_and_nothing_less_does() {
         let record = serde_json::to_value(report(vec![chain()]).record).unwrap();
-        assert_eq!(complaints(&record), Vec::<String>::new());
-        assert_eq!(complaints(&serde_json::to_value(nothing().record).unwrap()), Vec::<String>::new());
-        for key in record.as_object().unwrap().keys() {
-            let mut less = record.clone();
-            less.as_object_mut().unwrap().remove(key);
-            assert_eq!(complaints(&less).len(), 1, "{key}");
-        }
+        check_keys::<Hung>(&record);
+        assert_eq!(
+            complaints::<Hung>(&serde_json::to_value(nothing().record).unwrap()),
+            Vec::<String>::new()
+        );
         for (pointer, wrong) in [
             ("/tasks/0/cause", json!("slow")),
             ("/tasks/0/since", json!("yesterday")),
@@ -245,22 +237,16 @@ mod tests {
             ("/tasks/0/behind/behind/behind/relation", json!(null)),
             ("/verdict/deadlock", json!("no")),
         ] {
-            let mut other = record.clone();
-            *other.pointer_mut(pointer).unwrap() = wrong;
-            assert_ne!(complaints(&other), Vec::<String>::new(), "{pointer}");
+            check_refused::<Hung>(&record, pointer, wrong);
         }
     }
 
     #[test]
     fn a_record_has_the_keys_of_the_contract() {
         let record = serde_json::to_value(report(vec![chain()]).record).unwrap();
-        let keys = |pointer: &str| {
-            let object = record.pointer(pointer).unwrap().as_object().unwrap();
-            object.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
-        };
         insta::assert_snapshot!(
             ["", "/tasks/0", "/tasks/0/behind", "/tasks/0/behind/behind/behind", "/groups/0", "/verdict"]
-                .map(|pointer| format!("{pointer}: {}", keys(pointer)))
+                .map(|pointer| format!("{pointer}: {}", keys(&record, pointer)))
                 .join("\n")
         );
     }

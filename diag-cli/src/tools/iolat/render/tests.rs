@@ -10,8 +10,8 @@ use crate::{
     output::{
         closing,
         record::{Envelope, Target, Unavailable},
+        sample::checked,
         terminal::Screen,
-        text,
     },
     tools::iolat::{
         record::CauseName,
@@ -39,17 +39,6 @@ fn block(screen: Screen, report: &Report) -> String {
     interval(&mut page, &OPTIONS, report);
     closing::interval_losses(&mut page, &report.record.envelope);
     page.into_text()
-}
-
-/// Checks what holds of every picture, and gives it back.
-fn checked(picture: String, columns: usize) -> String {
-    for line in picture.lines() {
-        let plain = anstream::adapter::strip_str(line).to_string();
-        assert!(text::width(&plain) <= columns, "{} columns: {plain}", text::width(&plain));
-        assert_eq!(text::for_terminal(&plain), plain);
-        assert_eq!(line.trim_end(), line);
-    }
-    picture
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    output::{closing, terminal::Screen, text},
+    output::{closing, sample::checked, terminal::Screen},
     tools::lock::{
         record::{Task, Waiter},
         sample::{convoy, folded, quiet, report},
@@ -19,17 +19,6 @@ fn whole(columns: usize, colour: bool, report: &Report) -> String {
     closing::draw(&mut page, &report.record.envelope);
     verdict(&mut page, &OPTIONS, report);
     page.into_text()
-}
-
-/// Checks what holds of every picture, and gives it back.
-fn checked(picture: String, columns: usize) -> String {
-    for line in picture.lines() {
-        let plain = anstream::adapter::strip_str(line).to_string();
-        assert!(text::width(&plain) <= columns, "{} columns: {plain}", text::width(&plain));
-        assert_eq!(text::for_terminal(&plain), plain);
-        assert_eq!(line.trim_end(), line);
-    }
-    picture
 }
 
 #[test]

@@ -5,9 +5,8 @@ use crate::{
     output::{
         closing,
         record::{Kind, Record},
-        sample::envelope,
+        sample::{checked, envelope},
         terminal::Screen,
-        text,
     },
     tools::runq::{
         Body,
@@ -49,16 +48,6 @@ fn whole(columns: usize, report: &Report) -> String {
     closing::draw(&mut page, &report.record.envelope);
     verdict(&mut page, SLOW, report);
     checked(page.into_text(), columns)
-}
-
-/// Checks what holds of every picture, and gives it back.
-fn checked(picture: String, columns: usize) -> String {
-    for line in picture.lines() {
-        assert!(text::width(line) <= columns, "{} columns: {line}", text::width(line));
-        assert_eq!(text::for_terminal(line), line);
-        assert_eq!(line.trim_end(), line);
-    }
-    picture
 }
 
 #[test]
