@@ -18,6 +18,14 @@ pub mod flags {
     pub const MUTEX: u32 = 1 << 5;
 }
 
+/// Bits of a lock's owner that are none of its address (kernel/locking/mutex.h, kernel/locking/rwsem.c, 6.18).
+pub mod owner {
+    /// All of them: three of a mutex, at most three of an rwsem (5.10), one of an rt_mutex.
+    pub const FLAGS: u64 = 7;
+    /// `RWSEM_READER_OWNED`
+    pub const READER: u64 = 1;
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
         /// What sort of lock it is, and which side of it is waited for.

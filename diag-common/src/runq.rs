@@ -5,21 +5,7 @@
 
 use crate::hist;
 
-/// Who a thread is, as far as records tell threads apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct Identity {
-    /// Process.
-    pub tgid: u32,
-    /// Thread; 0 unless threads are told apart.
-    pub tid: u32,
-    /// Cgroup, in the hierarchy that the session looks at.
-    pub cgroup: u64,
-    /// The thread's name.
-    pub comm: [u64; 2],
-}
-
-/// Numbers that stand for an [`Identity`], and those that stand for none.
+/// Numbers that stand for a [`crate::who::Who`], and those that stand for none.
 pub mod who {
     /// Nobody.
     pub const NONE: u32 = 0;
@@ -240,11 +226,9 @@ pub struct TaskState {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Cell, CellKey, Cpu, Half, Identity, TaskState};
+    use super::{Cell, CellKey, Cpu, Half, TaskState};
 
     // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
-    unsafe impl aya::Pod for Identity {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for CellKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Cell {}
@@ -262,7 +246,7 @@ mod tests {
 
     #[test]
     fn keys_have_no_padding() {
-        assert_eq!(size_of::<Identity>(), 32);
+        assert_eq!(size_of::<crate::who::Who>(), 32);
         assert_eq!(size_of::<CellKey>(), 16);
     }
 

@@ -32,9 +32,15 @@ impl Who {
     /// The name, up to its first zero.
     #[cfg(feature = "user")]
     pub fn name(&self) -> Vec<u8> {
-        let bytes = self.comm.iter().flat_map(|half| half.to_ne_bytes());
-        bytes.take_while(|&byte| byte != 0).collect()
+        name(self.comm)
     }
+}
+
+/// A thread's name from its two halves, up to its first zero.
+#[cfg(feature = "user")]
+pub fn name(comm: [u64; 2]) -> Vec<u8> {
+    let bytes = comm.iter().flat_map(|half| half.to_ne_bytes());
+    bytes.take_while(|&byte| byte != 0).collect()
 }
 
 #[cfg(feature = "user")]

@@ -9,10 +9,11 @@ use diag_common::{
 use crate::{
     fields::{
         CGROUP_KN, CGROUP_LEVEL, CGROUP_SELF, CSS_CGROUP, CSS_PARENT, CSS_SET_DFL, CSS_SET_SUBSYS, KN_ID,
-        SIGNAL_LIVE, TASK_CGROUPS, TASK_COMM, TASK_SIGNAL, TASK_TGID,
+        SIGNAL_LIVE, TASK_CGROUPS, TASK_SIGNAL, TASK_TGID,
     },
     loss,
     side::{Ptr, Side},
+    task as tasks,
 };
 
 /// [`Scope`].
@@ -50,9 +51,7 @@ pub fn contains<S: Side>(task: Ptr) -> bool {
         return SCOPE_PIDS.get_ptr(tgid).is_some();
     }
     if scope == Scope::Comm as u32 {
-        // SAFETY: loads from a task.
-        let (low, high): (u64, u64) =
-            unsafe { (S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)) };
+        let [low, high] = tasks::comm::<S>(task);
         return low == SCOPE_COMM_LOW.load() && high == SCOPE_COMM_HIGH.load();
     }
     true

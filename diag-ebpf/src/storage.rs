@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    side::{Ptr, Side},
+    side::{Ptr, Raw, Side},
     task::pid,
 };
 
@@ -80,7 +80,7 @@ impl<T> TaskStorage<T> {
 #[inline(always)]
 pub fn hashed<T>(map: &HashMap<u32, T>, task: Ptr) -> Option<&'static mut T> {
     // SAFETY: entries are preallocated, and freed only when the task exits.
-    unsafe { map.get_ptr_mut(pid(task))?.as_mut() }
+    unsafe { map.get_ptr_mut(pid::<Raw>(task))?.as_mut() }
 }
 
 /// The state of `task` in a hash by thread id; a copy of `zero`'s element where it had none.
@@ -91,7 +91,7 @@ pub fn hashed_or_create<T>(map: &HashMap<u32, T>, zero: &Array<T>, task: Ptr) ->
     }
     // The value is too large for a BPF stack.
     let zero = zero.get(0)?;
-    let _ = map.insert(pid(task), zero, BPF_NOEXIST as u64);
+    let _ = map.insert(pid::<Raw>(task), zero, BPF_NOEXIST as u64);
     hashed(map, task)
 }
 
@@ -162,7 +162,7 @@ macro_rules! raw_object {
 
             #[inline(always)]
             fn forget(task: $crate::side::Ptr) {
-                let _ = TASKS.remove($crate::task::pid(task));
+                let _ = TASKS.remove($crate::task::pid::<$crate::side::Raw>(task));
             }
         }
     };

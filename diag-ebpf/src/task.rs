@@ -4,10 +4,10 @@ use aya_ebpf::Global;
 
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_PID,
-        TASK_STATE, present,
+        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM,
+        TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_PID, TASK_STATE, present,
     },
-    side::{Ptr, Raw, Side},
+    side::{Ptr, Side, argument},
 };
 
 /// `TASK_INTERRUPTIBLE` (include/linux/sched.h, 6.18).
@@ -15,11 +15,49 @@ pub const INTERRUPTIBLE: u32 = 0x01;
 /// `TASK_DEAD`
 pub const DEAD: u32 = 0x80;
 
-/// The thread id of `task`.
+/// The thread id of a task; 0 of a CPU's idle task.
 #[inline(always)]
-pub fn pid(task: Ptr) -> u32 {
-    // SAFETY: a fault reads as zero.
-    unsafe { Raw::read(task, TASK_PID.load()) }
+pub fn pid<S: Side>(task: Ptr) -> u32 {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_PID.load()) }
+}
+
+/// The thread's name, in two halves as they lie in memory.
+#[inline(always)]
+pub fn comm<S: Side>(task: Ptr) -> [u64; 2] {
+    // SAFETY: loads from a task.
+    unsafe { [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)] }
+}
+
+/// Whether a task has a CPU, where the kernel says so: also from the wake-up on that keeps it from falling asleep, and
+/// until it has quite left (`on_cpu`, kernel/sched/core.c, try_to_wake_up, 6.18).
+#[inline(always)]
+pub fn on_cpu<S: Side>(task: Ptr) -> bool {
+    // An integer or a byte (from 7.2 on), of which the lowest byte says all.
+    // SAFETY: a load from a task.
+    present(&TASK_ON_CPU) && unsafe { S::read::<u8>(task, TASK_ON_CPU.load()) } != 0
+}
+
+/// How often a task has left a CPU.
+#[inline(always)]
+pub fn switches<S: Side>(task: Ptr) -> u64 {
+    // SAFETY: loads from a task.
+    let (slept, preempted): (u64, u64) =
+        unsafe { (S::read(task, TASK_NVCSW.load()), S::read(task, TASK_NIVCSW.load())) };
+    slept + preempted
+}
+
+/// What `sched_switch` says of the state in which a task leaves its CPU; 0 where it says nothing of it (before 5.18).
+///
+/// # Safety
+/// `context` is that of a program on `sched_switch`.
+#[inline(always)]
+pub unsafe fn state_told(context: Ptr) -> u32 {
+    match ARG_PREV_STATE.load() {
+        // SAFETY: the position is that of the running kernel.
+        3 => unsafe { argument::<3>(context) as u32 },
+        _ => 0,
+    }
 }
 
 /// The state in which a task leaves its CPU in `sched_switch`; `argument` is what the tracepoint says of it, where it

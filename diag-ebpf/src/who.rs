@@ -8,9 +8,10 @@ use aya_ebpf::{
 use diag_common::{loss::Loss, who::Who};
 
 use crate::{
-    fields::{TASK_COMM, TASK_PID, TASK_TGID},
+    fields::TASK_TGID,
     loss, scope,
     side::{Ptr, Side},
+    task as tasks,
 };
 
 /// By number.
@@ -47,14 +48,12 @@ pub enum As {
 /// Who `task` is.
 #[inline(always)]
 pub fn of<S: Side>(task: Ptr, whole: As) -> Who {
-    // SAFETY: loads from a task.
-    unsafe {
-        Who {
-            comm: [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)],
-            cgroup: scope::cgroup_id::<S>(task),
-            tgid: S::read(task, TASK_TGID.load()),
-            tid: if whole == As::Thread { S::read(task, TASK_PID.load()) } else { 0 },
-        }
+    Who {
+        comm: tasks::comm::<S>(task),
+        cgroup: scope::cgroup_id::<S>(task),
+        // SAFETY: a load from a task.
+        tgid: unsafe { S::read(task, TASK_TGID.load()) },
+        tid: if whole == As::Thread { tasks::pid::<S>(task) } else { 0 },
     }
 }
 

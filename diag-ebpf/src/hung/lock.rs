@@ -3,14 +3,16 @@
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
 use diag_common::{
     hung::{MAX_WAITS, MUTEX, READER_OWNED, RWSEM_READ, RWSEM_WRITE, SEMAPHORE, Sleeper},
+    lock::{flags, owner},
     loss::Loss,
 };
 
 use crate::{
-    fields::{MUTEX_OWNER, RWSEM_OWNER, SEMAPHORE_HOLDER, TASK_BLOCKER, TASK_PID, present},
+    fields::{MUTEX_OWNER, RWSEM_OWNER, SEMAPHORE_HOLDER, TASK_BLOCKER, present},
     loss,
     memory::store,
     side::{Btf, Ptr, Raw, Side},
+    task::pid,
 };
 
 /// A wait for a lock, as the contention tracepoints tell it.
@@ -25,35 +27,19 @@ pub struct Wait {
 #[map]
 static WAITS: HashMap<u32, Wait> = HashMap::with_max_entries(MAX_WAITS, 0);
 
-/// `LCB_F_*` (include/trace/events/lock.h, 6.1).
-mod contended {
-    pub const SPIN: u32 = 1 << 0;
-    pub const READ: u32 = 1 << 1;
-    pub const WRITE: u32 = 1 << 2;
-    pub const RT: u32 = 1 << 3;
-    pub const PERCPU: u32 = 1 << 4;
-    pub const MUTEX: u32 = 1 << 5;
-}
-
-/// Bits of an owner that are no part of the pointer: of a mutex three flags (kernel/locking/mutex.h, 6.18), of an rwsem
-/// up to three (kernel/locking/rwsem.c, 5.10).
-const OWNER_FLAGS: u64 = 7;
-/// `RWSEM_READER_OWNED`
-const BY_READER: u64 = 1;
-
 /// `contention_begin(void *lock, unsigned int flags)`: the current task goes to wait for a lock. Not for one that spins,
 /// nor for one that keeps no owner.
 #[inline(always)]
-pub fn begin(lock: u64, flags: u32) {
-    use contended::{PERCPU, READ, RT, SPIN, WRITE};
-    let kind = if flags & contended::MUTEX != 0 {
+pub fn begin(lock: u64, told: u32) {
+    use flags::{PERCPU, READ, RT, SPIN, WRITE};
+    let kind = if told & flags::MUTEX != 0 {
         MUTEX
-    } else if flags & (READ | WRITE) == READ {
+    } else if told & (READ | WRITE) == READ {
         RWSEM_READ
     } else {
         RWSEM_WRITE
     };
-    if flags & (SPIN | RT | PERCPU) != 0 || flags & (READ | WRITE | contended::MUTEX) == 0 {
+    if told & (SPIN | RT | PERCPU) != 0 || told & (READ | WRITE | flags::MUTEX) == 0 {
         return;
     }
     if WAITS.insert(current(), Wait { lock, kind: u64::from(kind) }, 0).is_err() {
@@ -95,25 +81,24 @@ pub fn note(task: Ptr, sleeper: &mut Sleeper) {
 /// Notes who owns the lock: a task that may be gone by now, and its memory somebody else's.
 #[inline(never)]
 pub fn note_owner(sleeper: &mut Sleeper) {
-    let owner = match sleeper.lock_kind {
+    let place = match sleeper.lock_kind {
         MUTEX => &MUTEX_OWNER,
         SEMAPHORE => &SEMAPHORE_HOLDER,
         RWSEM_READ | RWSEM_WRITE => &RWSEM_OWNER,
         _ => return,
     };
-    if !present(owner) {
+    if !present(place) {
         return;
     }
     // SAFETY: a fault reads as zero.
-    let word: u64 = unsafe { Raw::read(sleeper.lock as Ptr, owner.load()) };
-    let owner = word & !OWNER_FLAGS;
-    if owner == 0 {
+    let word: u64 = unsafe { Raw::read(sleeper.lock as Ptr, place.load()) };
+    let task = word & !owner::FLAGS;
+    if task == 0 {
         return;
     }
-    if sleeper.lock_kind != MUTEX && sleeper.lock_kind != SEMAPHORE && word & BY_READER != 0 {
+    if sleeper.lock_kind != MUTEX && sleeper.lock_kind != SEMAPHORE && word & owner::READER != 0 {
         sleeper.flags |= READER_OWNED;
     }
-    store(&mut sleeper.owner, owner);
-    // SAFETY: a fault reads as zero.
-    store(&mut sleeper.owner_pid, unsafe { Raw::read(owner as Ptr, TASK_PID.load()) });
+    store(&mut sleeper.owner, task);
+    store(&mut sleeper.owner_pid, pid::<Raw>(task as Ptr));
 }

@@ -17,13 +17,14 @@ use diag_common::{
 use super::lock;
 use crate::{
     fields::{
-        CFS_RQ_RQ, RQ_CLOCK, RQ_CLOCK_TASK, TASK_CFS_RQ, TASK_COMM, TASK_EXEC_START, TASK_EXIT_STATE,
-        TASK_FLAGS, TASK_LAST_ARRIVAL, TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_ON_RQ, TASK_PID,
-        TASK_PREV_SUM_EXEC, TASK_REAL_PARENT, TASK_STATE, TASK_SUM_EXEC, TASK_TGID, TASK_VFORK_DONE, present,
+        CFS_RQ_RQ, RQ_CLOCK, RQ_CLOCK_TASK, TASK_CFS_RQ, TASK_EXEC_START, TASK_EXIT_STATE, TASK_FLAGS,
+        TASK_LAST_ARRIVAL, TASK_ON_RQ, TASK_PID, TASK_PREV_SUM_EXEC, TASK_REAL_PARENT, TASK_STATE,
+        TASK_SUM_EXEC, TASK_TGID, TASK_VFORK_DONE, present,
     },
     memory::store,
     scope,
     side::{Btf, Ptr, Raw, Side},
+    task as tasks,
 };
 
 /// `TASK_UNINTERRUPTIBLE`, which `TASK_KILLABLE` includes, and what makes it no alarm: `TASK_NOLOAD`, with which it is
@@ -109,14 +110,13 @@ fn describe(task: Ptr, sleeper: &mut Sleeper) {
     unsafe {
         store(&mut sleeper.tgid, Btf::read(task, TASK_TGID.load()));
         store(&mut sleeper.exit_state, Btf::read(task, TASK_EXIT_STATE.load()));
-        let (voluntary, other): (u64, u64) =
-            (Btf::read(task, TASK_NVCSW.load()), Btf::read(task, TASK_NIVCSW.load()));
-        store(&mut sleeper.switches, voluntary + other);
+        store(&mut sleeper.switches, tasks::switches::<Btf>(task));
         let parent: Ptr = Btf::read(task, TASK_REAL_PARENT.load());
         store(&mut sleeper.parent, if parent.is_null() { 0 } else { Btf::read(parent, TASK_PID.load()) });
+        let [low, high] = tasks::comm::<Btf>(task);
         let comm = (&raw mut sleeper.comm).cast::<u64>();
-        comm.write_volatile(Btf::read(task, TASK_COMM.load()));
-        comm.add(1).write_volatile(Btf::read(task, TASK_COMM.load() + 8));
+        comm.write_volatile(low);
+        comm.add(1).write_volatile(high);
     }
     store(&mut sleeper.cgroup, scope::cgroup_id::<Btf>(task));
     store(&mut sleeper.asleep_ns, asleep(task));
@@ -134,14 +134,9 @@ fn describe(task: Ptr, sleeper: &mut Sleeper) {
 /// Whether `task` is on a CPU or waits for one: with any state, as on its way to sleep or just woken.
 #[inline(always)]
 fn awake(task: Ptr) -> bool {
-    // Integers or bytes (from 7.2 on), of which the lowest byte says all.
-    // SAFETY: loads from a task.
-    unsafe {
-        if present(&TASK_ON_CPU) && Btf::read::<u8>(task, TASK_ON_CPU.load()) != 0 {
-            return true;
-        }
-        Btf::read::<u8>(task, TASK_ON_RQ.load()) != 0
-    }
+    // Of `on_rq`, too, the lowest byte says all.
+    // SAFETY: a load from a task.
+    tasks::on_cpu::<Btf>(task) || unsafe { Btf::read::<u8>(task, TASK_ON_RQ.load()) } != 0
 }
 
 /// How long `task` has been asleep, ns, if it is.

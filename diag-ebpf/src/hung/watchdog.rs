@@ -3,7 +3,11 @@
 use aya_ebpf::{macros::map, maps::HashMap};
 use diag_common::{hung::MAX_COMPLAINTS, loss::Loss};
 
-use crate::{loss, side::Ptr, task::pid};
+use crate::{
+    loss,
+    side::{Ptr, Raw},
+    task::pid,
+};
 
 /// Threads that khungtaskd complained of, until the user side has read them.
 #[map]
@@ -12,7 +16,7 @@ static COMPLAINTS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_COMPLAINTS, 
 /// `sched_process_hang(struct task_struct *tsk)`
 #[inline(always)]
 pub fn hang(task: Ptr) {
-    if COMPLAINTS.insert(pid(task), 1, 0).is_err() {
+    if COMPLAINTS.insert(pid::<Raw>(task), 1, 0).is_err() {
         loss::count(Loss::Events);
     }
 }

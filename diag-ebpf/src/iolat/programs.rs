@@ -6,21 +6,19 @@ macro_rules! iolat_programs {
     ($kind:ident, $context:ty, $side:ty) => {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
-            fields::{ARG_PAUSE, ARG_PREV_STATE, ARG_REQUEST},
+            fields::{ARG_PAUSE, ARG_REQUEST},
             iolat::{block, context, sched, state::context as bits, syscall},
             program, scope,
             side::{Ptr, argument},
+            task,
         };
 
         program!($kind, $context, sys_enter, |ctx| syscall::enter::<$side>(ctx.as_ptr() as Ptr));
         program!($kind, $context, sys_exit, |ctx| syscall::exit::<$side>(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, sched_switch, |ctx| {
             let context = ctx.as_ptr() as Ptr;
-            // SAFETY: the position is that of the running kernel.
-            let state = match ARG_PREV_STATE.load() {
-                3 => unsafe { argument::<3>(context) as u32 },
-                _ => 0,
-            };
+            // SAFETY: the program's own context.
+            let state = unsafe { task::state_told(context) };
             let preempt: u64 = ctx.arg(0);
             sched::switch::<$side>(context, preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
         });

@@ -324,7 +324,7 @@ fn journal_via<S: Tasks>(now: u64) -> u8 {
     };
     if thread.helper == 0 {
         thread.helper = 1;
-        debug!((), "following thread {}, which others wait for", tasks::pid(S::current()));
+        debug!((), "following thread {}, which others wait for", tasks::pid::<S>(S::current()));
     }
     if thread.active() { thread.dominant(now) } else { VIA_NONE }
 }

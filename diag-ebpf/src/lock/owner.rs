@@ -1,12 +1,12 @@
 //! Who holds a lock that somebody begins to wait for, and what it is doing.
 
-use diag_common::lock::{Kind, Wait, doing};
+use diag_common::lock::{Kind, Wait, doing, owner};
 
 use super::state::{Tasks, cpu};
 use crate::{
     fields::{
         MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_OWNER, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT,
-        TASK_IN_IOWAIT_MASK, TASK_ON_CPU, TASK_STATE, TYPE_TASK, present,
+        TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
     },
     memory::store,
     side::{Ptr, Raw, Side},
@@ -14,11 +14,6 @@ use crate::{
     who::{self, As},
 };
 
-/// The bits of an owner that are none of its address: three of a mutex (kernel/locking/mutex.h, 6.18), at most three of
-/// an rwsem (kernel/locking/rwsem.c, 5.10), one of an rt_mutex.
-const FLAGS: u64 = 7;
-/// `RWSEM_READER_OWNED` (kernel/locking/rwsem.c, 6.18).
-const READER_OWNED: u64 = 1;
 /// `PF_MEMALLOC` (include/linux/sched.h, 6.18): the task makes memory.
 const MEMALLOC: u32 = 0x800;
 
@@ -40,8 +35,8 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
     // SAFETY: any address will do.
     let word: u64 = unsafe { Raw::read(wait.lock as Ptr, offset) };
     let rwsem = matches!(kind, Kind::RwsemRead | Kind::RwsemWrite);
-    let mut task = word & !FLAGS;
-    if rwsem && word & READER_OWNED != 0 {
+    let mut task = word & !owner::FLAGS;
+    if rwsem && word & owner::READER != 0 {
         store(&mut wait.doing, doing::READERS);
         // Elsewhere a reader that has let go still stands there.
         if !present(&TASK_BLOCKER) {
@@ -62,12 +57,12 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
 /// `R` reads the owner: nothing keeps it from going away meanwhile.
 #[inline(always)]
 fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
-    let owner = who::of::<R>(task, As::Thread);
-    if owner.tid == 0 || owner.tgid == 0 {
+    let holder = who::of::<R>(task, As::Thread);
+    if holder.tid == 0 || holder.tgid == 0 {
         return;
     }
     let what = what_it_does::<R>(task);
-    store(&mut wait.owner, who::number(&owner, LANE));
+    store(&mut wait.owner, who::number(&holder, LANE));
     let readers = wait.doing;
     store(&mut wait.doing, readers | what);
     if what == doing::RUNNING {
@@ -76,7 +71,7 @@ fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
     let Some(cpu) = cpu() else { return };
     if now >= cpu.owner_stack_at {
         store(&mut cpu.owner_stack_at, now + STACK_PERIOD_NS);
-        store(&mut wait.owner_stack, stack::take_of_thread::<S>(owner.tid));
+        store(&mut wait.owner_stack, stack::take_of_thread::<S>(holder.tid));
     }
 }
 
@@ -85,11 +80,9 @@ fn what_it_does<R: Side>(task: Ptr) -> u8 {
     // SAFETY: loads from what was a task a moment ago.
     let (flags, state): (u32, u32) =
         unsafe { (R::read(task, TASK_FLAGS.load()), R::read(task, TASK_STATE.load())) };
-    // SAFETY: as above.
-    let on_cpu = present(&TASK_ON_CPU) && unsafe { R::read::<u8>(task, TASK_ON_CPU.load()) } != 0;
     if flags & MEMALLOC != 0 {
         doing::RECLAIM
-    } else if on_cpu {
+    } else if tasks::on_cpu::<R>(task) {
         doing::RUNNING
     } else if state == 0 {
         doing::RUNNABLE

@@ -1,20 +1,20 @@
 //! Who a task is: its process, name and cgroup behind one number.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use diag_common::{
     loss::Loss,
-    runq::{Cpu, Identity, who},
+    runq::{Cpu, who},
+    who::Who,
 };
 
 use super::{cpu, state::TaskState};
 use crate::{
-    fields::{TASK_CGROUPS, TASK_COMM, TASK_PID, TASK_TGID},
+    fields::TASK_CGROUPS,
     loss,
     memory::store,
-    scope,
     side::{Ptr, Side},
+    task as tasks,
+    who::{self as people, As},
 };
 
 /// Not 0 where threads of one name are told apart.
@@ -23,14 +23,7 @@ pub static BY_THREAD: Global<u32> = Global::new(0);
 
 /// The number of each identity. The user side removes those that are gone; their numbers are not given out again.
 #[map]
-static WHO: HashMap<Identity, u32> = HashMap::with_max_entries(32768, 0);
-
-/// The name of a task, in two halves.
-#[inline(always)]
-pub fn comm<S: Side>(task: Ptr) -> [u64; 2] {
-    // SAFETY: loads from a task.
-    unsafe { [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)] }
-}
+static WHO: HashMap<Who, u32> = HashMap::with_max_entries(32768, 0);
 
 /// The address of a task's `css_set`: as long as it is the same, so are its cgroups.
 #[inline(always)]
@@ -39,17 +32,10 @@ pub fn css<S: Side>(task: Ptr) -> u64 {
     unsafe { S::read(task, TASK_CGROUPS.load()) }
 }
 
-/// The thread id of a task.
-#[inline(always)]
-pub fn thread<S: Side>(task: Ptr) -> u32 {
-    // SAFETY: a load from a task.
-    unsafe { S::read(task, TASK_PID.load()) }
-}
-
 /// Brings the identity in a task's state up to date: it may have taken another name, or moved to another cgroup.
 #[inline(always)]
 pub fn refresh<S: Side>(state: &mut TaskState, task: Ptr) {
-    let comm = comm::<S>(task);
+    let comm = tasks::comm::<S>(task);
     let css = css::<S>(task);
     if state.who == 0 || state.css != css || state.comm[0] != comm[0] || state.comm[1] != comm[1] {
         store(&mut state.comm[0], comm[0]);
@@ -62,28 +48,18 @@ pub fn refresh<S: Side>(state: &mut TaskState, task: Ptr) {
 /// Whether a CPU still runs whom it said.
 #[inline(always)]
 pub fn is_current<S: Side>(cpu: &Cpu, task: Ptr) -> bool {
-    let comm = comm::<S>(task);
+    let comm = tasks::comm::<S>(task);
     cpu.task == task as u64 && cpu.css == css::<S>(task) && cpu.comm[0] == comm[0] && cpu.comm[1] == comm[1]
 }
 
 /// The number of a task's identity as it is now; [`who::UNKNOWN`] where there is no room for it.
 #[inline(never)]
 pub fn number<S: Side>(task: Ptr) -> u32 {
-    if thread::<S>(task) == 0 {
+    if tasks::pid::<S>(task) == 0 {
         return who::IDLE;
     }
-    let comm = comm::<S>(task);
-    let mut identity = MaybeUninit::<Identity>::uninit();
-    let identity = identity.as_mut_ptr();
-    // SAFETY: every field is written; a load from a task.
-    let identity = unsafe {
-        (&raw mut (*identity).tgid).write_volatile(S::read(task, TASK_TGID.load()));
-        (&raw mut (*identity).tid).write_volatile(if BY_THREAD.load() != 0 { thread::<S>(task) } else { 0 });
-        (&raw mut (*identity).cgroup).write_volatile(scope::cgroup_id::<S>(task));
-        (&raw mut (*identity).comm[0]).write_volatile(comm[0]);
-        (&raw mut (*identity).comm[1]).write_volatile(comm[1]);
-        &*identity
-    };
+    let whole = if BY_THREAD.load() != 0 { As::Thread } else { As::Process };
+    let identity = &people::of::<S>(task, whole);
     // SAFETY: a copy is taken at once.
     if let Some(&number) = unsafe { WHO.get(identity) } {
         return number;

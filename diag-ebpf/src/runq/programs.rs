@@ -6,20 +6,17 @@ macro_rules! runq_programs {
     ($kind:ident, $context:ty, $side:ty) => {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
-            fields::ARG_PREV_STATE,
             program,
             runq::{irq, sched},
             scope,
-            side::{Ptr, argument},
+            side::Ptr,
+            task,
         };
 
         program!($kind, $context, sched_switch, |ctx| {
             let context = ctx.as_ptr() as Ptr;
-            // SAFETY: the position is that of the running kernel.
-            let state = match ARG_PREV_STATE.load() {
-                3 => unsafe { argument::<3>(context) as u32 },
-                _ => 0,
-            };
+            // SAFETY: the program's own context.
+            let state = unsafe { task::state_told(context) };
             let preempt: u64 = ctx.arg(0);
             sched::switch::<$side>(preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
         });

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     epoch,
-    fields::{RQ_IRQ, TASK_CPU, TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_STATE, present},
+    fields::{RQ_IRQ, TASK_CPU, TASK_STATE, present},
     loss,
     memory::{at_most, store},
     scope,
@@ -34,41 +34,27 @@ pub fn now() -> u64 {
 /// `sched_wakeup(struct task_struct *p)`, `sched_wakeup_new(struct task_struct *p)`
 #[inline(always)]
 pub fn woken<S: Tasks>(task: Ptr) {
-    if !scope::contains::<S>(task) || runs::<S>(task) {
+    // The wake-up of a task that has a CPU only keeps it from falling asleep. One that sleeps has left its CPU for good
+    // before it is queued again.
+    if !scope::contains::<S>(task) || tasks::on_cpu::<S>(task) {
         return;
     }
     let Some(state) = S::state_or_create(task) else {
         loss::count(Loss::TaskState);
         return;
     };
-    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == runs_so_far::<S>(task) {
+    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == tasks::switches::<S>(task) {
         return;
     }
     begin::<S>(state, task, now(), 0);
 }
 
-/// Whether a task has a CPU: then its wake-up only keeps it from falling asleep. One that sleeps has left its CPU for
-/// good before it is queued again (`on_cpu`, kernel/sched/core.c, try_to_wake_up, 6.18).
-#[inline(always)]
-fn runs<S: Side>(task: Ptr) -> bool {
-    // SAFETY: a load from a task.
-    present(&TASK_ON_CPU) && unsafe { S::read::<u8>(task, TASK_ON_CPU.load()) } != 0
-}
-
-/// How often a task has left a CPU. In `sched_switch` the switch is counted already (kernel/sched/core.c, __schedule,
-/// 6.18). So a wait in which this changes is none: the kernel did not tell of the switch that ended it.
-#[inline(always)]
-fn runs_so_far<S: Side>(task: Ptr) -> u64 {
-    // SAFETY: loads from a task.
-    let (slept, preempted): (u64, u64) =
-        unsafe { (S::read(task, TASK_NVCSW.load()), S::read(task, TASK_NIVCSW.load())) };
-    slept + preempted
-}
-
-/// Whether a task that seems to wait has run meanwhile; then it waits no more, and the wait is lost.
+/// Whether a task that seems to wait has run meanwhile; then it waits no more, and the wait is lost. In `sched_switch` the
+/// switch is counted already (kernel/sched/core.c, __schedule, 6.18): a wait in which the count of switches changes is
+/// none, since the kernel did not tell of the switch that ended it.
 #[inline(always)]
 fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
-    if state.runs == runs_so_far::<S>(task) {
+    if state.runs == tasks::switches::<S>(task) {
         return false;
     }
     state.since = 0;
@@ -79,7 +65,7 @@ fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
 #[inline(always)]
 fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
     state.since = now;
-    store(&mut state.runs, runs_so_far::<S>(task));
+    store(&mut state.runs, tasks::switches::<S>(task));
     store(&mut state.queued, now);
     state.flags = throttle::begin::<S>(state, task) | flags;
 }
@@ -162,17 +148,17 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     store(&mut cpu.steal, steal);
     // Where the kernel keeps a clock of interrupts, this is what it shows; else nothing yet.
     store(&mut cpu.irq_ns, if present(&RQ_IRQ) { irq } else { 0 });
-    if identity::thread::<S>(next) == 0 {
+    if tasks::pid::<S>(next) == 0 {
         cpu.who = who::IDLE;
         cpu.target = 0;
-        copy_identity(cpu, identity::comm::<S>(next), identity::css::<S>(next));
+        copy_identity(cpu, tasks::comm::<S>(next), identity::css::<S>(next));
         return;
     }
     let Some(state) = S::state_or_create(next) else {
         loss::count(Loss::TaskState);
         cpu.who = who::UNKNOWN;
         cpu.target = 0;
-        copy_identity(cpu, identity::comm::<S>(next), identity::css::<S>(next));
+        copy_identity(cpu, tasks::comm::<S>(next), identity::css::<S>(next));
         return;
     };
     identity::refresh::<S>(state, next);

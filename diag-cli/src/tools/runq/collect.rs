@@ -10,7 +10,10 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
-use diag_common::runq::{Cell, CellKey, Cpu, Half, Identity, Place, kind, who};
+use diag_common::{
+    runq::{Cell, CellKey, Cpu, Half, Place, kind, who},
+    who::Who,
+};
 
 use super::{
     args::By,
@@ -37,7 +40,7 @@ pub(crate) struct Collector {
     cpus: Array<MapData, Cpu>,
     halves: Array<MapData, Half>,
     cells: HashMap<MapData, CellKey, Cell>,
-    identities: HashMap<MapData, Identity, u32>,
+    identities: HashMap<MapData, Who, u32>,
     names: Names,
     /// Identities that are out of the kernel side's table, whose numbers may still come in.
     retired: HashSet<u32>,

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diag_common::runq::{Cell, Identity, who};
+use diag_common::{
+    runq::{Cell, who},
+    who::Who,
+};
 
 use super::args::By;
 
@@ -27,7 +30,7 @@ pub(crate) enum Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Runner {
     /// A thread.
-    Thread(Identity),
+    Thread(Who),
     /// Nobody.
     Idle,
     /// Interrupts.
@@ -142,7 +145,7 @@ impl Harvest {
 
 /// Identities by their numbers.
 #[derive(Default)]
-pub(crate) struct Names(pub(crate) HashMap<u32, Identity>);
+pub(crate) struct Names(pub(crate) HashMap<u32, Who>);
 
 impl Names {
     /// The group that somebody belongs to.
@@ -177,8 +180,8 @@ impl Names {
 mod tests {
     use super::*;
 
-    fn identity(tgid: u32, comm: u64, cgroup: u64) -> Identity {
-        Identity { tgid, tid: tgid + 1, cgroup, comm: [comm, 0] }
+    fn identity(tgid: u32, comm: u64, cgroup: u64) -> Who {
+        Who { tgid, tid: tgid + 1, cgroup, comm: [comm, 0] }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diag_common::{hist, runq::Cell};
+use diag_common::{hist, runq::Cell, who};
 
 use super::{
     group::{CpuCount, Group, Harvest, Key, Runner},
@@ -124,12 +124,12 @@ fn culprit(runner: Runner, ns: u64, of: u64, cgroups: &mut Option<&mut CgroupNam
         share,
     };
     match runner {
-        Runner::Thread(who) => Culprit {
+        Runner::Thread(thread) => Culprit {
             kind: CulpritKind::Task,
-            comm: comm(who.comm),
-            pid: who.tgid,
-            tid: (who.tid != 0).then_some(who.tid),
-            cgroup: cgroup(who.cgroup, cgroups),
+            comm: comm(thread.comm),
+            pid: thread.tgid,
+            tid: (thread.tid != 0).then_some(thread.tid),
+            cgroup: cgroup(thread.cgroup, cgroups),
             ns,
             share,
         },
@@ -146,9 +146,7 @@ fn cgroup(id: u64, cgroups: &mut Option<&mut CgroupNames>) -> Option<String> {
 
 /// A thread's name, for a record.
 fn comm(halves: [u64; 2]) -> String {
-    let bytes = [halves[0].to_ne_bytes(), halves[1].to_ne_bytes()].concat();
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    escape(&bytes[..end])
+    escape(&who::name(halves))
 }
 
 fn histogram(spectrum: &Spectrum) -> Histogram {
@@ -204,7 +202,7 @@ pub(super) fn cpus(harvest: &Harvest) -> Vec<record::Cpu> {
 
 #[cfg(test)]
 mod tests {
-    use diag_common::runq::Identity;
+    use diag_common::who::Who;
 
     use super::*;
 
@@ -224,7 +222,7 @@ mod tests {
     }
 
     fn thread(pid: u32) -> Runner {
-        Runner::Thread(Identity { tgid: pid, tid: 0, cgroup: 1, comm: name("hog") })
+        Runner::Thread(Who { tgid: pid, tid: 0, cgroup: 1, comm: name("hog") })
     }
 
     #[test]
