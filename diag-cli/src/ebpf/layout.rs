@@ -46,7 +46,7 @@ pub(crate) const FIELDS: &[Field] = &[
     required("TASK_SIGHAND", offset!("task_struct", "sighand")),
     optional(
         "TASK_BLOCKER",
-        offset!(("task_struct", "blocker", "6.15, e711faaafbe5, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
+        offset!(("task_struct", "blocker", "6.16, e711faaafbe5, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
     ),
     optional("TYPE_TASK", Source::TypeFor { function: "bpf_rdonly_cast", of: "task_struct" }),
     required("MUTEX_OWNER", offset!("mutex", "owner")),

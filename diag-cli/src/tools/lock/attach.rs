@@ -60,7 +60,7 @@ const fn sleeping(name: &'static str, effect: &'static str) -> ProbeSpec {
 
 const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
     global: "TASK_BLOCKER",
-    why: "the kernel is older than 6.15, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
+    why: "the kernel is older than 6.16, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
     effect: "of a rwsem that readers hold, no holder is named",
 }];
 
