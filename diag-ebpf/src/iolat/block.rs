@@ -3,7 +3,7 @@
 use aya_ebpf::{
     helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::map,
-    maps::{LruHashMap, PerCpuArray},
+    maps::{HashMap, LruHashMap, PerCpuArray},
 };
 use diag_common::{cause::Cause, iolat::VIA_NONE};
 
@@ -32,9 +32,10 @@ static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 #[map]
 static COMPLETING: PerCpuArray<Completion> = PerCpuArray::with_max_entries(1, 0);
 
-/// The last completion by device; 0 is any device.
+/// The last completion by device; 0 is any device, and stands in for those that find no room. No LRU: until 6.17 each CPU
+/// of a small one takes 128 free elements and evicts live ones for them (kernel/bpf/bpf_lru_list.c).
 #[map]
-static LAST_COMPLETION: LruHashMap<u32, Completion> = LruHashMap::with_max_entries(256, 0);
+static LAST_COMPLETION: HashMap<u32, Completion> = HashMap::with_max_entries(1024, 0);
 
 /// A wake-up longer than this after a completion on the same CPU is no part of it. One request of 1 MiB wakes the
 /// waiters of 256 pages.
@@ -78,10 +79,19 @@ pub fn complete<S: Tasks>(request: Ptr) {
     }
     *last = Completion { queued, issued, done: now, context };
     let _ = ISSUED.remove(request as u64);
-    let _ = LAST_COMPLETION.insert(0u32, *last, 0);
+    remember(0, last);
     let dev = device::<S>(request);
     if dev != 0 {
-        let _ = LAST_COMPLETION.insert(dev, *last, 0);
+        remember(dev, last);
+    }
+}
+
+#[inline(always)]
+fn remember(dev: u32, completion: &Completion) {
+    match LAST_COMPLETION.get_ptr_mut(dev) {
+        // SAFETY: a map value; another CPU's store at the same time tears it, which is out by one request.
+        Some(last) => unsafe { *last = *completion },
+        None => drop(LAST_COMPLETION.insert(dev, completion, 0)),
     }
 }
 
