@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write as _,
+    path::Path,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -28,6 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("stall_slow_device_direct", slow_device_direct),
     ("stall_slow_device_buffered", slow_device_buffered),
     ("stall_slow_device_raw_block", slow_device_raw_block),
+    ("stall_slow_device_beside_a_busy_one", slow_device_beside_a_busy_one),
     ("stall_journal_commit", journal_commit),
     ("stall_inode_lock", inode_lock),
     ("stall_freeze", freeze),
@@ -62,12 +64,15 @@ pub(crate) fn explained_within(sum: f64, traced: &Trace, call: Call, device: &st
     summary
 }
 
-/// That the verdict is about this call and names this cause.
+/// That the verdict is about this call and names this cause. Of a wait whose end the kernel did not tell, which is
+/// counted as missed, no more than its layer may be known, and one such wait can be the slowest of all.
 pub(crate) fn assert_verdict(record: &Record, call: Call, device: &str, cause: &str) {
     let verdict = record.verdict().unwrap_or_else(|| panic!("no verdict: {}", record.outline()));
     let says = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();
     let said = format!("{}.{}", says("layer"), says("cause"));
-    assert_eq!((said.as_str(), says("op").as_str()), (cause, call.name()), "{}", record.outline());
+    let layer = cause.split('.').next().expect("a cause has a layer");
+    let known = if record.missed() > 0 && said == format!("{layer}.wait") { &said } else { cause };
+    assert_eq!((said.as_str(), says("op").as_str()), (known, call.name()), "{}", record.outline());
     assert_eq!(says("device"), device);
     assert!(says("statement").len() > 20, "a statement is a sentence: {verdict}");
 }
@@ -176,6 +181,33 @@ fn slow_device_buffered() -> Outcome {
 
 fn slow_device_raw_block() -> Outcome {
     slow_reads(Open { direct: true, ..Open::default() }, false, true)
+}
+
+/// Another disk's requests end all the while, some of them between the end of a slow one and the wake-up of its reader:
+/// they explain no wait for the slow one.
+fn slow_device_beside_a_busy_one() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 32 << 20);
+    let busy = lab.path("busy");
+    fs::write(&busy, vec![1; 32 << 20]).expect("a lab takes a file");
+    let desk = Desk::new(&lab);
+    let direct = |call, file: &Path| {
+        let open = Open { direct: true, ..Open::default() };
+        Job::new(file, Step::transfer(call, 4096, 32 << 20), 300).open(open)
+    };
+    let beside = direct(Call::Preadv, &busy).threads(3).lasting(2500 * MS);
+    let plan = desk.plan(vec![direct(Call::Pread, &file), beside]);
+    disk.delay(8 * MS);
+    let traced = trace(&desk, &[], &plan);
+    let made = traced.report.samples[&Call::Preadv].ns.len();
+    assert!(made > 5000, "the other disk was not busy: {made} reads");
+    let device = device_of(&file);
+    let summary = explained_within(0.05, &traced, Call::Pread, &device);
+    let operation = summary.operation(Call::Pread.name(), &device);
+    let [device, wait] = ["block.device", "block.wait"].map(|cause| operation.share(cause));
+    assert!(device > 0.8 && wait < 0.005, "device {device:.3}, wait {wait:.3}: {}", operation.outline());
+    Ok(())
 }
 
 /// Eight threads change attributes and sync: nothing but the journal has to reach the disk.

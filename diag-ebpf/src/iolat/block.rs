@@ -22,6 +22,8 @@ pub struct Completion {
     pub done: u64,
     /// The task that the completion interrupted or ran in.
     pub context: u64,
+    /// The request's device; 0 where it has none.
+    pub dev: u64,
 }
 
 /// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`).
@@ -77,10 +79,10 @@ pub fn complete<S: Tasks>(request: Ptr) {
     if queued == 0 {
         queued = issued;
     }
-    *last = Completion { queued, issued, done: now, context };
+    let dev = device::<S>(request);
+    *last = Completion { queued, issued, done: now, context, dev: dev as u64 };
     let _ = ISSUED.remove(request as u64);
     remember(0, last);
-    let dev = device::<S>(request);
     if dev != 0 {
         remember(dev, last);
     }
@@ -113,12 +115,23 @@ fn current_context() -> u64 {
     unsafe { bpf_get_current_pid_tgid() }
 }
 
-/// The completion in which the current wake-up happens, if it does.
+/// The completion in which the current wake-up happens, if it does. Where `dev`, on which the woken task waits, has
+/// requests of its own, another device's is none: an interrupt can end one in the midst of it.
 #[inline(always)]
-pub fn waking(now: u64) -> Option<Completion> {
+pub fn waking(dev: u32, now: u64) -> Option<Completion> {
     let last = COMPLETING.get(0)?;
-    let recent = last.done != 0 && now.saturating_sub(last.done) < COMPLETION_NS;
-    (recent && last.context == current_context()).then_some(*last)
+    if last.done == 0 || now.saturating_sub(last.done) >= COMPLETION_NS || last.context != current_context() {
+        return None;
+    }
+    if last.dev == dev as u64 {
+        return Some(*last);
+    }
+    // SAFETY: the value is copied at once; a torn one is out by one request.
+    match unsafe { LAST_COMPLETION.get(dev) } {
+        Some(own) if now.saturating_sub(own.done) < COMPLETION_NS => Some(*own),
+        Some(_) => None,
+        None => Some(*last),
+    }
 }
 
 /// The last completion of a device's requests, or of any, if it fell into the wait that began at `since`.

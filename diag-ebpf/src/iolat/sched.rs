@@ -204,7 +204,7 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
     }
     if state.hints & hint::MEMSTALL == 0 {
         if state.hints & hint::IOWAIT != 0
-            && let Some(request) = block::waking(now)
+            && let Some(request) = block::waking(state.dev, now)
         {
             let stack = long_stack::<S>(program, state, task, wait);
             let rest = block::split(state, &request, since, now, stack);
