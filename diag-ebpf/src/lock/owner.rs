@@ -17,8 +17,8 @@ use crate::{
 /// `PF_MEMALLOC` (include/linux/sched.h, 6.18): the task makes memory.
 const MEMALLOC: u32 = 0x800;
 
-/// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 1 % of a CPU's time.
-const STACK_PERIOD_NS: u64 = 200_000;
+/// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 0.2 % of a CPU's time.
+const STACK_PERIOD_NS: u64 = 1_000_000;
 
 /// The lane of [`who::number`] in which waits begin.
 const LANE: u32 = 0;
