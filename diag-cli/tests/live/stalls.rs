@@ -95,7 +95,7 @@ fn share(part: Duration, traced: &Trace, call: Call) -> f64 {
     part.as_nanos() as f64 / traced.report.samples[&call].sum() as f64
 }
 
-/// What is known of the slow disk, from its own clock and from the block layer's.
+/// What is known of the slow disk's reads, from its own clock and from the block layer's. The file system writes meanwhile.
 #[derive(Debug)]
 struct Disk {
     requests: u64,
@@ -109,7 +109,7 @@ impl Disk {
         Disk {
             requests: served.requests,
             served: Duration::from_nanos(served.ns),
-            counted: disk.device.busy(),
+            counted: disk.device.reading(),
         }
     }
 

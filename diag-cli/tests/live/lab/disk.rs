@@ -40,6 +40,7 @@ const FILE_INODE: INodeNo = INodeNo(2);
 #[derive(Default)]
 struct Pace {
     delay_ns: AtomicU64,
+    /// Reads, and their time.
     served: AtomicU64,
     served_ns: AtomicU64,
     /// Whether the next read makes the server wait for itself.
@@ -81,8 +82,6 @@ impl Disk {
         let result = work(&mut self.bytes.lock().expect("no request panics"));
         let delay = Duration::from_nanos(self.pace.delay_ns.load(Ordering::Relaxed));
         thread::sleep(delay.saturating_sub(start.elapsed()));
-        self.pace.served.fetch_add(1, Ordering::Relaxed);
-        self.pace.served_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         result
     }
 }
@@ -129,11 +128,14 @@ impl Filesystem for Disk {
             // The child opens the file before it calls exec, and that is for this very thread to answer.
             vfork_into_open(&self.place.join(FILE));
         }
+        let began = Instant::now();
         let data = self.serve(|bytes| {
             let start = (offset as usize).min(bytes.len());
             let end = (start + size as usize).min(bytes.len());
             bytes[start..end].to_vec()
         });
+        self.pace.served.fetch_add(1, Ordering::Relaxed);
+        self.pace.served_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         reply.data(&data);
     }
 
@@ -247,10 +249,10 @@ impl Drop for Server {
     }
 }
 
-/// What the slow disk has done.
+/// The reads that the slow disk has served.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Served {
-    /// Requests.
+    /// How many.
     pub(crate) requests: u64,
     /// Time that they took in the server, ns.
     pub(crate) ns: u64,

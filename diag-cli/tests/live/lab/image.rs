@@ -42,13 +42,13 @@ impl Loop {
         self.device.file_name().and_then(|name| name.to_str()).expect("a loop device has a name")
     }
 
-    /// How long its reads and writes took, together, from a request's making to its end, as the block layer counts.
-    pub(crate) fn busy(&self) -> Duration {
+    /// How long its reads took, together, from a request's making to its end, as the block layer counts.
+    pub(crate) fn reading(&self) -> Duration {
         let text =
             fs::read_to_string(format!("/sys/block/{}/stat", self.name())).expect("a device has statistics");
         let fields: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        // Documentation/block/stat.rst: read ticks, write ticks.
-        Duration::from_millis(fields[3] + fields[7])
+        // Documentation/block/stat.rst: read ticks.
+        Duration::from_millis(fields[3])
     }
 
     /// A file of its backing device information in sysfs.

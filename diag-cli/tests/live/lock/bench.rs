@@ -11,7 +11,7 @@ use super::work::{Seen, Work, Worker};
 use crate::{
     Outcome, Test,
     bench::show,
-    lab::Lab,
+    lab::{Lab, wait_until},
     osdiag::{Session, tool},
 };
 
@@ -48,7 +48,11 @@ impl Watcher {
             Watcher::Perf(flags) => {
                 let mut command = Command::new("perf");
                 command.args(flags).current_dir(lab.path("")).stdout(Stdio::null()).stderr(Stdio::null());
-                Watching::Perf(command.spawn().expect("perf was there a moment ago"))
+                let child = command.spawn().expect("perf was there a moment ago");
+                if flags == BPF {
+                    wait_until(Duration::from_secs(5), || programs(child.id()).len() >= 2);
+                }
+                Watching::Perf(child)
             }
         };
         // Both attach, and osdiag's first sample of its own cost ends.
@@ -58,6 +62,14 @@ impl Watcher {
 }
 
 impl Watching {
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Watching::Nobody => None,
+            Watching::Osdiag(session) => Some(session.pid()),
+            Watching::Perf(child) => Some(child.id()),
+        }
+    }
+
     fn end(self) {
         match self {
             Watching::Nobody => {}
@@ -71,11 +83,12 @@ impl Watching {
     }
 }
 
+const BPF: &[&str] = &["lock", "contention", "-ab"];
+const RECORD: &[&str] =
+    &["record", "-q", "-a", "-g", "-o", "perf.data", "-e", "lock:contention_begin,lock:contention_end"];
+
 /// What perf can do here: `-b` where it is built with it, else the record from which it makes the same report.
 fn perf() -> Option<&'static [&'static str]> {
-    const BPF: &[&str] = &["lock", "contention", "-ab"];
-    const RECORD: &[&str] =
-        &["record", "-q", "-a", "-g", "-o", "perf.data", "-e", "lock:contention_begin,lock:contention_end"];
     let works = |flags: &[&str]| {
         let output =
             Command::new("perf").args(flags).args(["--", "true"]).current_dir(std::env::temp_dir()).output();
@@ -95,66 +108,71 @@ fn cost(work: &Work, watcher: Watcher, lab: &Lab) -> (f64, Seen) {
     (2.0 * MILLIS as f64 * 1e6 / seen.held as f64, seen)
 }
 
-/// How many contentions a call of the workload has, and how long the programs run for each, ns, by the kernel's account:
-/// its own two looks at the clock are in that.
-fn contentions(work: &Work, flags: &[&str]) -> (f64, f64) {
+/// How many contentions there are for each of the workload's calls, and how long the watcher's programs run for each, ns,
+/// by the kernel's account: its own two looks at the clock are in that.
+fn in_programs(work: &Work, watcher: Watcher, lab: &Lab) -> (f64, f64) {
     const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
     let mut worker = Worker::start(work.clone(), MILLIS);
-    let mut command = tool("lock", &["--json", "-p", &worker.pid.to_string()]);
-    command.args(flags);
-    let session = Session::tracing(command);
+    let watching = watcher.begin(lab);
+    let pid = watching.pid().expect("somebody watches");
     fs::write(STATISTICS, "1").expect("the kernel keeps statistics of programs");
-    let before = run_ns(session.pid());
+    let before = programs(pid);
     let seen = worker.work();
-    let ran = run_ns(session.pid()) - before;
+    let after = programs(pid);
     fs::write(STATISTICS, "0").expect("it did so a moment ago");
-    let waits: u64 = session.interrupt().summary().locks().map(super::Lock::count).sum();
-    (waits as f64 / seen.held as f64, ran as f64 / waits as f64)
+    watching.end();
+    let since = |id: &u64| before.get(id).copied().unwrap_or_default();
+    let ns: u64 = after.iter().map(|(id, ran)| ran.0 - since(id).0).sum();
+    // A program runs once at the beginning of each contention, and none runs more often.
+    let contentions = after.iter().map(|(id, ran)| ran.1 - since(id).1).max().unwrap_or_default() as f64;
+    (contentions / seen.held as f64, ns as f64 / contentions)
 }
 
-/// How long the programs that a process holds have run, ns (kernel/bpf/syscall.c, bpf_prog_show_fdinfo, 6.18).
-fn run_ns(pid: u32) -> u64 {
+/// How long, ns, and how often the programs have run that a process holds, by their number (kernel/bpf/syscall.c,
+/// bpf_prog_show_fdinfo, 6.18).
+fn programs(pid: u32) -> BTreeMap<u64, (u64, u64)> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-    let mut programs = BTreeMap::new();
-    for text in texts {
+    let program = |text: String| {
         let value =
             |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
-        if let (Some(id), Some(ns)) = (value("prog_id:"), value("run_time_ns:")) {
-            programs.insert(id, ns);
-        }
-    }
-    programs.values().sum()
+        Some((value("prog_id:")?, (value("run_time_ns:")?, value("run_cnt:")?)))
+    };
+    texts.filter_map(program).collect()
 }
 
 fn contention() -> Outcome {
     let lab = Lab::new();
     let perf = perf();
-    println!("\nns of CPU added for each contention, median of {ROUNDS} paired rounds [p10, p90]");
-    for (name, work) in
-        [("tasklist_lock, 4 tasks", Work::Tasklist(4)), ("pipe mutex, 4 tasks", Work::Mutex(4))]
-    {
-        let (each, ran) = contentions(&work, &[]);
-        let (_, with_stacks) = contentions(&work, &["--spin"]);
-        println!("{name}: {each:.2} contentions a call");
-        println!("  in the programs for each: {ran:.0} ns, with --spin {with_stacks:.0} ns");
-        let mut watchers =
-            vec![("osdiag lock", Watcher::Osdiag(&[])), ("osdiag lock --spin", Watcher::Osdiag(&["--spin"]))];
-        if let Some(flags) = perf {
-            let name =
-                if flags[0] == "lock" { "perf lock contention -ab" } else { "perf record -g (no -b here)" };
-            watchers.push((name, Watcher::Perf(flags)));
-        } else {
-            println!("  perf is not to be had");
-        }
-        for (watcher_name, watcher) in watchers {
+    let mut watchers =
+        vec![("osdiag lock", Watcher::Osdiag(&[])), ("osdiag lock --spin", Watcher::Osdiag(&["--spin"]))];
+    match perf {
+        Some(flags) if flags[0] == "lock" => watchers.push(("perf lock contention -ab", Watcher::Perf(flags))),
+        Some(flags) => watchers.push(("perf record -g (no -b here)", Watcher::Perf(flags))),
+        None => println!("perf is not to be had"),
+    }
+    println!("\nns, medians of {ROUNDS} rounds [p10, p90]");
+    for (name, work) in [
+        ("tasklist_lock, 4 tasks", Work::Tasklist(4)),
+        ("pipe mutex, 4 tasks", Work::Mutex(4)),
+        ("i_rwsem, 4 tasks", Work::Overwrite(4)),
+    ] {
+        println!("{name}");
+        for &(watcher_name, watcher) in &watchers {
+            println!("  {watcher_name}");
+            if watcher != Watcher::Perf(RECORD) {
+                let rounds: Vec<_> = (0..ROUNDS).map(|_| in_programs(&work, watcher, &lab)).collect();
+                let (number, ns): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();
+                show("contentions for each call", &number);
+                show("in the programs for each contention", &ns);
+            }
             let mut added = Vec::new();
             for _ in 0..ROUNDS {
                 let (without, _) = cost(&work, Watcher::Nobody, &lab);
                 let (with, _) = cost(&work, watcher, &lab);
-                added.push((with - without) / each);
+                added.push(with - without);
             }
-            show(watcher_name, &added);
+            show("CPU time added to each call", &added);
         }
     }
     Ok(())
