@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use super::work::{Seen, Work, Worker};
+use super::{
+    perf,
+    work::{Seen, Work, Worker},
+};
 use crate::{
     Outcome, Test,
     bench::show,
-    lab::{Lab, wait_until},
+    lab::Lab,
     osdiag::{Session, tool},
 };
 
@@ -49,8 +52,8 @@ impl Watcher {
                 let mut command = Command::new("perf");
                 command.args(flags).current_dir(lab.path("")).stdout(Stdio::null()).stderr(Stdio::null());
                 let child = command.spawn().expect("perf was there a moment ago");
-                if flags == BPF {
-                    wait_until(Duration::from_secs(5), || programs(child.id()).len() >= 2);
+                if flags == perf::BPF {
+                    perf::attached(&child);
                 }
                 Watching::Perf(child)
             }
@@ -83,18 +86,12 @@ impl Watching {
     }
 }
 
-const BPF: &[&str] = &["lock", "contention", "-ab"];
 const RECORD: &[&str] =
     &["record", "-q", "-a", "-g", "-o", "perf.data", "-e", "lock:contention_begin,lock:contention_end"];
 
 /// What perf can do here: `-b` where it is built with it, else the record from which it makes the same report.
 fn perf() -> Option<&'static [&'static str]> {
-    let works = |flags: &[&str]| {
-        let output =
-            Command::new("perf").args(flags).args(["--", "true"]).current_dir(std::env::temp_dir()).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let found = [BPF, RECORD].into_iter().find(|flags| works(flags));
+    let found = [perf::BPF, RECORD].into_iter().find(|flags| perf::works(flags));
     fs::remove_file(std::env::temp_dir().join("perf.data")).ok();
     found
 }
@@ -130,7 +127,7 @@ fn in_programs(work: &Work, watcher: Watcher, lab: &Lab) -> (f64, f64) {
 
 /// How long, ns, and how often the programs have run that a process holds, by their number (kernel/bpf/syscall.c,
 /// bpf_prog_show_fdinfo, 6.18).
-fn programs(pid: u32) -> BTreeMap<u64, (u64, u64)> {
+pub(super) fn programs(pid: u32) -> BTreeMap<u64, (u64, u64)> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     let program = |text: String| {
@@ -147,7 +144,9 @@ fn contention() -> Outcome {
     let mut watchers =
         vec![("osdiag lock", Watcher::Osdiag(&[])), ("osdiag lock --spin", Watcher::Osdiag(&["--spin"]))];
     match perf {
-        Some(flags) if flags[0] == "lock" => watchers.push(("perf lock contention -ab", Watcher::Perf(flags))),
+        Some(flags) if flags[0] == "lock" => {
+            watchers.push(("perf lock contention -ab", Watcher::Perf(flags)))
+        }
         Some(flags) => watchers.push(("perf record -g (no -b here)", Watcher::Perf(flags))),
         None => println!("perf is not to be had"),
     }

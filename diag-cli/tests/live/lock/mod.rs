@@ -2,6 +2,7 @@
 
 mod bench;
 mod nested;
+mod perf;
 mod record;
 pub(crate) mod work;
 
@@ -28,6 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lock_pipe", pipe),
     ("lock_spinning", spinning),
     ("lock_nested", nested::nested),
+    ("lock_beside_perf", perf::beside_perf),
     ("lock_freed_while_waited_for", freed),
     ("lock_wait_that_does_not_end", does_not_end),
     ("lock_cgroup_target", cgroup_target),
