@@ -9,6 +9,7 @@
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod clock;
 pub mod epoch;
 pub mod exclusive;
 pub mod fields;

@@ -61,7 +61,7 @@ pub(crate) struct Envelope {
     pub(crate) probes: Vec<Probe>,
     /// What could not be attached or read, and what that costs the answer.
     pub(crate) unavailable: Vec<Unavailable>,
-    /// A count for everything that could be lost; all 0 in a complete record.
+    /// A count for everything that this tool can lose; all 0 in a complete record.
     pub(crate) lost: BTreeMap<&'static str, u64>,
     /// What the tool itself cost in this time.
     #[serde(rename = "self")]

@@ -194,7 +194,12 @@ impl<'a, T: Tool> Reporter<'a, T> {
             target: self.scene.target.clone(),
             probes: self.scene.attached.probes.clone(),
             unavailable,
-            lost: Loss::ALL.iter().zip(lost).map(|(loss, &count)| (loss.name(), count)).collect(),
+            lost: Loss::ALL
+                .iter()
+                .zip(lost)
+                .filter(|&(loss, &count)| T::KERNEL_SIDE.losses.contains(loss) || count > 0)
+                .map(|(loss, &count)| (loss.name(), count))
+                .collect(),
             cost: SelfCost {
                 run_ns: kernel.run_ns,
                 events: kernel.events,

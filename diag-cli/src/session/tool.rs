@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use diag_common::loss::Loss;
 
 use crate::{
     cli::SessionArgs,
@@ -27,6 +28,8 @@ pub(crate) struct KernelSide {
     pub(crate) probes: &'static [ProbeSpec],
     /// Optional fields without which the answer is poorer.
     pub(crate) fields_missed: &'static [FieldMissed],
+    /// What it can lose: what its records have a count for, be it 0.
+    pub(crate) losses: &'static [Loss],
 }
 
 /// An optional field without which the answer is poorer.

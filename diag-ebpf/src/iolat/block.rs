@@ -1,7 +1,7 @@
 //! Block requests: what a task that waited for one waited for.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    helpers::generated::bpf_get_current_pid_tgid,
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
 };
@@ -9,6 +9,7 @@ use diag_common::{cause::Cause, iolat::VIA_NONE};
 
 use super::state::{TaskState, Tasks};
 use crate::{
+    clock,
     fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_START, present},
     side::Ptr,
 };
@@ -46,8 +47,7 @@ const COMPLETION_NS: u64 = 1_000_000;
 /// `block_rq_issue(struct request *rq)`
 #[inline(always)]
 pub fn issue(request: u64) {
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock::now();
     let _ = ISSUED.insert(request, now, 0);
 }
 
@@ -55,14 +55,10 @@ pub fn issue(request: u64) {
 /// `blk_update_request` does; the wake-ups follow on the same CPU (block/blk-mq.c, 6.18).
 #[inline(always)]
 pub fn complete<S: Tasks>(request: Ptr) {
-    // SAFETY: loads from the request; the helper has no preconditions.
-    let (now, mut queued, mut issued): (u64, u64, u64) = unsafe {
-        (
-            bpf_ktime_get_ns(),
-            S::read(request, REQUEST_START.load()),
-            S::read(request, REQUEST_IO_START.load()),
-        )
-    };
+    let now = clock::now();
+    // SAFETY: loads from the request.
+    let (mut queued, mut issued): (u64, u64) =
+        unsafe { (S::read(request, REQUEST_START.load()), S::read(request, REQUEST_IO_START.load())) };
     let context = current_context();
     let Some(last) = COMPLETING.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's element.

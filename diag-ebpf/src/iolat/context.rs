@@ -1,6 +1,5 @@
 //! What a task is in when it runs or sleeps: reclaim, compaction, dirty throttling, a contended lock.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::cause::Cause;
 
 use super::{
@@ -8,6 +7,7 @@ use super::{
     state::{TaskState, Tasks, UNKNOWN_LOCK, context},
 };
 use crate::{
+    clock,
     fields::{INODE_RWSEM, SB_WRITERS, SB_WRITERS_SIZE},
     side::Ptr,
 };
@@ -23,8 +23,7 @@ fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
     if !state.active() || state.returning != 0 {
         return None;
     }
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock::now();
     Some((task, state, now))
 }
 

@@ -1,6 +1,5 @@
 //! The state machine of a task inside an operation: running, blocked, runnable.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_log_ebpf::debug;
 use diag_common::{
     cause::Cause,
@@ -13,6 +12,7 @@ use super::{
     state::{TaskState, Tasks, context, hint, phase},
 };
 use crate::{
+    clock,
     fields::{
         REGS_ORIG_AX, TASK_COMM, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL,
         TASK_IN_MEMSTALL_MASK, TASK_MM,
@@ -40,7 +40,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
             finish::deferred::<S>(state, prev);
         } else {
             // The state lies about a task that is preempted on its way to sleep.
-            switch_out::<S>(program, state, prev, if preempt { 0 } else { left_as }, now());
+            switch_out::<S>(program, state, prev, if preempt { 0 } else { left_as }, clock::now());
         }
     }
     if left_as & tasks::DEAD != 0 {
@@ -48,7 +48,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     }
     if let Some(state) = S::state(next) {
         if state.active() {
-            let now = now();
+            let now = clock::now();
             if state.unexplained != 0 {
                 explain_late::<S>(program, state, next);
             }
@@ -57,7 +57,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
             }
             switch_in::<S>(state, next, now);
         } else if state.helper != 0 {
-            let now = now();
+            let now = clock::now();
             state.touched = 0;
             state.stack_waits = 0;
             state.start = now;
@@ -72,12 +72,6 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
 fn still_returning(state: &TaskState) -> bool {
     // SAFETY: any address will do.
     unsafe { Raw::read::<u64>(state.regs as Ptr, REGS_ORIG_AX.load()) == state.number }
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]
@@ -179,7 +173,7 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     if !state.active() {
         return;
     }
-    let now = now();
+    let now = clock::now();
     if state.phase != phase::BLOCKED {
         state.woken = now;
         return;

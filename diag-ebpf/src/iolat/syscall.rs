@@ -1,6 +1,5 @@
 //! Where an operation begins and ends.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     iolat::{Op, is_compat_operation},
     loss::Loss,
@@ -12,6 +11,7 @@ use super::{
     state::{LONG_RUN_NS, Tasks, phase},
 };
 use crate::{
+    clock,
     fields::{REGS_DI, REGS_ORIG_AX, TASK_TI_FLAGS, TASK_TI_STATUS},
     loss,
     memory::store,
@@ -58,7 +58,7 @@ fn conclude<S: Tasks>(task: Ptr) {
         && state.returning != 0
     {
         if state.phase != phase::RUNNING {
-            sched::switch_in::<S>(state, task, now());
+            sched::switch_in::<S>(state, task, clock::now());
         }
         finish::deferred::<S>(state, task);
     }
@@ -99,7 +99,7 @@ fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
     let (steal, irq) = clocks::<S>(task);
     store(&mut begun.steal, steal);
     store(&mut begun.irq, irq);
-    store(&mut begun.start, now());
+    store(&mut begun.start, clock::now());
     store(&mut begun.task, task as u64);
 }
 
@@ -120,7 +120,7 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
     // SAFETY: a load from the task.
     let stopped = unsafe { S::read::<u64>(task, TASK_TI_FLAGS.load()) & RETURN_WORK != 0 };
     let (now, state) = if begun.task == task as u64 {
-        let now = now();
+        let now = clock::now();
         if !stopped && undisturbed::<S>(begun, task, now) && finish::quick(begun, ret, now) {
             begun.task = 0;
             return;
@@ -131,7 +131,7 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
         if state.is_none() {
             return;
         }
-        (now(), state)
+        (clock::now(), state)
     };
     let Some(state) = state else { return };
     if !state.active() || state.helper != 0 || state.returning != 0 {
@@ -155,12 +155,6 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
     }
     finish::operation::<S>(state, task, regs, ret, now);
     state.start = 0;
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Whether an operation that only ran was neither interrupted nor robbed of its CPU, as far as that is looked at.

@@ -1,6 +1,5 @@
 //! Locks whose waiters may sleep: the task carries its contentions from CPU to CPU.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     lock::{Kind, TaskState, Wait, class, flags as bits},
     loss::Loss,
@@ -8,6 +7,7 @@ use diag_common::{
 
 use super::{count, owner, state::Tasks};
 use crate::{
+    clock,
     fields::{MM_MMAP_LOCK, TASK_MM},
     loss,
     memory::store,
@@ -32,8 +32,7 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
         // The same lock, whose end was not told of, or one of too many.
         loss::count(Loss::LockWaits);
     }
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock::now();
     store(&mut wait.lock, lock);
     store(&mut wait.since, now);
     store(&mut wait.owner, 0);
@@ -82,8 +81,7 @@ pub fn end<S: Tasks>(program: Ptr, lock: u64) {
     let task = S::current();
     let Some(state) = S::state(task) else { return };
     let Some(wait) = under_way(state, lock) else { return };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock::now();
     count::sleeping::<S>(program, task, wait, now);
     store(&mut wait.lock, 0);
 }

@@ -1,7 +1,6 @@
 //! Locks whose waiters spin: they keep their CPU, so it is the CPU that carries the contention. A softirq, an interrupt
 //! and an NMI can each wait on top of what they interrupted, and end first.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     lock::{DEPTH, Kind},
     loss::Loss,
@@ -11,7 +10,7 @@ use super::{
     count,
     state::{Tasks, cpu},
 };
-use crate::{loss, memory::store, side::Ptr};
+use crate::{clock, loss, memory::store, side::Ptr};
 
 /// Whoever runs on this CPU begins to wait.
 #[inline(always)]
@@ -25,8 +24,7 @@ pub fn begin(lock: u64, kind: Kind) {
     }
     // SAFETY: the index is below the depth.
     let wait = unsafe { cpu.spins.get_unchecked_mut(depth & (DEPTH - 1)) };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock::now();
     store(&mut wait.lock, lock);
     store(&mut wait.since, now);
     store(&mut wait.kind, kind as u8);
@@ -49,8 +47,7 @@ pub fn end<S: Tasks>(program: Ptr, lock: u64) -> bool {
                 loss::count(Loss::LockWaits);
             }
             store(&mut cpu.depth, at as u32);
-            // SAFETY: the helper has no preconditions.
-            let now = unsafe { bpf_ktime_get_ns() };
+            let now = clock::now();
             count::spinning::<S>(program, cpu, wait.kind, lock, now, now.saturating_sub(wait.since));
             return true;
         }

@@ -2,8 +2,9 @@
 
 use diag_common::runq::Cpu;
 
-use super::{cpu, sched::now};
+use super::cpu;
 use crate::{
+    clock,
     fields::{RQ_IRQ, present},
     memory::store,
 };
@@ -30,7 +31,7 @@ pub fn begin(level: Level) {
         Level::Soft if cpu.comm[0] == KSOFTIRQD => return,
         Level::Soft => &mut cpu.softirq_since,
     };
-    store(since, now());
+    store(since, clock::now());
 }
 
 /// `irq_handler_exit`, `softirq_exit`
@@ -44,7 +45,7 @@ pub fn end(level: Level) {
     let began = *since;
     if began != 0 {
         store(since, 0);
-        cpu.irq_ns += now().saturating_sub(began);
+        cpu.irq_ns += clock::now().saturating_sub(began);
     }
 }
 

@@ -1,6 +1,5 @@
 //! From runnable to running: what begins a wait, moves it, and ends it.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use diag_common::{
     hist,
     loss::Loss,
@@ -15,7 +14,7 @@ use super::{
     throttle,
 };
 use crate::{
-    epoch,
+    clock, epoch,
     fields::{RQ_IRQ, TASK_CPU, TASK_STATE, present},
     loss,
     memory::{at_most, store},
@@ -23,13 +22,6 @@ use crate::{
     side::{Ptr, Side},
     task as tasks,
 };
-
-/// Now, ns.
-#[inline(always)]
-pub fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
-}
 
 /// `sched_wakeup(struct task_struct *p)`, `sched_wakeup_new(struct task_struct *p)`
 #[inline(always)]
@@ -46,7 +38,7 @@ pub fn woken<S: Tasks>(task: Ptr) {
     if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == tasks::switches::<S>(task) {
         return;
     }
-    begin::<S>(state, task, now(), 0);
+    begin::<S>(state, task, clock::now(), 0);
 }
 
 /// Whether a task that seems to wait has run meanwhile; then it waits no more, and the wait is lost. In `sched_switch` the
@@ -83,7 +75,7 @@ pub fn migrated<S: Tasks>(task: Ptr) {
 
 #[inline(never)]
 fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
-    let now = now();
+    let now = clock::now();
     // SAFETY: a load from a task.
     let old: u32 = unsafe { S::read(task, TASK_CPU.load()) };
     let (Some(cpu), Some(half)) = (cpu::numbered(old), cpu::half_now(cpu::number())) else { return };
@@ -116,7 +108,7 @@ fn held<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) -> u64 {
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
 #[inline(always)]
 pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
-    let now = now();
+    let now = clock::now();
     let number = cpu::number();
     let Some(parity) = epoch::parity() else { return };
     let Some(cpu) = cpu::numbered(number) else { return };

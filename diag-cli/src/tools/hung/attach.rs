@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diag_common::loss::Loss;
+
 use crate::{
     ebpf::{
         object::{Objects, Settings, Value},
@@ -19,6 +21,7 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "sched_process_fork",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
+    losses: &[Loss::Events, Loss::LockWaits, Loss::MissedRuns, Loss::Processes],
 };
 
 /// The iterator.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Queue};
-use diag_common::iolat::Slot;
+use diag_common::{iolat::Slot, loss::Loss};
 
 use crate::{
     ebpf::{
@@ -21,6 +21,18 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "sched_waking",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
+    losses: &[
+        Loss::TaskState,
+        Loss::Slots,
+        Loss::Cells,
+        Loss::Events,
+        Loss::Stacks,
+        Loss::StackWaits,
+        Loss::Paths,
+        Loss::CompatSyscalls,
+        Loss::MissedRuns,
+        Loss::Processes,
+    ],
 };
 
 const NO_RECLAIM: &str = "time in reclaim counts as cpu.run and block, not as memory.reclaim";

@@ -1,5 +1,7 @@
 //! What `osdiag lock` attaches, and with what settings.
 
+use diag_common::loss::Loss;
+
 use crate::{
     ebpf::{
         object::{Kernel, Objects, Settings, Value},
@@ -19,6 +21,16 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "contention_end",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
+    losses: &[
+        Loss::TaskState,
+        Loss::LockWaits,
+        Loss::Locks,
+        Loss::LockParts,
+        Loss::Identities,
+        Loss::Stacks,
+        Loss::MissedRuns,
+        Loss::Processes,
+    ],
 };
 
 /// The order in which they are attached: what lets go of state before what makes it.

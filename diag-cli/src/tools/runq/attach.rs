@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
+use diag_common::loss::Loss;
 
 use super::args::{Args, By};
 use crate::{
@@ -22,6 +23,7 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "sched_switch",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
+    losses: &[Loss::TaskState, Loss::Cells, Loss::Identities, Loss::MissedRuns, Loss::Processes],
 };
 
 const NO_IRQ: &str =

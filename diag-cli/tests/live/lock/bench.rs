@@ -145,7 +145,7 @@ fn contention() -> Outcome {
         vec![("osdiag lock", Watcher::Osdiag(&[])), ("osdiag lock --spin", Watcher::Osdiag(&["--spin"]))];
     match perf {
         Some(flags) if flags[0] == "lock" => {
-            watchers.push(("perf lock contention -ab", Watcher::Perf(flags)))
+            watchers.push(("perf lock contention -ab", Watcher::Perf(flags)));
         }
         Some(flags) => watchers.push(("perf record -g (no -b here)", Watcher::Perf(flags))),
         None => println!("perf is not to be had"),
