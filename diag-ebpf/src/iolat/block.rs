@@ -27,7 +27,8 @@ pub struct Completion {
     pub dev: u64,
 }
 
-/// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`).
+/// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`). Sized by the
+/// loader to the number of CPUs.
 #[map]
 static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 
@@ -35,8 +36,8 @@ static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 #[map]
 static COMPLETING: PerCpuArray<Completion> = PerCpuArray::with_max_entries(1, 0);
 
-/// The last completion by device; 0 is any device, and stands in for those that find no room. No LRU: until 6.17 each CPU
-/// of a small one takes 128 free elements and evicts live ones for them (kernel/bpf/bpf_lru_list.c).
+/// The last completion by device; 0 is any device, and stands in for those that find no room. No LRU: each CPU of a
+/// small one takes 128 free elements, and evicts live ones for them (kernel/bpf/bpf_lru_list.c, 5.10 to 6.16).
 #[map]
 static LAST_COMPLETION: HashMap<u32, Completion> = HashMap::with_max_entries(1024, 0);
 

@@ -100,10 +100,22 @@ fn slots(cpus: usize) -> u32 {
     (SLOT_MEMORY / each).clamp(MIN_SLOTS, MAX_SLOTS) as u32
 }
 
+/// Requests under way of which it is kept when they were issued. Each CPU takes 128 free elements of an LRU for itself, and
+/// where none are left it evicts live ones (kernel/bpf/bpf_lru_list.c, 5.10 to 6.16).
+fn requests(cpus: usize) -> u32 {
+    (256 * cpus as u32).max(8192)
+}
+
 /// Map sizes for this machine.
 pub(super) fn settings() -> Result<Settings> {
-    let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
-    let entries = vec![("SLOT_NUMBERS", slots), ("FREE_SLOTS", slots), ("SLOTS", 2 * slots)];
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
+    let slots = slots(cpus);
+    let entries = vec![
+        ("SLOT_NUMBERS", slots),
+        ("FREE_SLOTS", slots),
+        ("SLOTS", 2 * slots),
+        ("ISSUED", requests(cpus)),
+    ];
     Ok(Settings { globals: Vec::new(), entries })
 }
 
