@@ -3,11 +3,12 @@
 use std::{
     io::{PipeReader, PipeWriter, Read, Write},
     process::{Child, Command, Stdio},
+    sync::{Barrier, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use super::trace;
+use super::{runner::Account, trace};
 use crate::{
     Outcome, Test,
     bench::{quantile, show},
@@ -15,7 +16,11 @@ use crate::{
 };
 
 /// The benches of this room.
-pub(crate) const TESTS: &[Test] = &[("cost_runq_switch", switch), ("bench_runq_start", start)];
+pub(crate) const TESTS: &[Test] = &[
+    ("cost_runq_switch", switch),
+    ("cost_runq_beside_schedstat", beside_schedstat),
+    ("cost_runq_start", start),
+];
 
 const ROUNDS: usize = 15;
 /// Messages to and fro; each is a wake-up and a switch.
@@ -23,18 +28,34 @@ const TURNS: u32 = 60_000;
 
 /// ns for each switch of two threads that wake each other through pipes.
 fn ping_pong(cpus: [usize; 2]) -> f64 {
+    ping_pong_before(cpus, || ())
+}
+
+/// The same; the threads live until `then` has been called.
+fn ping_pong_before(cpus: [usize; 2], then: impl FnOnce()) -> f64 {
     let (mut there, ours) = std::io::pipe().expect("pipes exist");
     let (theirs, mut back) = std::io::pipe().expect("pipes exist");
-    let other = thread::spawn(move || {
-        pin(cpus[1]);
-        let mut byte = [0];
-        while there.read(&mut byte).expect("a pipe works") == 1 {
-            back.write_all(&byte).expect("a pipe works");
-        }
-    });
-    let time = thread::spawn(move || one_side(cpus[0], ours, theirs)).join().expect("it counts");
-    other.join().expect("it ends");
-    time
+    let done = Barrier::new(3);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(cpus[1]);
+            let mut byte = [0];
+            while there.read(&mut byte).expect("a pipe works") == 1 {
+                back.write_all(&byte).expect("a pipe works");
+            }
+            done.wait();
+        });
+        let (counted, count) = mpsc::channel();
+        let done = &done;
+        scope.spawn(move || {
+            counted.send(one_side(cpus[0], ours, theirs)).expect("somebody listens");
+            done.wait();
+        });
+        let time = count.recv().expect("it counts");
+        then();
+        done.wait();
+        time
+    })
 }
 
 fn one_side(cpu: usize, mut ours: PipeWriter, mut theirs: PipeReader) -> f64 {
@@ -101,6 +122,39 @@ fn switch() -> Outcome {
         show("added by runqlat", &theirs);
         show("osdiag / runqlat, round by round", &ratio);
         println!("  {:<44} {:8.2}", "median / median", quantile(&ours, 0.5) / quantile(&theirs, 0.5));
+    }
+    Ok(())
+}
+
+/// How long a wait is by osdiag's account and by the scheduler's, where each wait begins with a wake-up that makes the CPU
+/// switch. Both accounts are of this process, whose other threads sleep meanwhile.
+fn beside_schedstat() -> Outcome {
+    let process = std::process::id();
+    let account = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("this process has threads");
+        let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok());
+        tids.map(|tid| Account::read(process, tid))
+            .fold((0, 0), |(ns, slices), account| (ns + account.delay_ns, slices + account.slices))
+    };
+    println!("\nns a wait, median of {ROUNDS} rounds of {} switches [p10, p90]", 2 * TURNS);
+    for (name, cpus) in [("on one CPU", [1, 1]), ("across two CPUs", [0, 1])] {
+        let (mut ours, mut theirs, mut ratio) = (vec![], vec![], vec![]);
+        for _ in 0..ROUNDS {
+            let session = trace(&["--by", "pid", "-p", &process.to_string()]);
+            let (before, mut after) = (account(), (0, 0));
+            ping_pong_before(cpus, || after = account());
+            let (ns, slices) = (after.0 - before.0, after.1 - before.1);
+            let summary = session.interrupt().summary();
+            let group = summary.group(&process.to_string());
+            let (own, known) = (group.delay_ns() as f64 / group.count() as f64, ns as f64 / slices as f64);
+            ours.push(own);
+            theirs.push(known);
+            ratio.push(own / known);
+        }
+        println!("{name}");
+        show("by osdiag runq", &ours);
+        show("by schedstat", &theirs);
+        show("the one by the other, round by round", &ratio);
     }
     Ok(())
 }
