@@ -65,6 +65,17 @@ pub(crate) enum Source {
         /// The struct.
         of: &'static str,
     },
+    /// Bytes from one per-CPU variable to another, or to a member of it, on the same CPU.
+    PerCpu {
+        /// The variable that the programs can find.
+        from: &'static str,
+        /// The variable that they want, and the path of a member; an empty path is the whole.
+        candidates: &'static [Candidate],
+        /// A second global: which bits of it count, by its size in bytes.
+        mask: &'static str,
+        /// The bits; a size that is not here is a layout that nobody knows.
+        by_size: &'static [(u32, u32)],
+    },
     /// Bytes that a member has.
     Size(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
@@ -154,6 +165,16 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
             push(field.global, value.map(|(offset, _)| offset), from.clone());
             push(mask, value.map(|(_, mask)| mask), from);
         }
+        Source::PerCpu { from, candidates, mask, by_size } => {
+            let start = btf.per_cpu(from, "")?;
+            let place = |c: &Candidate| Ok(start.and(btf.per_cpu(c.of, c.path)?));
+            let (wanted, said) = first(candidates, place)?;
+            let bits = wanted.and_then(|wanted| by_size.iter().find(|&&(size, _)| size == wanted.size));
+            let both = start.zip(wanted).zip(bits);
+            // A way back is a negative one: programs add it as 32 bits, signed.
+            push(field.global, both.map(|((from, to), _)| to.offset.wrapping_sub(from.offset)), said.clone());
+            push(mask, both.map(|(_, &(_, bits))| bits), said);
+        }
         Source::Argument { event, by } => {
             let prototype = btf.prototype(event)?;
             let position = prototype.as_deref().and_then(|params| position(params, by));
@@ -187,7 +208,7 @@ fn first<T>(
 }
 
 fn dotted(c: &Candidate) -> String {
-    format!("{}.{}", c.of, c.path)
+    if c.path.is_empty() { c.of.to_owned() } else { format!("{}.{}", c.of, c.path) }
 }
 
 /// The mask of a bit field within its byte; `None` where it reaches into the next.

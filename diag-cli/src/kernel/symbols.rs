@@ -85,6 +85,14 @@ impl Symbols {
         let name = self.names[name as usize..].lines().next()?;
         (offset < LARGEST_FUNCTION).then_some((name, offset))
     }
+
+    /// Where a function begins. Of several of that name the first counts.
+    pub(crate) fn address(&self, name: &str) -> Option<u64> {
+        let is_it = |&&(_, at): &&(u64, u32)| {
+            self.names[at as usize..].strip_prefix(name).is_some_and(|rest| rest.starts_with('\n'))
+        };
+        self.starts.iter().find(is_it).map(|&(start, _)| start)
+    }
 }
 
 /// The names of functions, for stacks.
@@ -192,6 +200,14 @@ ffffffff81000200 W weak
         assert_eq!(symbols.variable(0xffff_ffff_8200_0000).as_deref(), Some("data"));
         assert_eq!(symbols.variable(0xffff_ffff_8200_0010), None);
         assert_eq!(symbols.variable(0xffff_ffff_8100_0000), None);
+    }
+
+    #[test]
+    fn a_function_is_found_by_its_whole_name() {
+        let symbols = Symbols::read(SAMPLE.as_bytes(), is_function).unwrap();
+        assert_eq!(symbols.address("weak"), Some(0xffff_ffff_8100_0200));
+        assert_eq!(symbols.address("second"), None);
+        assert_eq!(symbols.address("data"), None);
     }
 
     #[test]

@@ -55,6 +55,8 @@ enum Kind {
     FuncProto,
     Float,
     Enum64,
+    Variable,
+    Section,
     /// Const, volatile, restrict and type tag: what they modify is `size_or_type`.
     Modifier,
     /// Anything that no query looks into.
@@ -74,6 +76,8 @@ impl Kind {
             9..=11 | 18 => Kind::Modifier,
             12 => Kind::Func,
             13 => Kind::FuncProto,
+            14 => Kind::Variable,
+            15 => Kind::Section,
             16 => Kind::Float,
             19 => Kind::Enum64,
             _ => Kind::Other,
@@ -196,12 +200,13 @@ impl Btf {
         for (id, &at) in (1..).zip(&self.types) {
             let Some(t) = self.read(at) else { continue };
             let indexed = match t.kind {
-                Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => true,
+                Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Section => true,
+                Kind::Variable => query::is_of_interest(self.name(t.name), &query::PER_CPU_VARIABLES),
                 Kind::Typedef => self.name(t.name).starts_with(b"btf_trace_"),
                 Kind::Func => {
                     let name = self.name(t.name);
                     query::NAMING_FUNCTIONS.iter().any(|p| name.starts_with(p.as_bytes()))
-                        || query::KERNEL_FUNCTIONS.iter().any(|function| name == function.as_bytes())
+                        || query::is_of_interest(name, &query::KERNEL_FUNCTIONS)
                 }
                 _ => false,
             };

@@ -15,6 +15,14 @@ pub(super) const NAMING_FUNCTIONS: [&str; 3] = ["__traceiter_", "__bpf_trace_", 
 pub(super) const KERNEL_FUNCTIONS: [&str; 5] =
     ["bpf_rdonly_cast", "bpf_preempt_disable", "bpf_preempt_enable", "bpf_task_from_pid", "bpf_task_release"];
 
+/// Variables that each CPU has one of, those of interest here (kernel/sched/core.c, arch/x86/kernel/cpu/common.c).
+pub(super) const PER_CPU_VARIABLES: [&str; 3] = ["runqueues", "__preempt_count", "pcpu_hot"];
+
+/// Whether a name is among those that are looked up.
+pub(super) fn is_of_interest(name: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|known| name == known.as_bytes())
+}
+
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -56,6 +64,29 @@ impl Btf {
             .filter(|t| matches!(t.kind, Kind::Struct | Kind::Union))
             .filter_map(|t| self.find(&t, 0, MAX_DEPTH, &mut search).transpose());
         one_answer(answers, name, path)
+    }
+
+    /// Where a per-CPU variable, or a member of it at a dotted path, is in the section of such variables; `None` where
+    /// the types do not have it (pahole lists variables from 1.18 on).
+    pub(crate) fn per_cpu(&self, variable: &str, path: &str) -> Result<Option<Member>> {
+        const SECTION: &str = ".data..percpu";
+        let Some(section) = self.named(SECTION).find(|t| t.kind == Kind::Section) else { return Ok(None) };
+        let ids: Vec<(u32, Type)> =
+            self.named_ids(variable).filter(|(_, t)| t.kind == Kind::Variable).collect();
+        for index in 0..section.elements as usize {
+            let id = self.body(&section, index * 3)?;
+            let Some((_, found)) = ids.iter().find(|(known, _)| *known == id) else { continue };
+            let (offset, size) = (self.body(&section, index * 3 + 1)?, self.body(&section, index * 3 + 2)?);
+            if path.is_empty() {
+                return Ok(Some(Member { offset, size, bits: None }));
+            }
+            let Some(whole) = self.strip(found.size_or_type)? else { return Ok(None) };
+            let parts: Vec<&[u8]> = path.split('.').map(str::as_bytes).collect();
+            let mut search = Search { path: &parts, fuel: MAX_MEMBERS };
+            let member = self.find(&whole, 0, MAX_DEPTH, &mut search)?;
+            return Ok(member.map(|member| Member { offset: offset + member.offset, ..member }));
+        }
+        Ok(None)
     }
 
     /// The id of the struct of this name; none where there are several.

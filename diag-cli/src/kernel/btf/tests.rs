@@ -274,3 +274,40 @@ proptest! {
         ask(bytes);
     }
 }
+
+/// 6.1 and 6.15 have the counter as a variable, 6.12 as a member of another one, 5.10 in no list at all.
+#[test]
+fn per_cpu_variables_are_found_by_their_section() {
+    const TABLE: &[Field] = &[optional(
+        "COUNT",
+        Source::PerCpu {
+            from: "runqueues",
+            candidates: &[at("__preempt_count", "", "some"), at("pcpu_hot", "preempt_count", "others")],
+            mask: "BITS",
+            by_size: &[(4, 0xf0)],
+        },
+    )];
+    let values = |bytes| {
+        let btf = Btf::parse(bytes).unwrap();
+        resolve(&btf, TABLE).unwrap().iter().map(|resolved| resolved.value).collect::<Vec<_>>()
+    };
+    let kernel = |name: &str, wrapped: bool, bytes: u32| {
+        let mut writer = Writer::new();
+        let int = writer.int("int", bytes);
+        let hot = writer.structure(4, "pcpu_hot", false, 16, &[("task", int, 0), ("preempt_count", int, 64)]);
+        let queue = writer.structure(4, "rq", false, 64, &[("nr", int, 0)]);
+        let other = writer.add(name, 14, false, 0, if wrapped { hot } else { int }, &[1]);
+        let queues = writer.add("runqueues", 14, false, 0, queue, &[1]);
+        let size = if wrapped { 16 } else { bytes };
+        writer.add(".data..percpu", 15, false, 2, 1000, &[other, 100, size, queues, 500, 64]);
+        writer.bytes(&[])
+    };
+    let back = |bytes: u32| 0u32.wrapping_sub(bytes);
+    assert_eq!(values(kernel("__preempt_count", false, 4)), [back(400), 0xf0]);
+    assert_eq!(values(kernel("pcpu_hot", true, 4)), [back(392), 0xf0]);
+    assert_eq!(values(kernel("__preempt_count", false, 8)), [ABSENT, ABSENT], "a layout that nobody knows");
+    assert_eq!(values(kernel("elsewhere", false, 4)), [ABSENT, ABSENT]);
+    let mut writer = Writer::new();
+    writer.int("int", 4);
+    assert_eq!(values(writer.bytes(&[])), [ABSENT, ABSENT]);
+}
