@@ -51,6 +51,11 @@ impl ProbeSpec {
         ProbeSpec { unless: Some(field), ..self }
     }
 
+    /// The same, wanted where `better` cannot be attached, which stands before it in the list.
+    pub(crate) const fn instead_of(self, better: &'static str) -> ProbeSpec {
+        ProbeSpec { instead_of: Some(better), ..self }
+    }
+
     /// The same, where another probe is attached, which stands before it in the list.
     pub(crate) const fn beside(self, other: &'static str) -> ProbeSpec {
         ProbeSpec { beside: Some(other), ..self }
@@ -93,7 +98,7 @@ pub(crate) const fn helpful(name: &'static str, effect: &'static str) -> ProbeSp
 /// The call and the return of a kernel function, wanted where `better` cannot be attached, which stands before it in the
 /// list. Its programs are called `NAME_begin` and `NAME_end`.
 pub(crate) const fn function(name: &'static str, better: &'static str, effect: &'static str) -> ProbeSpec {
-    ProbeSpec { on: On::Function, instead_of: Some(better), ..helpful(name, effect) }
+    ProbeSpec { on: On::Function, ..helpful(name, effect) }.instead_of(better)
 }
 
 /// What came of attaching.

@@ -108,6 +108,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         }
         self.session = Stretch::begin();
         self.interval = Stretch::begin();
+        self.tool.begin()?;
         self.sampler.begin(&self.object.ebpf);
         Ok(())
     }

@@ -80,6 +80,11 @@ pub(crate) trait Tool: Sized {
     /// Takes its maps out of the object, of which nothing is attached yet.
     fn open(args: &Self::Args, target: &Target, object: &mut Object) -> Result<Self>;
 
+    /// Time begins to be counted now: what was counted while probes were being attached is of no interest.
+    fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// What is to be done every now and then.
     fn poll(&mut self) {}
 
