@@ -14,4 +14,5 @@ pub mod loss;
 pub mod runq;
 pub mod scope;
 pub mod stack;
+pub mod vmexit;
 pub mod who;

@@ -65,4 +65,8 @@ fields! {
     TASK_LAST_ARRIVAL; TASK_EXEC_START; TASK_SUM_EXEC; TASK_PREV_SUM_EXEC;
     RQ_CLOCK_TASK;
     SEMAPHORE_HOLDER;
+    /// From a CPU's run queue to its preempt count, both of which are per-CPU variables, and the bits of the latter that
+    /// mean hard interrupts and NMIs.
+    PREEMPT_COUNT; INTERRUPT_BITS;
+    HRTIMER_FUNCTION; SLEEPER_TASK; CSD_FLAGS; CSD_FUNCTION;
 }

@@ -25,4 +25,5 @@ pub mod side;
 pub mod stack;
 pub mod storage;
 pub mod task;
+pub mod vmexit;
 pub mod who;

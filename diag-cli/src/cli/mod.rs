@@ -83,6 +83,7 @@ tools! {
     Runq = runq;
     Lock = lock;
     Hung = hung;
+    Vmexit = vmexit;
 }
 
 /// Print the JSON Schema of a tool's records

@@ -162,4 +162,22 @@ pub(crate) const FIELDS: &[Field] = &[
         "SEMAPHORE_HOLDER",
         offset!(("semaphore", "last_holder", "6.16, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
     ),
+    optional(
+        "PREEMPT_COUNT",
+        Source::PerCpu {
+            from: "runqueues",
+            candidates: &[
+                at("__preempt_count", "", "before 6.2, and from 6.15"),
+                at("pcpu_hot", "preempt_count", "6.2 to 6.14, 64701838bf05"),
+            ],
+            // include/linux/preempt.h: four bits for hard interrupts and as many for NMIs, at most. 7.3 put eight bits
+            // in front of them and made the variable a 64-bit one (9634d860ac15).
+            mask: "INTERRUPT_BITS",
+            by_size: &[(4, 0x00ff_0000), (8, 0x1f00_0000)],
+        },
+    ),
+    optional("HRTIMER_FUNCTION", offset!("hrtimer", "function")),
+    optional("SLEEPER_TASK", offset!("hrtimer_sleeper", "task")),
+    optional("CSD_FLAGS", offset!(("__call_single_data", "node.u_flags", "5.10, 545b8c8df41f"))),
+    optional("CSD_FUNCTION", offset!("__call_single_data", "func")),
 ];

@@ -58,6 +58,16 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
+/// The same for shares that are small and matter: with a decimal below 10 %.
+pub(crate) fn fine_percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent <= 0.0 => "0 %".to_owned(),
+        percent if percent < 0.1 => "<0.1 %".to_owned(),
+        percent if percent < 9.95 => format!("{percent:.1} %"),
+        _ => percent(share),
+    }
+}
+
 fn scaled(value: f64, step: f64, units: [&str; 6]) -> String {
     let mut value = value;
     for unit in units {
@@ -109,6 +119,15 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16384 PiB");
         assert_eq!(byte_rate(42_000_000, 10_000_000_000), "4.2 MB/s");
         assert_eq!(byte_rate(1, 0), "1.0 GB/s");
+    }
+
+    #[test]
+    fn small_shares_keep_a_decimal() {
+        let cases = [(0.0, "0 %"), (1e-5, "<0.1 %"), (0.0012, "0.1 %"), (0.0994, "9.9 %"), (0.0996, "10 %")];
+        for (share, text) in cases {
+            assert_eq!(fine_percent(share), text);
+        }
+        assert_eq!(fine_percent(0.42), "42 %");
     }
 
     #[test]

@@ -4,3 +4,4 @@ pub(crate) mod hung;
 pub(crate) mod iolat;
 pub(crate) mod lock;
 pub(crate) mod runq;
+pub(crate) mod vmexit;

@@ -6,6 +6,7 @@ mod privileges;
 mod runq;
 mod schema;
 mod usage;
+mod vmexit;
 
 use std::{
     ffi::OsStr,

@@ -22,8 +22,11 @@ mod osdiag;
 mod record;
 mod runq;
 mod stalls;
+mod storm;
 mod stuck;
 mod targets;
+mod vmexit;
+mod vmexit_bench;
 mod weather;
 mod workload;
 
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Some(runq::runner::FLAG) => return runq::runner::main(arguments),
         Some("--lab-locks") => return lock::work::main(arguments),
         Some("--lab-disk") => return lab::disk::main(arguments),
+        Some("--lab-storm") => return storm::main(arguments),
         _ => {}
     }
     let mut arguments = Arguments::from_args();
@@ -73,12 +77,15 @@ fn main() -> ExitCode {
         lock::TESTS,
         hung::TESTS,
         hung_chains::TESTS,
+        vmexit::TESTS,
+        vmexit::session::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS].concat();
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
     // Benches are not tests that were skipped: without being asked for they are not even there.
     if arguments.ignored {
-        let benches = [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS].concat();
+        let benches =
+            [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS, vmexit_bench::TESTS].concat();
         trials = benches.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(true)).collect();
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -104,6 +104,15 @@ impl Session {
         desk.receive_unless(|| self.ended().then(|| self.complaints()))
     }
 
+    /// Starts it, and waits until it says that it traces, which is when it begins to count.
+    pub(crate) fn counting(command: Command) -> Session {
+        let mut session = Session::start(command);
+        let says = |session: &Session| session.complaints().contains(": tracing ");
+        let began = wait_until(START, || session.ended() || says(&session));
+        assert!(began && says(&session), "never traced: {}", session.complaints());
+        session
+    }
+
     fn complaints(&self) -> String {
         String::from_utf8_lossy(&self.err.0.bytes()).into_owned()
     }

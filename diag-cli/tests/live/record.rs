@@ -12,7 +12,7 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::{lock, operations, osdiag::binary, runq, stuck};
+use crate::{lock, operations, osdiag::binary, runq, stuck, vmexit};
 
 /// What must be true of each record of a tool; it panics otherwise.
 type Check = fn(&Record);
@@ -23,6 +23,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("osdiag.lock/1", lock::check),
     ("osdiag.runq/1", runq::record::check),
     ("osdiag.hung/1", stuck::check),
+    ("osdiag.vmexit/1", vmexit::check),
 ];
 
 /// One line of `--json`.

@@ -1,0 +1,139 @@
+use diag_common::vmexit::{CellKey, Kind, WAKE_UP};
+
+use super::*;
+use crate::tools::vmexit::{
+    collect::Harvest,
+    guest::recorded,
+    sample::{
+        COST, CPUS, DURATION_NS, FLUSH, PACE, PERF, RDMSR, SLEEP, TICK, TIMERFD, body, guest, halted, key,
+    },
+};
+
+/// So often in the sample's ten seconds.
+const fn a_second(rate: u64) -> u64 {
+    rate * DURATION_NS / 1_000_000_000
+}
+
+fn of(guest: &Guest, harvest: &Harvest) -> Vec<Advice> {
+    let body = body(guest, Some(COST), harvest);
+    advice(&Facts { guest, body: &body, cpus: CPUS, duration_ns: DURATION_NS })
+}
+
+fn rules(guest: &Guest, harvest: &Harvest) -> Vec<&'static str> {
+    of(guest, harvest).into_iter().map(|advice| advice.rule).collect()
+}
+
+fn counted(key: CellKey, count: u64) -> Harvest {
+    Harvest { counts: [(key, count)].into(), ..Harvest::default() }
+}
+
+/// That a rule fires, and names whom it is about, just when something happens so often a second.
+fn fires_from(rate: u64, rule: &str, doer: &str, key: CellKey) {
+    let advice = of(&guest(), &counted(key, a_second(rate)));
+    let found =
+        advice.iter().find(|advice| advice.rule == rule).unwrap_or_else(|| panic!("{rule}: {advice:?}"));
+    assert!(found.text.contains(doer) && !found.text.contains("{}"), "{}", found.text);
+    assert_eq!(rules(&guest(), &counted(key, a_second(rate) - 1)), [""; 0], "{rule} below {rate}");
+}
+
+#[test]
+fn doers_are_named_who_do_it_often() {
+    fires_from(500, "sleeps", "poller[7] (500 a second)", key(Kind::Timer, SLEEP, b"poller", 7));
+    fires_from(500, "periodic-timers", "qemu[8]", key(Kind::Timer, TIMERFD, b"qemu", 8));
+    fires_from(500, "pacing", "500 a second", key(Kind::Timer, PACE, b"nginx", 9));
+    fires_from(1000, "unmaps", "java[10]", key(Kind::IpiCall, FLUSH, b"java", 10));
+    fires_from(5000, "wake-ups", "pg[11]", key(Kind::IpiCall, WAKE_UP, b"pg", 11));
+    fires_from(5000, "wake-ups", "pg[11]", key(Kind::IpiReschedule, 0, b"pg", 11));
+    fires_from(10, "msr-readers", "turbostat[12]", key(Kind::MsrRead, 0x19c, b"turbostat", 12));
+    fires_from(10, "msr-readers", "node_exporter[13]", key(Kind::IpiCall, RDMSR, b"node_exporter", 13));
+    fires_from(100, "counter-readers", "perf[14]", key(Kind::PmcRead, 0, b"perf", 14));
+    fires_from(100, "counter-readers", "perf[14]", key(Kind::IpiCall, PERF, b"perf", 14));
+}
+
+#[test]
+fn nobody_is_blamed_for_what_idle_cpus_and_interrupts_do() {
+    let idle = key(Kind::IpiCall, WAKE_UP, b"swapper/1", 0);
+    let interrupt = crate::tools::vmexit::sample::interrupt(Kind::IpiCall, WAKE_UP);
+    for key in [idle, interrupt] {
+        assert_eq!(rules(&guest(), &counted(key, a_second(100_000))), [""; 0]);
+    }
+}
+
+#[test]
+fn halt_polling_is_for_many_short_halts() {
+    let harvest = |rate, ns| {
+        let mut harvest = Harvest::default();
+        halted(&mut harvest, 1, a_second(rate * CPUS), ns);
+        harvest
+    };
+    assert_eq!(rules(&guest(), &harvest(1000, 20_000)), ["halt-polling-off"]);
+    assert_eq!(rules(&guest(), &harvest(999, 20_000)), [""; 0]);
+    assert_eq!(rules(&guest(), &harvest(1000, 900_000)), [""; 0]);
+    let mut polls = guest();
+    polls.kernel.halt_poll_ns = Some(200_000);
+    assert_eq!(rules(&polls, &harvest(1000, 20_000)), [""; 0]);
+    let mut menu = guest();
+    "none".clone_into(&mut menu.kernel.idle_driver);
+    "menu".clone_into(&mut menu.kernel.idle_governor);
+    assert_eq!(rules(&menu, &harvest(1000, 20_000)), ["halt-polling-missing"]);
+}
+
+#[test]
+fn slow_clocks_are_told_with_what_is_better() {
+    let mut slow = guest();
+    "hpet".clone_into(&mut slow.kernel.clocksource);
+    slow.kernel.clocksources = vec!["hpet".into(), "kvm-clock".into(), "acpi_pm".into()];
+    let advice = of(&slow, &Harvest::default());
+    assert_eq!(advice[0].rule, "clocksource");
+    assert!(advice[0].text.contains("hpet (there is kvm-clock)"), "{}", advice[0].text);
+    assert_eq!(rules(&guest(), &Harvest::default()), [""; 0]);
+}
+
+#[test]
+fn ticks_are_told_where_they_need_not_be() {
+    let idle = |rate| counted(key(Kind::Timer, TICK, b"swapper/0", 0), a_second(rate));
+    let mut periodic = guest();
+    periodic.kernel.ticks_when_idle = true;
+    assert_eq!(rules(&periodic, &idle(50)), ["tick-when-idle"]);
+    assert_eq!(rules(&periodic, &idle(49)), [""; 0]);
+    assert_eq!(rules(&guest(), &idle(250)), [""; 0]);
+    let mut fast = guest();
+    fast.kernel.hz = Some(1000);
+    let busy = |rate| counted(key(Kind::Timer, TICK, b"java", 1), a_second(rate));
+    assert_eq!(rules(&fast, &busy(500)), ["tick-rate"]);
+    assert_eq!(rules(&fast, &busy(499)), [""; 0]);
+    assert_eq!(rules(&guest(), &busy(2000)), [""; 0]);
+}
+
+#[test]
+fn features_that_are_offered_and_shunned_are_told() {
+    let mut shunning = guest();
+    shunning.kernel.shuns_paravirt = true;
+    assert_eq!(rules(&shunning, &Harvest::default()), ["pv-ipi-shunned"]);
+    let mut unoffered = recorded::guest(&recorded::VMWARE);
+    unoffered.kernel.shuns_paravirt = true;
+    assert_eq!(rules(&unoffered, &Harvest::default()), [""; 0]);
+}
+
+#[test]
+fn steal_is_told_from_a_twentieth_on() {
+    let harvest = |steal_ns| Harvest { steal_ns, ..Harvest::default() };
+    assert_eq!(rules(&guest(), &harvest(CPUS * DURATION_NS / 20)), ["steal"]);
+    assert_eq!(rules(&guest(), &harvest(CPUS * DURATION_NS / 21)), [""; 0]);
+}
+
+#[test]
+fn there_is_nothing_to_stop_outside_a_virtual_machine() {
+    let harvest = counted(key(Kind::Timer, SLEEP, b"poller", 7), a_second(5000));
+    assert_eq!(rules(&recorded::guest(&recorded::BARE), &harvest), [""; 0]);
+    assert_eq!(rules(&recorded::guest(&recorded::TCG), &harvest), [""; 0]);
+}
+
+#[test]
+fn every_rule_has_a_name_a_source_and_room_for_its_subject() {
+    for (at, rule) in RULES.iter().enumerate() {
+        assert!(RULES[at + 1..].iter().all(|other| other.name != rule.name), "{}", rule.name);
+        assert_eq!(rule.text.matches("{}").count(), 1, "{}", rule.name);
+        assert!(!rule.source.is_empty() && !rule.text.contains('\n'), "{}", rule.name);
+    }
+}

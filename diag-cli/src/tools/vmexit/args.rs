@@ -1,0 +1,37 @@
+//! The command line of `osdiag vmexit`.
+
+use clap::Args as ClapArgs;
+
+use crate::cli::SessionArgs;
+
+/// What makes this guest exit to its hypervisor, who causes it, what it costs, and what would stop it
+///
+/// Counts, inside the guest, what may take its virtual CPUs out of guest mode: writes and reads of model-specific
+/// registers, IPIs with what they are for, timer interrupts with who armed the timers, halts of idle CPUs. For each it
+/// says who did it, whether it exits on this guest and why, and estimates the time from what an exit was measured to cost
+/// when the session began. What a guest cannot see is listed, not guessed.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES, after_help = "'--help' says more, with examples.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  osdiag vmexit -d 10s                    ten seconds of the whole guest
+  osdiag vmexit -i 1s                     a block each second until Ctrl-C
+  osdiag vmexit --container web -d 30s    what one container causes
+  osdiag vmexit -- ./benchmark            what one command causes
+  osdiag vmexit --json -d 60s | jq -r '.causes[] | [.kind, .name, .per_second, .by[0].comm] | @tsv'
+                                          for a program; see 'osdiag schema'
+
+How to read it:
+  A row is a thing that the guest does: how often, what share of all CPUs' time
+  its exits take (an estimate: its count times what one exit costs here), and
+  whether it exits: yes, no, or depends on what no guest can see. Below it
+  stands who does it. Each thing is in one row: an IPI that is sent by writing
+  a register is an IPI, and no register write.
+
+  With a target, sends, register accesses and timers count where a task of the
+  target does them or armed them. Halts are of CPUs, and always of all.";

@@ -1,0 +1,150 @@
+//! What an exit costs on this machine: CPUID exits always under VT-x (Intel SDM vol. 3, 26.1.2), and every hypervisor
+//! intercepts it under AMD-V.
+
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// How long to measure at most.
+const LONGEST: Duration = Duration::from_millis(12);
+/// The shortest time by which the TSC is compared with the clock.
+const SHORTEST: Duration = Duration::from_millis(4);
+/// Samples that are enough.
+const ENOUGH: usize = 2048;
+/// Samples between two looks at whether the thread was preempted.
+const BATCH: usize = 16;
+/// Below this many cycles CPUID did not leave the guest: without a hypervisor it takes 100 to 200.
+const NO_EXIT: u64 = 400;
+
+/// What one exit costs, measured when the session begins: an estimate for exits of other kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct ExitCost {
+    /// How it was measured: `cpuid`, the time of that instruction less that of reading the clock.
+    pub(crate) method: &'static str,
+    /// The cheapest, ns.
+    pub(crate) min: u64,
+    /// The median, ns: what estimates are made with.
+    pub(crate) p50: u64,
+    /// The value that 99 % do not exceed, ns.
+    pub(crate) p99: u64,
+    /// Exits that were measured.
+    pub(crate) samples: u64,
+    /// Exits that were left out, since the thread was preempted meanwhile.
+    pub(crate) discarded: u64,
+}
+
+/// Measures on one CPU, for some milliseconds. None where CPUID does not exit.
+pub(super) fn exit_cost() -> Option<ExitCost> {
+    std::thread::Builder::new().name("calibrate".to_owned()).spawn(measure).ok()?.join().ok()?
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn measure() -> Option<ExitCost> {
+    None
+}
+
+#[cfg(target_arch = "x86_64")]
+fn measure() -> Option<ExitCost> {
+    let mut here = CpuSet::new();
+    here.set(rustix::thread::sched_getcpu());
+    sched_setaffinity(None, &here).ok()?;
+    let (start, began) = (Instant::now(), cycles());
+    let (mut exits, mut empty, mut discarded) = (Vec::with_capacity(ENOUGH), u64::MAX, 0);
+    while exits.len() < ENOUGH && start.elapsed() < LONGEST {
+        let before = switches();
+        let batch: [(u64, u64); BATCH] = std::array::from_fn(|_| (pair(|| {}), pair(exit)));
+        if switches() == before {
+            exits.extend(batch.iter().map(|&(_, exit)| exit));
+            empty = batch.iter().fold(empty, |least, &(pair, _)| least.min(pair));
+        } else {
+            discarded += BATCH as u64;
+        }
+    }
+    while start.elapsed() < SHORTEST {
+        std::hint::spin_loop();
+    }
+    let ns_per_cycle = start.elapsed().as_nanos() as f64 / cycles().wrapping_sub(began) as f64;
+    summary(exits, empty, ns_per_cycle, discarded)
+}
+
+fn summary(mut exits: Vec<u64>, empty: u64, ns_per_cycle: f64, discarded: u64) -> Option<ExitCost> {
+    exits.sort_unstable();
+    let quantile = |q: f64| exits.get(((exits.len().max(1) - 1) as f64 * q).round() as usize).copied();
+    let cost = |q| quantile(q).map(|cycles| cycles.saturating_sub(empty));
+    if cost(0.5)? < NO_EXIT {
+        return None;
+    }
+    let ns = |q| cost(q).map(|cycles| (cycles as f64 * ns_per_cycle).round() as u64);
+    Some(ExitCost {
+        method: "cpuid",
+        min: ns(0.0)?,
+        p50: ns(0.5)?,
+        p99: ns(0.99)?,
+        samples: exits.len() as u64,
+        discarded,
+    })
+}
+
+/// How often this thread was switched out.
+fn switches() -> i64 {
+    // SAFETY: rusage is integers alone, for which all zeroes is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct is valid for writes.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    usage.ru_nivcsw + usage.ru_nvcsw
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cycles() -> u64 {
+    // SAFETY: every x86-64 CPU has a TSC.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn exit() {
+    std::hint::black_box(std::arch::x86_64::__cpuid(0));
+}
+
+/// Cycles of what stands between two reads of the TSC, both of which wait for what is before them.
+#[cfg(target_arch = "x86_64")]
+fn pair(between: impl FnOnce()) -> u64 {
+    use std::arch::x86_64::{__rdtscp, _mm_lfence, _rdtsc};
+    let mut cpu = 0;
+    // SAFETY: RDTSCP is in every CPU that virtualises (2006 and on); the pointer is valid for a write.
+    unsafe {
+        _mm_lfence();
+        let start = _rdtsc();
+        _mm_lfence();
+        between();
+        __rdtscp(&raw mut cpu).wrapping_sub(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_an_exit_is_without_that_of_measuring() {
+        let exits = (0..1000).map(|n| 5_000 + n).collect();
+        let cost = summary(exits, 50, 0.5, 16).unwrap();
+        assert_eq!((cost.min, cost.p50, cost.p99), (2475, 2725, 2970));
+        assert_eq!((cost.samples, cost.discarded, cost.method), (1000, 16, "cpuid"));
+    }
+
+    #[test]
+    fn what_does_not_exit_has_no_cost() {
+        assert_eq!(summary(vec![150; 100], 30, 0.4, 0), None);
+        assert_eq!(summary(vec![], u64::MAX, 0.4, 1), None);
+    }
+
+    #[test]
+    fn it_is_quick() {
+        let start = Instant::now();
+        exit_cost();
+        // Generous: the thread may have to wait for a CPU.
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,371 @@
+//! Whether a thing makes this guest exit: rules, as data. The first that fits decides.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    guest::{
+        Guest,
+        cpuid::{Hypervisor, Vendor},
+    },
+    msr::TSC_DEADLINE,
+};
+
+/// Whether it exits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Exits {
+    /// Each time.
+    Yes,
+    /// Never.
+    No,
+    /// A guest cannot know: it is up to the host, or to a feature that spares some of the exits.
+    Depends,
+}
+
+/// What somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Writes a register.
+    Write(u32),
+    /// Reads a register.
+    Read(u32),
+    /// Sends an IPI by writing the x2APIC's command register.
+    IpiByRegister,
+    /// Sends an IPI in another way.
+    IpiOtherwise,
+    /// Is interrupted by the local timer.
+    Timer,
+    /// Halts.
+    Halt,
+    /// Reads a performance counter.
+    ReadCounter,
+}
+
+/// An answer, and its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) exits: Exits,
+    /// Why, in a few words.
+    pub(super) why: &'static str,
+    /// The same in full.
+    pub(super) reason: &'static str,
+}
+
+/// Whether `act` makes `guest` exit.
+pub(super) fn exits(guest: &Guest, act: Act) -> Answer {
+    let rule = RULES.iter().find(|rule| (rule.about)(act) && (rule.on)(guest)).unwrap_or(&REST);
+    Answer { exits: rule.exits, why: rule.why, reason: rule.reason }
+}
+
+struct Rule {
+    about: fn(Act) -> bool,
+    on: fn(&Guest) -> bool,
+    exits: Exits,
+    why: &'static str,
+    reason: &'static str,
+}
+
+const fn any(_: Act) -> bool {
+    true
+}
+
+fn kvm(guest: &Guest) -> bool {
+    guest.cpu.hypervisor == Hypervisor::Kvm
+}
+
+fn hyper_v(guest: &Guest) -> bool {
+    guest.cpu.hypervisor == Hypervisor::HyperV
+}
+
+fn on_intel(guest: &Guest) -> bool {
+    guest.cpu.vendor == Vendor::Intel
+}
+
+fn is_register(act: Act, these: &[(u32, u32)]) -> bool {
+    let (Act::Write(msr) | Act::Read(msr)) = act else { return false };
+    these.iter().any(|&(first, last)| (first..=last).contains(&msr))
+}
+
+/// FS, GS and kernel GS base, and the SYSENTER registers.
+const SEGMENTS: &[(u32, u32)] = &[(0xc000_0100, 0xc000_0102), (0x174, 0x176)];
+/// `SPEC_CTRL`, `PRED_CMD`, `FLUSH_CMD`, `XFD`, `XFD_ERR`.
+const PASSED_ON_USE: &[(u32, u32)] = &[(0x48, 0x49), (0x10b, 0x10b), (0x1c4, 0x1c5)];
+/// Performance counters and their controls, of Intel and AMD.
+const COUNTERS: &[(u32, u32)] = &[
+    (0xc1, 0xc8),
+    (0x186, 0x18d),
+    (0x309, 0x30c),
+    (0x38d, 0x391),
+    (0x4c1, 0x4c8),
+    (0xc000_0300, 0xc000_0302),
+    (0xc001_0000, 0xc001_0007),
+    (0xc001_0200, 0xc001_020b),
+];
+/// The x2APIC: EOI, TPR and self-IPI, which processors can virtualise in full.
+const APIC_VIRTUALISED: &[(u32, u32)] = &[(0x808, 0x808), (0x80b, 0x80b), (0x83f, 0x83f)];
+/// All of it.
+const APIC: &[(u32, u32)] = &[(0x800, 0x8ff)];
+/// Registers that a hypervisor made up.
+const SYNTHETIC: &[(u32, u32)] = &[(0x4000_0000, 0x4000_01ff), (0x4b56_4d00, 0x4b56_4dff)];
+
+const RULES: &[Rule] = &[
+    Rule {
+        about: any,
+        on: |guest| !guest.cpu.is_virtual(),
+        exits: Exits::No,
+        why: "no virtual machine",
+        reason: "no hypervisor says that it is there (CPUID leaf 1, ECX bit 31)",
+    },
+    Rule {
+        about: any,
+        on: |guest| guest.cpu.hypervisor == Hypervisor::Tcg,
+        exits: Exits::No,
+        why: "emulated",
+        reason: "QEMU emulates this CPU, so there is nothing to exit from",
+    },
+    // vmx_possible_passthrough_msrs, arch/x86/kvm/vmx/vmx.c; direct_access_msrs, arch/x86/kvm/svm/svm.c (6.12).
+    Rule {
+        about: |act| is_register(act, SEGMENTS),
+        on: kvm,
+        exits: Exits::No,
+        why: "passed through",
+        reason: "KVM lets guests have this register",
+    },
+    // vmx_set_msr and svm_set_msr: MSR_IA32_SPEC_CTRL and its like (6.12).
+    Rule {
+        about: |act| is_register(act, PASSED_ON_USE),
+        on: kvm,
+        exits: Exits::Depends,
+        why: "passed through once used",
+        reason: "KVM lets a guest have this register once it has written it, and intercepts it before",
+    },
+    // handle_fastpath_set_msr_irqoff, arch/x86/kvm/x86.c: ae95f566b3d2 (5.8).
+    Rule {
+        about: |act| act == Act::Write(TSC_DEADLINE),
+        on: kvm,
+        exits: Exits::Yes,
+        why: "intercepted",
+        reason: "KVM intercepts each write of the deadline, though it handles it on its shortest path",
+    },
+    // d588bb9be1da (5.19): IPI virtualization; 4d1d7942e36a (6.0): x2AVIC.
+    Rule {
+        about: |act| act == Act::IpiByRegister,
+        on: |guest| kvm(guest) && on_intel(guest),
+        exits: Exits::Depends,
+        why: "unless IPI virtualisation",
+        reason: "a processor with IPI virtualisation (Intel, from Sapphire Rapids on) sends it itself where the host \
+                 lets it; no guest can see that. Else each write exits",
+    },
+    Rule {
+        about: |act| act == Act::IpiByRegister,
+        on: kvm,
+        exits: Exits::Depends,
+        why: "unless x2AVIC",
+        reason: "a processor with x2AVIC (AMD, from Zen 4 on) delivers it itself where the host lets it and the target \
+                 runs; no guest can see that. Else each write exits",
+    },
+    // Documentation/virt/kvm/x86/hypercalls.rst (6.18): KVM_HC_SEND_IPI.
+    Rule {
+        about: |act| act == Act::IpiOtherwise,
+        on: |guest| kvm(guest) && guest.cpu.offers("PV_SEND_IPI"),
+        exits: Exits::Yes,
+        why: "a hypercall",
+        reason: "sent by a hypercall (KVM_HC_SEND_IPI), which exits once for up to 128 CPUs",
+    },
+    // arch/x86/hyperv/hv_apic.c (6.18): __send_ipi_mask.
+    Rule {
+        about: |act| act == Act::IpiOtherwise,
+        on: |guest| hyper_v(guest) && guest.cpu.offers("HV_CLUSTER_IPI"),
+        exits: Exits::Yes,
+        why: "a hypercall",
+        reason: "sent by a hypercall (HvCallSendSyntheticClusterIpi), which exits once for many CPUs",
+    },
+    // drivers/xen/events/events_base.c (6.18): notify_remote_via_irq.
+    Rule {
+        about: |act| act == Act::IpiOtherwise,
+        on: |guest| guest.cpu.hypervisor == Hypervisor::Xen,
+        exits: Exits::Yes,
+        why: "a hypercall",
+        reason: "sent through an event channel, which is a hypercall for each CPU",
+    },
+    // Intel SDM vol. 3, 31.4; AMD APM vol. 2, 15.29.
+    Rule {
+        about: |act| act == Act::IpiOtherwise,
+        on: |_| true,
+        exits: Exits::Depends,
+        why: "unless APICv or AVIC",
+        reason: "written to the APIC's memory, or sent by a hypercall: a processor that virtualises the APIC may spare \
+                 the exit, and no guest can see whether it does",
+    },
+    // Intel SDM vol. 3, 31.5; AMD APM vol. 2, 15.29.
+    Rule {
+        about: |act| {
+            is_register(act, APIC_VIRTUALISED) || matches!(act, Act::Read(_)) && is_register(act, APIC)
+        },
+        on: |_| true,
+        exits: Exits::Depends,
+        why: "unless APICv or AVIC",
+        reason: "a processor that virtualises the APIC spares the exit, and no guest can see whether it does",
+    },
+    // arch/x86/kvm/x86.c (6.18): kvm_set_msr_common; include/hyperv/hvgdk_mini.h.
+    Rule {
+        about: |act| is_register(act, SYNTHETIC),
+        on: |_| true,
+        exits: Exits::Yes,
+        why: "the hypervisor's own",
+        reason: "there is no such register in the processor: the hypervisor serves it",
+    },
+    // arch/x86/kvm/pmu.c (6.18); Intel SDM vol. 3, table 26-6: RDPMC exiting.
+    Rule {
+        about: |act| act == Act::ReadCounter || is_register(act, COUNTERS),
+        on: |_| true,
+        exits: Exits::Depends,
+        why: "unless the counters are mediated",
+        reason: "hypervisors emulate performance counters, each access exits; newer ones can hand the counters to the \
+                 guest",
+    },
+    // arch/x86/kvm/lapic.c (6.18): start_hv_timer, kvm_can_post_timer_interrupt.
+    Rule {
+        about: |act| act == Act::Timer,
+        on: |_| true,
+        exits: Exits::Depends,
+        why: "unless halted or posted",
+        reason: "the deadline takes a running CPU out of guest mode, unless the host posts the interrupt from another \
+                 CPU; a halted CPU has already exited",
+    },
+    // Documentation/virt/kvm/api.rst (6.18): KVM_CAP_X86_DISABLE_EXITS; cpuid.rst: KVM_HINTS_REALTIME.
+    Rule {
+        about: |act| act == Act::Halt,
+        on: |guest| kvm(guest) && (guest.cpu.offers("HINTS_REALTIME") || guest.cpu.offers("MWAIT")),
+        exits: Exits::Depends,
+        why: "unless CPUs are dedicated",
+        reason: "the host offers MWAIT or says that vCPUs have CPUs of their own: then it may let them halt without an \
+                 exit",
+    },
+    // Intel SDM vol. 3, table 26-6: HLT exiting; AMD APM vol. 2, table 15-7.
+    Rule {
+        about: |act| act == Act::Halt,
+        on: |_| true,
+        exits: Exits::Yes,
+        why: "intercepted",
+        reason: "a hypervisor takes a halting CPU for something else, so it intercepts HLT",
+    },
+    // Intel SDM vol. 3, 26.6.9: MSR bitmaps; init_vmcs sets all bits (arch/x86/kvm/vmx/vmx.c, 6.12).
+    Rule {
+        about: |act| matches!(act, Act::Write(_) | Act::Read(_)),
+        on: kvm,
+        exits: Exits::Yes,
+        why: "intercepted",
+        reason: "KVM intercepts every register that is not on its short list of those it lets guests have",
+    },
+];
+
+/// Where no rule fits.
+const REST: Rule = Rule {
+    about: any,
+    on: |_| true,
+    exits: Exits::Depends,
+    why: "the host decides",
+    reason: "the host decides which registers it intercepts, and no guest can see it",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::vmexit::guest::recorded::{self, Machine, guest};
+
+    fn answer(machine: &Machine, act: Act) -> (Exits, &'static str) {
+        let answer = exits(&guest(machine), act);
+        assert!(!answer.reason.is_empty() && answer.why.chars().count() <= 32, "{answer:?}");
+        (answer.exits, answer.why)
+    }
+
+    const ACTS: [Act; 9] = [
+        Act::Write(TSC_DEADLINE),
+        Act::Write(0x830),
+        Act::Write(0xc000_0100),
+        Act::Read(0x3b),
+        Act::IpiByRegister,
+        Act::IpiOtherwise,
+        Act::Timer,
+        Act::Halt,
+        Act::ReadCounter,
+    ];
+
+    #[test]
+    fn without_a_virtual_machine_nothing_exits() {
+        for act in ACTS {
+            assert_eq!(answer(&recorded::BARE, act), (Exits::No, "no virtual machine"));
+            assert_eq!(answer(&recorded::TCG, act), (Exits::No, "emulated"));
+        }
+    }
+
+    #[test]
+    fn kvm_on_amd() {
+        let on = |act| answer(&recorded::KVM_AMD, act);
+        assert_eq!(on(Act::Write(TSC_DEADLINE)), (Exits::Yes, "intercepted"));
+        assert_eq!(on(Act::IpiByRegister), (Exits::Depends, "unless x2AVIC"));
+        assert_eq!(on(Act::IpiOtherwise), (Exits::Yes, "a hypercall"));
+        assert_eq!(on(Act::Halt), (Exits::Yes, "intercepted"));
+        assert_eq!(on(Act::Write(0xc000_0100)), (Exits::No, "passed through"));
+        assert_eq!(on(Act::Write(0x48)).0, Exits::Depends);
+        assert_eq!(on(Act::Read(0x3b)), (Exits::Yes, "intercepted"));
+        assert_eq!(on(Act::Write(0x80b)), (Exits::Depends, "unless APICv or AVIC"));
+        assert_eq!(on(Act::Write(0x838)), (Exits::Yes, "intercepted"));
+        assert_eq!(on(Act::Read(0x839)), (Exits::Depends, "unless APICv or AVIC"));
+        assert_eq!(on(Act::Write(0x4b56_4d05)), (Exits::Yes, "the hypervisor's own"));
+        assert_eq!(on(Act::ReadCounter).0, Exits::Depends);
+        assert_eq!(on(Act::Write(0xc001_0201)).1, "unless the counters are mediated");
+        assert_eq!(on(Act::Timer), (Exits::Depends, "unless halted or posted"));
+    }
+
+    #[test]
+    fn kvm_on_intel_and_on_dedicated_cpus() {
+        assert_eq!(answer(&recorded::KVM_INTEL, Act::IpiByRegister).1, "unless IPI virtualisation");
+        assert_eq!(answer(&recorded::KVM_INTEL, Act::Halt).0, Exits::Yes);
+        assert_eq!(
+            answer(&recorded::KVM_DEDICATED, Act::Halt),
+            (Exits::Depends, "unless CPUs are dedicated")
+        );
+    }
+
+    #[test]
+    fn others() {
+        assert_eq!(answer(&recorded::HYPER_V, Act::IpiOtherwise), (Exits::Yes, "a hypercall"));
+        assert_eq!(answer(&recorded::HYPER_V, Act::Write(0x4000_00b0)).0, Exits::Yes);
+        assert_eq!(
+            answer(&recorded::HYPER_V, Act::Write(TSC_DEADLINE)),
+            (Exits::Depends, "the host decides")
+        );
+        assert_eq!(answer(&recorded::XEN, Act::IpiOtherwise), (Exits::Yes, "a hypercall"));
+        assert_eq!(answer(&recorded::VMWARE, Act::IpiOtherwise).0, Exits::Depends);
+        assert_eq!(answer(&recorded::UNKNOWN, Act::Halt).0, Exits::Yes);
+        assert_eq!(answer(&recorded::UNKNOWN, Act::IpiByRegister), (Exits::Depends, "the host decides"));
+    }
+
+    #[test]
+    fn every_rule_decides_something() {
+        let machines = [
+            recorded::KVM_AMD,
+            recorded::KVM_INTEL,
+            recorded::KVM_DEDICATED,
+            recorded::HYPER_V,
+            recorded::XEN,
+            recorded::VMWARE,
+            recorded::TCG,
+            recorded::BARE,
+        ];
+        let registers = [0x3b, 0x48, 0xc1, 0x80b, 0x4b56_4d00];
+        let acts: Vec<Act> = ACTS.into_iter().chain(registers.map(Act::Write)).collect();
+        for (number, rule) in RULES.iter().enumerate() {
+            let decides = machines.iter().any(|machine| {
+                let guest = guest(machine);
+                acts.iter().any(|&act| {
+                    RULES.iter().position(|rule| (rule.about)(act) && (rule.on)(&guest)) == Some(number)
+                })
+            });
+            assert!(decides, "rule {number}, {}", rule.reason);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The verdict: what makes this guest exit most, by whom, and what all exits take.
+
+use super::{
+    guest::Guest,
+    model::SWAPPER,
+    record::{Cause, CauseKind, Context, Doer, Exits, Verdict, Vmexit},
+    words,
+};
+use crate::output::units;
+
+/// The verdict on a record's causes; none where nothing exits.
+pub(super) fn verdict(body: &Vmexit) -> Option<Verdict> {
+    let may_exit = |cause: &&Cause| cause.exits != Exits::No && cause.count > 0;
+    // Causes stand in the order of their estimates; without a cost the most frequent one counts.
+    let worst = if body.exit_cost_ns.is_some() {
+        body.causes.iter().find(may_exit)?
+    } else {
+        body.causes.iter().filter(may_exit).max_by_key(|cause| cause.count)?
+    };
+    Some(Verdict { kind: worst.kind, name: worst.name.clone(), statement: statement(body, worst) })
+}
+
+fn statement(body: &Vmexit, worst: &Cause) -> String {
+    let rate = units::count(worst.per_second.round() as u64);
+    let by = worst.by.first().map(|doer| format!(", {}", mostly(worst, doer))).unwrap_or_default();
+    let mut said = format!("What makes this guest exit most is {}, {rate} a second{by}", noun(worst));
+    if let (Some(share), Some(whole)) = (worst.vcpu_share, body.vcpu_share) {
+        said += &format!(
+            "; its exits take about {} of CPU time, all together {} (estimates)",
+            units::fine_percent(share),
+            units::fine_percent(whole)
+        );
+    }
+    said
+}
+
+/// A cause, in a sentence.
+pub(super) fn noun(cause: &Cause) -> String {
+    let meaning = words::meaning(&cause.name);
+    match cause.kind {
+        CauseKind::MsrWrite => format!("writing {}", cause.name),
+        CauseKind::MsrRead => format!("reading {}", cause.name),
+        CauseKind::IpiReschedule => "rescheduling other CPUs by IPI".to_owned(),
+        CauseKind::IpiCall => format!("IPIs for {}", meaning.unwrap_or(&cause.name)),
+        CauseKind::TlbShootdown => "shooting down TLBs".to_owned(),
+        CauseKind::Timer => format!("timer interrupts for {}", meaning.unwrap_or(&cause.name)),
+        CauseKind::Hlt => "halting when idle".to_owned(),
+        CauseKind::PmcRead => "reading performance counters".to_owned(),
+    }
+}
+
+/// A doer, in a sentence.
+pub(super) fn doer(doer: &Doer) -> String {
+    match doer.context {
+        Context::Task if doer.pid == 0 && doer.comm == SWAPPER => "idle CPUs".to_owned(),
+        Context::Task => format!("{}[{}]", doer.comm, doer.pid),
+        Context::Interrupt => "interrupts".to_owned(),
+        Context::Unknown => "armed earlier".to_owned(),
+    }
+}
+
+fn mostly(cause: &Cause, most: &Doer) -> String {
+    match (most.count * 100).div_ceil(cause.count.max(1)) {
+        99.. => format!("by {}", doer(most)),
+        percent if percent > 50 => format!("mostly by {}", doer(most)),
+        percent => format!("{percent} % of it by {}", doer(most)),
+    }
+}
+
+/// What to say where there is no verdict.
+pub(super) fn nothing_exits(guest: &Guest, body: &Vmexit) -> String {
+    if !guest.cpu.is_virtual() {
+        return "This is no virtual machine (CPUID shows no hypervisor): nothing here exits to one"
+            .to_owned();
+    }
+    if body.causes.is_empty() {
+        return "Nothing that may exit was seen: nothing to explain".to_owned();
+    }
+    let why = body.causes.first().map_or("", |cause| cause.why.as_str());
+    format!("None of what was seen exits: {why}")
+}

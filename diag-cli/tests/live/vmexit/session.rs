@@ -1,0 +1,134 @@
+//! Whom it counts, when, and what it says of the guest.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command, thread};
+
+use serde_json::Value;
+
+use super::{STORM, assert_most, two_cpus, vmexit};
+use crate::{
+    Outcome, Skip, Test,
+    lab::{Lab, cgroup::Cgroup},
+    osdiag::Session,
+    record::{Record, number, within},
+    storm::{Kind, Storm},
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("vmexit_target_pid", target_pid),
+    ("vmexit_target_cgroup", target_cgroup),
+    ("vmexit_intervals_add_up", intervals),
+    ("vmexit_calibration_repeats", calibration),
+    ("vmexit_tells_what_this_guest_is", features),
+];
+
+/// That all that is counted, but for halts, is of one process.
+fn assert_only(summary: &Record, pid: u32) {
+    let counted = summary.causes().iter().filter(|cause| cause["kind"] != "hlt");
+    for doer in counted.flat_map(|cause| cause["by"].as_array().expect("a list")) {
+        assert_eq!(
+            (number(&doer["pid"]), &doer["context"]),
+            (u64::from(pid), &Value::from("task")),
+            "{doer}"
+        );
+    }
+}
+
+/// Two storms, of which one is the target.
+fn beside_another(storm: &mut Storm, command: Command) -> (Record, u64) {
+    let mut other = Storm::ready(Kind::Pipes, None);
+    let session = Session::counting(command);
+    let mine = thread::scope(|scope| {
+        let noise = scope.spawn(|| other.rage(STORM));
+        let mine = storm.rage(STORM);
+        assert!(noise.join().expect("it rages") > 100, "the other storm is one");
+        mine
+    });
+    (session.interrupt().summary(), mine)
+}
+
+fn target_pid() -> Outcome {
+    two_cpus()?;
+    let mut storm = Storm::ready(Kind::Sleeps, None);
+    let pid = storm.pid();
+    let (summary, slept) = beside_another(&mut storm, vmexit(&["-p", &pid.to_string()]));
+    assert_only(&summary, pid);
+    let counted = summary.done_by(pid, "timer", Some("hrtimer_wakeup"));
+    assert_most(counted, slept, 0.4, "sleeps", &summary);
+    Ok(())
+}
+
+fn target_cgroup() -> Outcome {
+    two_cpus()?;
+    let lab = Lab::new();
+    let group = Cgroup::v2(&lab)?;
+    let mut storm = Storm::ready(Kind::Timer, None);
+    group.set("cgroup.procs", &storm.pid().to_string())?;
+    let path = Path::new(group.path()).to_string_lossy().into_owned();
+    let pid = storm.pid();
+    let (summary, expired) = beside_another(&mut storm, vmexit(&["--cgroup", &path]));
+    assert_only(&summary, pid);
+    let counted = summary.done_by(pid, "timer", Some("timerfd_tmrproc"));
+    assert_most(counted, expired, 0.4, "expiries", &summary);
+    Ok(())
+}
+
+/// Each count belongs to one interval.
+fn intervals() -> Outcome {
+    let mut storm = Storm::ready(Kind::Sleeps, None);
+    let session = Session::counting(vmexit(&["-i", "300ms"]));
+    storm.rage(STORM);
+    let records = session.interrupt().records();
+    let count = |records: &[Record]| {
+        let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for cause in records.iter().flat_map(Record::causes) {
+            let key = (cause["kind"].to_string(), cause["name"].to_string());
+            *sums.entry(key).or_default() += number(&cause["count"]);
+        }
+        sums
+    };
+    let (summary, intervals) = records.split_last().expect("there is a summary");
+    assert!(intervals.len() >= 4, "{} intervals", intervals.len());
+    assert_eq!(count(intervals), count(std::slice::from_ref(summary)));
+    let halted = |record: &Record| number(&record.0["idle"]["halted"]["count"]);
+    assert_eq!(intervals.iter().map(halted).sum::<u64>(), halted(summary));
+    Ok(())
+}
+
+/// Runs in turn, so that both halves see the same weather. An exit costs a quarter more while something else keeps the
+/// other half of the core busy; where that changes from run to run, it is the quietest runs that are alike.
+fn calibration() -> Outcome {
+    const RUNS: usize = 14;
+    let cost = || {
+        let summary = Session::start(vmexit(&["-d", "50ms"])).finish().summary();
+        let p50 = summary.0["exit_cost_ns"]["p50"].as_u64();
+        let cost = &summary.0["exit_cost_ns"];
+        assert!(p50.is_none() || cost["min"].as_u64() <= p50 && p50 <= cost["p99"].as_u64(), "{cost}");
+        p50.ok_or_else(|| Skip::because("CPUID does not exit here"))
+    };
+    let costs: Vec<u64> = (0..RUNS).map(|_| cost()).collect::<Outcome<_>>()?;
+    let half = |first: usize| {
+        let mut half: Vec<u64> = costs.iter().skip(first).step_by(2).copied().collect();
+        half.sort_unstable();
+        [half[half.len() / 2], half[0]]
+    };
+    let (one, other) = (half(0), half(1));
+    let alike = one.into_iter().zip(other).any(|(one, other)| within(0.15, one, other));
+    assert!(alike, "medians and quietest are {one:?} and {other:?} ns: {costs:?}");
+    Ok(())
+}
+
+fn features() -> Outcome {
+    let summary = Session::start(vmexit(&["-d", "50ms"])).finish().summary();
+    let flags = fs::read_to_string("/proc/cpuinfo").expect("proc is mounted");
+    let is_virtual = flags.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+    let features = &summary.0["features"];
+    assert_eq!(features["hypervisor"] != "none", is_virtual, "{features}");
+    if !is_virtual {
+        assert!(summary.0["exit_cost_ns"].is_null() && summary.0["verdict"].is_null());
+        assert!(summary.causes().iter().all(|cause| cause["exits"] == "no"), "{:#}", summary.0["causes"]);
+    }
+    let clock = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    assert_eq!(features["clocksource"], clock.unwrap_or_default().trim());
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! What `osdiag vmexit` costs. Not tests: they print figures, and run only when asked for with `--ignored`.
+
+use std::{fs, time::Duration, time::Instant};
+
+use crate::{
+    Outcome, Test,
+    bench::{quantile, show},
+    osdiag::{Session, tool},
+    storm::{Kind, Storm},
+};
+
+/// The benches of this room.
+pub(crate) const TESTS: &[Test] = &[("bench_vmexit_storms", storms), ("bench_vmexit_start", start)];
+
+const ROUNDS: usize = 15;
+const TIME: Duration = Duration::from_millis(300);
+
+/// Paired rounds: the same storm without osdiag and with it, one right after the other.
+fn storms() -> Outcome {
+    println!("\nns for each operation, median of {ROUNDS} paired rounds of {TIME:?} [p10, p90]");
+    for (kind, what) in [
+        (Kind::Pipes, "round trip through pipes between two CPUs"),
+        (Kind::Protect, "mprotect with a TLB shootdown"),
+        (Kind::Sleeps, "sleep of 400 µs"),
+    ] {
+        let mut storm = Storm::ready(kind, None);
+        let mut each = || TIME.as_nanos() as f64 / storm.rage(TIME).max(1) as f64;
+        let (mut off, mut added, mut ratio) = (vec![], vec![], vec![]);
+        each();
+        for _ in 0..ROUNDS {
+            let without = each();
+            let session = Session::tracing(tool("vmexit", &["--json"]));
+            std::thread::sleep(Duration::from_millis(250));
+            let with = each();
+            session.interrupt();
+            off.push(without);
+            added.push(with - without);
+            ratio.push(100.0 * (with / without - 1.0));
+        }
+        println!("{what}");
+        show("without, ns", &off);
+        show("added, ns", &added);
+        show("added, %", &ratio);
+    }
+    Ok(())
+}
+
+/// From exec to recording, and the resident set.
+fn start() -> Outcome {
+    let (mut start, mut resident) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let session = Session::counting(tool("vmexit", &["--json", "-i", "200ms"]));
+        start.push(began.elapsed().as_secs_f64() * 1e3);
+        session.wait_for_output();
+        let status = fs::read_to_string(format!("/proc/{}/status", session.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("status has it");
+        resident.push(line.trim().trim_end_matches(" kB").parse::<f64>().expect("a size") / 1024.0);
+        session.interrupt();
+    }
+    println!("\nmedian of {ROUNDS} starts [p10, p90]; the slowest {:.0} ms", quantile(&start, 1.0));
+    show("from exec to recording, ms", &start);
+    show("resident set at its largest, MiB", &resident);
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Model-specific registers and performance counters.
+
+use diag_common::vmexit::{Kind, NOT_BY_MSR, X2APIC_ICR, X2APIC_SELF_IPI};
+
+use super::{cells, ipi, who};
+use crate::side::Side;
+
+/// `write_msr`
+#[inline(always)]
+pub fn write<S: Side>(msr: u64, value: u64) {
+    let msr = msr as u32;
+    if msr == X2APIC_ICR {
+        ipi::command::<S>(value);
+        return;
+    }
+    if msr == X2APIC_SELF_IPI {
+        ipi::to_self();
+    }
+    count::<S>(Kind::MsrWrite, msr);
+}
+
+/// Counts an access to a register or counter.
+#[inline(always)]
+pub fn count<S: Side>(kind: Kind, number: u32) {
+    if let Some(who) = who::current::<S>() {
+        cells::count(cells::key(kind, number as u64, &who, NOT_BY_MSR));
+    }
+}
