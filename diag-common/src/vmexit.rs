@@ -52,7 +52,8 @@ pub const NOT_BY_MSR: u8 = 0;
 /// [`CellKey::via`]: by the x2APIC's interrupt command register, which is an MSR.
 pub const BY_ICR: u8 = 1;
 
-/// The x2APIC's interrupt command register (Intel SDM vol. 3, table 12-6).
+/// The x2APIC's interrupt command register (Intel SDM vol. 3, "Local APIC Register Address Map
+/// Supported by x2APIC").
 pub const X2APIC_ICR: u32 = 0x830;
 /// The register by which a CPU interrupts itself (the same).
 pub const X2APIC_SELF_IPI: u32 = 0x83f;
@@ -121,14 +122,23 @@ pub struct Idle {
 pub struct Cpu {
     /// When it became idle in a state that halts, ns; 0 while it is not.
     pub idle_since: u64,
+    /// Whether a timer interrupt came of which no timer has expired yet.
+    pub is_timer_due: u64,
+}
+
+/// Levels at which a CPU can be at work: a task, softirqs, a hard interrupt, an NMI.
+pub const LEVELS: u32 = 4;
+
+/// What the programs keep of a CPU at one level: an interrupt's own IPIs come between others and their announcement.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Sending {
     /// The function that was last queued for another CPU to call.
     pub function: u64,
-    /// An IPI that was announced, and of which no register was written yet; its kind is a [`Kind`].
+    /// An IPI that was announced, and of which no register was written yet.
     pub announced: CellKey,
     /// Whether there is one.
-    pub is_announced: u32,
-    /// Whether a timer interrupt came of which no timer has expired yet.
-    pub is_timer_due: u32,
+    pub is_announced: u64,
 }
 
 /// Who armed a timer.
@@ -145,12 +155,14 @@ pub struct Armed {
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{CellKey, Idle};
+    use super::{CellKey, Idle, Sending};
 
     // SAFETY: plain integers, without padding.
     unsafe impl aya::Pod for CellKey {}
     // SAFETY: the same.
     unsafe impl aya::Pod for Idle {}
+    // SAFETY: the same.
+    unsafe impl aya::Pod for Sending {}
 }
 
 #[cfg(test)]
@@ -161,7 +173,8 @@ mod tests {
     fn nothing_has_padding() {
         assert_eq!(size_of::<CellKey>(), 40);
         assert_eq!(size_of::<Idle>(), 8 * (IDLE_STATES + 2) + 16 * hist::BUCKETS as usize);
-        assert_eq!(size_of::<Cpu>(), 2 * 8 + 40 + 2 * 4);
+        assert_eq!(size_of::<Cpu>(), 2 * 8);
+        assert_eq!(size_of::<Sending>(), 2 * 8 + 40);
         assert_eq!(size_of::<Armed>(), 40);
     }
 

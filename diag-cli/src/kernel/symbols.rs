@@ -86,6 +86,11 @@ impl Symbols {
         (offset < LARGEST_FUNCTION).then_some((name, offset))
     }
 
+    /// The function that an address is in, by its name in the source; the address where it has no name.
+    fn function(&self, address: u64) -> String {
+        self.name(address).map_or_else(|| format!("{address:#x}"), |(name, _)| source_name(name).to_owned())
+    }
+
     /// Where a function begins. Of several of that name the first counts.
     pub(crate) fn address(&self, name: &str) -> Option<u64> {
         let is_it = |&&(_, at): &&(u64, u32)| {
@@ -95,10 +100,10 @@ impl Symbols {
     }
 }
 
-/// The names of functions, for stacks.
+/// The names of functions.
 #[derive(Default)]
 pub(crate) struct Functions {
-    /// Read when the first stack is to be named: it takes 60 ms and 5 MB.
+    /// Read when the first function is to be named: it takes 60 ms and 5 MB.
     symbols: Option<Result<Symbols, String>>,
 }
 
@@ -110,15 +115,26 @@ impl Functions {
         if frames().next().is_none() {
             return Vec::new();
         }
-        let symbols =
-            self.symbols.get_or_insert_with(|| Symbols::load().map_err(|error| format!("{error:#}")));
-        let Ok(symbols) = symbols else { return Vec::new() };
-        let name = |&frame: &u64| {
-            symbols
-                .name(frame)
-                .map_or_else(|| format!("{frame:#x}"), |(name, _)| source_name(name).to_owned())
-        };
-        frames().map(name).collect()
+        let Some(symbols) = self.symbols() else { return Vec::new() };
+        frames().map(|&frame| symbols.function(frame)).collect()
+    }
+
+    /// The function that an address is in; the address where it has no name.
+    pub(crate) fn at(&mut self, address: u64) -> String {
+        self.symbols().map_or_else(|| format!("{address:#x}"), |symbols| symbols.function(address))
+    }
+
+    fn symbols(&mut self) -> Option<&Symbols> {
+        let load = || Symbols::load().map_err(|error| format!("{error:#}"));
+        self.symbols.get_or_insert_with(load).as_ref().ok()
+    }
+
+    /// Functions that a test knows, of which each ends where the next one begins.
+    #[cfg(test)]
+    pub(crate) fn known(functions: &[(u64, &str)]) -> Functions {
+        let lines: String = functions.iter().map(|(at, name)| format!("{at:x} t {name}\n")).collect();
+        let symbols = Symbols::read(lines.as_bytes(), is_function).map_err(|error| error.to_string());
+        Functions { symbols: Some(symbols) }
     }
 
     /// What the records lack where functions have no names.

@@ -21,12 +21,12 @@ pub(crate) fn solid(page: &Page, cells: usize) -> String {
     page.paint(on(AnsiColor::Cyan), &"#".repeat(cells))
 }
 
-/// How long a bar for `ns` is where one for `most_ns` fills `width`; anything at all is one cell.
-pub(crate) fn length(ns: u64, most_ns: u64, width: usize) -> usize {
-    if ns == 0 {
+/// How long a bar for `part` is where one for `most` fills `width`; anything at all is one cell.
+pub(crate) fn length(part: u64, most: u64, width: usize) -> usize {
+    if part == 0 {
         return 0;
     }
-    let exact = ns as f64 / most_ns.max(1) as f64 * width as f64;
+    let exact = part as f64 / most.max(1) as f64 * width as f64;
     (exact.round() as usize).min(width).max(1)
 }
 

@@ -66,10 +66,23 @@ pub(crate) fn draw(page: &mut Page, envelope: &Envelope) {
 
 /// The answer in a sentence, and what to look at next.
 pub(crate) fn verdict(page: &mut Page, statement: &str, advice: &[String]) {
+    self::statement(page, statement);
+    self::advice(page, "Look next at", advice.iter().map(String::as_str));
+}
+
+/// The answer in a sentence.
+pub(crate) fn statement(page: &mut Page, statement: &str) {
     page.wrapped(bar::STRONG, "Verdict: ", &statement.replace(" %", "\u{a0}%"));
-    page.line("Look next at");
+}
+
+/// What follows from it, below a line that says what that is; nothing where there is none.
+pub(crate) fn advice<'a>(page: &mut Page, lead: &str, advice: impl Iterator<Item = &'a str>) {
+    let mut advice = advice.peekable();
+    if advice.peek().is_some() {
+        page.line(lead);
+    }
     for advice in advice {
-        page.wrapped(Style::new(), "  - ", advice);
+        page.wrapped(Style::new(), "  - ", &advice.replace(" %", "\u{a0}%"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! The picture of how times are spread: a row for each range of them, with how many there are, their share of all time,
-//! and a bar.
+//! The picture of how times are spread: a row for each range of them, with how many there are, a share and a bar: of all
+//! time, or of whatever else counts.
 
 use super::{
     bar,
@@ -8,15 +8,15 @@ use super::{
     units,
 };
 
-/// Columns before the bars: margin, range, count, share of time.
+/// Columns before the bars: margin, range, count, share.
 const BEFORE: usize = 40;
 
 /// What a row is made of.
 pub(crate) trait Part: Clone + Default {
     /// How many.
     fn count(&self) -> u64;
-    /// How long together, ns.
-    fn ns(&self) -> u64;
+    /// Of what it has a share, and what its bar is as long as: mostly how long together, ns.
+    fn weight(&self) -> u64;
     /// Adds what falls into the same row.
     fn add(&mut self, more: &Self);
 }
@@ -33,7 +33,7 @@ impl Part for Times {
         self.count
     }
 
-    fn ns(&self) -> u64 {
+    fn weight(&self) -> u64 {
         self.ns
     }
 
@@ -48,9 +48,9 @@ pub(crate) fn bar_columns(page: &Page) -> usize {
     page.columns() - BEFORE
 }
 
-/// What the columns before the bars are.
-pub(crate) fn names(times: &str, counted: &str) -> String {
-    format!("    {times:^15} {counted:>11} {:>6}", "time")
+/// What the columns before the bars are; `share` says of what the shares are.
+pub(crate) fn names(times: &str, counted: &str, share: &str) -> String {
+    format!("    {times:^15} {counted:>11} {share:>6}")
 }
 
 /// The rows from the first that has anything to the last.
@@ -83,8 +83,8 @@ impl<P: Part> Rows<P> {
         mark: impl Fn(&P) -> char,
         bar: impl Fn(&Page, &P, usize) -> String,
     ) {
-        let all_ns: u64 = self.rows.iter().map(P::ns).sum();
-        let most_ns = self.rows.iter().map(P::ns).max().unwrap_or(0);
+        let all: u64 = self.rows.iter().map(P::weight).sum();
+        let most = self.rows.iter().map(P::weight).max().unwrap_or(0);
         let mut at = 0;
         while let Some(row) = self.rows.get(at) {
             let empty = self.rows[at..].iter().take_while(|row| row.count() == 0).count();
@@ -97,9 +97,9 @@ impl<P: Part> Rows<P> {
             let range = format!("{:>6} – {:<6}", label(number), label(number + 1));
             let (count, share) = match row.count() {
                 0 => (String::new(), String::new()),
-                count => (units::count(count), units::percent(row.ns() as f64 / all_ns.max(1) as f64)),
+                count => (units::count(count), units::percent(row.weight() as f64 / all.max(1) as f64)),
             };
-            let cells = bar::length(row.ns(), most_ns, bar_columns(page));
+            let cells = bar::length(row.weight(), most, bar_columns(page));
             let bar = bar(page, row, cells);
             page.line(&format!("  {} {range} {count:>11} {share:>6}  {bar}", mark(row)));
             at += 1;
@@ -110,7 +110,7 @@ impl<P: Part> Rows<P> {
 /// Draws waits, each with the time that tells its row, ns; `counted` is what the column of their number is called.
 pub(crate) fn waits(page: &mut Page, counted: &str, waits: impl Iterator<Item = (u64, Times)>) {
     let Some(rows) = Rows::of(waits) else { return };
-    page.line(&page.paint(bar::FAINT, &names("waited", counted)));
+    page.line(&page.paint(bar::FAINT, &names("waited", counted, "time")));
     rows.draw(page, |_| ' ', |page, _, cells| bar::solid(page, cells));
 }
 

@@ -76,9 +76,9 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
         cgroups: hierarchy.map(CgroupNames::new),
     };
     let mut reporter = Reporter::new(scene, tool, object, log)?;
+    reporter.begin()?;
     let command = held.map(Held::release).transpose()?;
     let mut session = Session::begin(session_args.duration, session_args.interval, watch, command)?;
-    reporter.begin()?;
     let end = loop {
         match session.next().await? {
             Step::Poll => reporter.poll()?,

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use diag_common::{
     loss::Loss,
-    vmexit::{CellKey, Cpu, Kind, MAX_CELLS},
+    vmexit::{CellKey, Cpu, Kind, LEVELS, MAX_CELLS, Sending},
 };
 
 use super::who::Doer;
@@ -21,11 +21,22 @@ static VMEXIT_CELLS: HashMap<CellKey, u64> = HashMap::with_max_entries(MAX_CELLS
 #[map]
 static VMEXIT_CPU: PerCpuArray<Cpu> = PerCpuArray::with_max_entries(1, 0);
 
+/// One for each level.
+#[map]
+static VMEXIT_SENDING: PerCpuArray<Sending> = PerCpuArray::with_max_entries(LEVELS, 0);
+
 /// What is kept of this CPU.
 #[inline(always)]
 pub fn cpu() -> Option<&'static mut Cpu> {
-    // SAFETY: a per-CPU value; an interrupt's program on the same CPU may cost one count.
+    // SAFETY: a per-CPU value, which timer interrupts and the idle loop write, each a part of its own.
     unsafe { VMEXIT_CPU.get_ptr_mut(0)?.as_mut() }
+}
+
+/// What is kept of the IPIs that this CPU sends at a level.
+#[inline(always)]
+pub fn sending(level: u32) -> Option<&'static mut Sending> {
+    // SAFETY: a per-CPU value, and nothing interrupts what is at its own level.
+    unsafe { VMEXIT_SENDING.get_ptr_mut(level)?.as_mut() }
 }
 
 /// The key of a count, but for its half.

@@ -3,10 +3,11 @@
 //! The kernel queues a function for another CPU (`csd_queue_cpu`), announces an IPI where it needs one
 //! (`ipi_send_cpu`, `ipi_send_cpumask`), and sends it: with an x2APIC by writing an MSR, once for each CPU or cluster;
 //! else through memory or a hypercall, which nothing tells. So an IPI counts when the register is written, and one that
-//! was announced without that counts when the CPU announces its next.
+//! was announced without that counts when the CPU announces its next. All of it happens without a task switch between
+//! (kernel/smp.c, kernel/sched/core.c, 6.18), and an interrupt that comes between keeps its own.
 
 use aya_ebpf::Global;
-use diag_common::vmexit::{BY_ICR, Cpu, Kind, NOT_BY_MSR, TLB_FLUSH, WAKE_UP, X2APIC_ICR};
+use diag_common::vmexit::{BY_ICR, Kind, NOT_BY_MSR, Sending, TLB_FLUSH, WAKE_UP, X2APIC_ICR};
 
 use super::{cells, who};
 use crate::{
@@ -43,78 +44,80 @@ pub fn queued<S: Side>(csd: Ptr) {
     // SAFETY: a typed pointer.
     let (flags, function): (u32, u64) =
         unsafe { (S::read(csd, CSD_FLAGS.load()), S::read(csd, CSD_FUNCTION.load())) };
-    remember(if flags & CSD_TYPE == CSD_TYPE_TTWU { WAKE_UP } else { function });
+    remember::<S>(if flags & CSD_TYPE == CSD_TYPE_TTWU { WAKE_UP } else { function });
 }
 
 #[inline(always)]
-fn remember(function: u64) {
-    if let Some(cpu) = cells::cpu() {
-        cpu.function = function;
+fn remember<S: Side>(function: u64) {
+    if let Some(sending) = cells::sending(who::level::<S>(S::current())) {
+        sending.function = function;
     }
 }
 
 /// `tlb_flush`, for kernels before 6.4, which do not tell functions: of a shootdown the sender says so first, and then
 /// flushes its own.
 #[inline(always)]
-pub fn flush(reason: u64) {
+pub fn flush<S: Side>(reason: u64) {
     let function = if reason as u32 == TLB_REMOTE_SEND_IPI.load() { TLB_FLUSH } else { 0 };
-    remember(function);
+    remember::<S>(function);
 }
 
 /// `ipi_send_cpu` and `ipi_send_cpumask`: an IPI is about to be sent. Without a callback it is about the run queue
 /// (kernel/sched/core.c and kernel/smp.c, 6.18); with one of its own it is for that (kernel/irq_work.c).
 #[inline(always)]
 pub fn announced<S: Side>(callback: u64) {
-    let Some(cpu) = cells::cpu() else { return };
-    settle(cpu);
-    let Some(who) = who::current::<S>() else { return };
+    let level = who::level::<S>(S::current());
+    let Some(sending) = cells::sending(level) else { return };
+    settle(sending);
+    let Some(who) = who::current::<S>(level) else { return };
     let (kind, function) = if callback == 0 {
         (Kind::IpiReschedule, 0)
     } else if CALL_QUEUED.load() == 0 || callback == CALL_QUEUED.load() {
-        (Kind::IpiCall, cpu.function)
+        (Kind::IpiCall, sending.function)
     } else {
         (Kind::IpiCall, callback)
     };
-    cpu.announced = cells::key(kind, function, &who, NOT_BY_MSR);
-    cpu.is_announced = 1;
+    sending.announced = cells::key(kind, function, &who, NOT_BY_MSR);
+    sending.is_announced = 1;
 }
 
 /// Counts an IPI that was announced, and did not come by a register.
 #[inline(always)]
-fn settle(cpu: &mut Cpu) {
-    if cpu.is_announced != 0 {
-        cpu.is_announced = 0;
-        cells::count(cpu.announced);
+fn settle(sending: &mut Sending) {
+    if sending.is_announced != 0 {
+        sending.is_announced = 0;
+        cells::count(sending.announced);
     }
 }
 
 /// A write of the self-IPI register, which counts as that.
 #[inline(always)]
-pub fn to_self() {
-    if let Some(cpu) = cells::cpu() {
-        cpu.is_announced = 0;
+pub fn to_self(level: u32) {
+    if let Some(sending) = cells::sending(level) {
+        sending.is_announced = 0;
     }
 }
 
-/// A write of the interrupt command register (Intel SDM vol. 3, 12.12.9). What is no IPI of the kinds above, such as an
+/// A write of the interrupt command register (Intel SDM vol. 3, "ICR Operation in x2APIC Mode"). What is no IPI of the kinds above, such as an
 /// NMI, is a write of a register and no more.
 #[inline(always)]
 pub fn command<S: Side>(value: u64) {
     const FIXED: u64 = 0;
-    let Some(cpu) = cells::cpu() else { return };
+    let level = who::level::<S>(S::current());
+    let Some(sending) = cells::sending(level) else { return };
     let (mode, vector) = (value >> 8 & 7, value & 0xff);
     let is_call = vector == CALL_FUNCTION_VECTOR || vector == CALL_FUNCTION_SINGLE_VECTOR;
     let (kind, detail) = if mode == FIXED && is_call {
-        (Kind::IpiCall, cpu.function)
+        (Kind::IpiCall, sending.function)
     } else if mode == FIXED && vector == RESCHEDULE_VECTOR {
         (Kind::IpiReschedule, 0)
     } else {
         (Kind::MsrWrite, X2APIC_ICR as u64)
     };
     if kind as u8 != Kind::MsrWrite as u8 {
-        cpu.is_announced = 0;
+        sending.is_announced = 0;
     }
-    if let Some(who) = who::current::<S>() {
+    if let Some(who) = who::current::<S>(level) {
         cells::count(cells::key(kind, detail, &who, BY_ICR));
     }
 }

@@ -13,16 +13,22 @@ pub fn write<S: Side>(msr: u64, value: u64) {
         ipi::command::<S>(value);
         return;
     }
+    let level = who::level::<S>(S::current());
     if msr == X2APIC_SELF_IPI {
-        ipi::to_self();
+        ipi::to_self(level);
     }
-    count::<S>(Kind::MsrWrite, msr);
+    count_at::<S>(level, Kind::MsrWrite, msr);
 }
 
 /// Counts an access to a register or counter.
 #[inline(always)]
 pub fn count<S: Side>(kind: Kind, number: u32) {
-    if let Some(who) = who::current::<S>() {
+    count_at::<S>(who::level::<S>(S::current()), kind, number);
+}
+
+#[inline(always)]
+fn count_at<S: Side>(level: u32, kind: Kind, number: u32) {
+    if let Some(who) = who::current::<S>(level) {
         cells::count(cells::key(kind, number as u64, &who, NOT_BY_MSR));
     }
 }

@@ -20,7 +20,7 @@ macro_rules! vmexit_programs {
             msr::count::<$side>(Kind::PmcRead, counter as u32);
         });
         program!($kind, $context, csd_queue_cpu, |ctx| ipi::queued::<$side>(ctx.arg(3)));
-        program!($kind, $context, tlb_flush, |ctx| ipi::flush(ctx.arg(0)));
+        program!($kind, $context, tlb_flush, |ctx| ipi::flush::<$side>(ctx.arg(0)));
         program!($kind, $context, ipi_send_cpu, |ctx| ipi::announced::<$side>(ctx.arg(2)));
         program!($kind, $context, ipi_send_cpumask, |ctx| ipi::announced::<$side>(ctx.arg(2)));
         program!($kind, $context, local_timer_entry, |_| timer::interrupt());

@@ -52,7 +52,7 @@ pub fn started<S: Side>(timer: Ptr) {
     }
     let address = timer as u64;
     let current = S::current();
-    let interrupted = who::is_interrupted::<S>(current);
+    let interrupted = who::level::<S>(current) != who::TASK;
     if interrupted && VMEXIT_ARMED.get_ptr(address).is_some() {
         return;
     }

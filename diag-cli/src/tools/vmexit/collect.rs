@@ -9,7 +9,7 @@ use aya::{
 };
 use diag_common::{
     hist,
-    vmexit::{CellKey, IDLE_STATES, Idle, IdleBin},
+    vmexit::{CellKey, IDLE_STATES, Idle, IdleBin, LEVELS, Sending},
 };
 
 use super::guest::kernel::{IdleState, polling};
@@ -103,6 +103,7 @@ pub(super) struct Collector {
     epoch: Epoch,
     cells: HashMap<MapData, CellKey, u64>,
     idle: PerCpuArray<MapData, Idle>,
+    sending: PerCpuArray<MapData, Sending>,
     states: Vec<IdleState>,
     before: Clocks,
     /// The last harvest, where it was taken before it was asked for.
@@ -116,6 +117,7 @@ impl Collector {
             epoch: Epoch::of(ebpf)?,
             cells: take(ebpf, "VMEXIT_CELLS")?,
             idle: take(ebpf, "VMEXIT_IDLE")?,
+            sending: take(ebpf, "VMEXIT_SENDING")?,
             before: Clocks::read(&states),
             states,
             last: None,
@@ -124,7 +126,21 @@ impl Collector {
 
     /// Ends the last epoch before its time.
     pub(super) fn end(&mut self) {
-        self.last = Some(self.harvest());
+        self.last = Some(self.harvest().and_then(|mut harvest| {
+            self.settle(&mut harvest)?;
+            Ok(harvest)
+        }));
+    }
+
+    /// Counts the IPIs that were announced last, and that no register sent.
+    fn settle(&self, harvest: &mut Harvest) -> Result<()> {
+        for level in 0..LEVELS {
+            let per_cpu = self.sending.get(&level, 0).context("cannot read what CPUs send")?;
+            for sending in per_cpu.iter().filter(|sending| sending.is_announced != 0) {
+                *harvest.counts.entry(sending.announced).or_default() += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
@@ -152,8 +168,9 @@ impl Collector {
 impl Clocks {
     fn read(states: &[IdleState]) -> Clocks {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let interrupts = fs::read_to_string("/proc/interrupts").unwrap_or_default();
         let (polls, polling_ns) = polling(states);
+        // Last, so that as little as can be comes between them and the turn of the epoch.
+        let interrupts = fs::read_to_string("/proc/interrupts").unwrap_or_default();
         Clocks {
             steal_ns: steal_ns(&stat, rustix::param::clock_ticks_per_second()),
             polls,

@@ -8,7 +8,7 @@ use super::{
         Guest,
         cpuid::{Hypervisor, Vendor},
     },
-    msr::TSC_DEADLINE,
+    msr::{TIME_STAMP_COUNTER, TSC_DEADLINE},
 };
 
 /// Whether it exits.
@@ -91,6 +91,8 @@ fn is_register(act: Act, these: &[(u32, u32)]) -> bool {
 const SEGMENTS: &[(u32, u32)] = &[(0xc000_0100, 0xc000_0102), (0x174, 0x176)];
 /// `SPEC_CTRL`, `PRED_CMD`, `FLUSH_CMD`, `XFD`, `XFD_ERR`.
 const PASSED_ON_USE: &[(u32, u32)] = &[(0x48, 0x49), (0x10b, 0x10b), (0x1c4, 0x1c5)];
+/// `MPERF` and `APERF`, and how long CPUs were in deep idle states.
+const PASSED_ON_REQUEST: &[(u32, u32)] = &[(0xe7, 0xe8), (0x3fc, 0x3fe), (0x660, 0x660)];
 /// Performance counters and their controls, of Intel and AMD.
 const COUNTERS: &[(u32, u32)] = &[
     (0xc1, 0xc8),
@@ -109,6 +111,9 @@ const APIC: &[(u32, u32)] = &[(0x800, 0x8ff)];
 /// Registers that a hypervisor made up.
 const SYNTHETIC: &[(u32, u32)] = &[(0x4000_0000, 0x4000_01ff), (0x4b56_4d00, 0x4b56_4dff)];
 
+const PASSED_THROUGH: Answer =
+    Answer { exits: Exits::No, why: "passed through", reason: "KVM lets guests have this register" };
+
 const RULES: &[Rule] = &[
     Rule {
         about: any,
@@ -124,13 +129,30 @@ const RULES: &[Rule] = &[
         why: "emulated",
         reason: "QEMU emulates this CPU, so there is nothing to exit from",
     },
-    // vmx_possible_passthrough_msrs, arch/x86/kvm/vmx/vmx.c; direct_access_msrs, arch/x86/kvm/svm/svm.c (6.12).
+    // vmx_possible_passthrough_msrs, arch/x86/kvm/vmx/vmx.c; direct_access_msrs, arch/x86/kvm/svm/svm.c (6.12). The
+    // time-stamp counter stands in the former, for reading.
     Rule {
         about: |act| is_register(act, SEGMENTS),
         on: kvm,
         exits: Exits::No,
-        why: "passed through",
-        reason: "KVM lets guests have this register",
+        why: PASSED_THROUGH.why,
+        reason: PASSED_THROUGH.reason,
+    },
+    Rule {
+        about: |act| act == Act::Read(TIME_STAMP_COUNTER),
+        on: |guest| kvm(guest) && on_intel(guest),
+        exits: Exits::No,
+        why: PASSED_THROUGH.why,
+        reason: PASSED_THROUGH.reason,
+    },
+    // Documentation/virt/kvm/api.rst (6.18): KVM_X86_DISABLE_EXITS_CSTATE and KVM_X86_DISABLE_EXITS_APERFMPERF.
+    Rule {
+        about: |act| matches!(act, Act::Read(_)) && is_register(act, PASSED_ON_REQUEST),
+        on: kvm,
+        exits: Exits::Depends,
+        why: "unless passed through",
+        reason: "the host can give this register to guests whose CPUs are dedicated, and no guest can see whether it \
+                 does",
     },
     // vmx_set_msr and svm_set_msr: MSR_IA32_SPEC_CTRL and its like (6.12).
     Rule {
@@ -140,7 +162,7 @@ const RULES: &[Rule] = &[
         why: "passed through once used",
         reason: "KVM lets a guest have this register once it has written it, and intercepts it before",
     },
-    // handle_fastpath_set_msr_irqoff, arch/x86/kvm/x86.c: ae95f566b3d2 (5.8).
+    // handle_fastpath_set_tscdeadline, arch/x86/kvm/x86.c: ae95f566b3d2 (5.8), up to 6.18.
     Rule {
         about: |act| act == Act::Write(TSC_DEADLINE),
         on: kvm,
@@ -148,7 +170,8 @@ const RULES: &[Rule] = &[
         why: "intercepted",
         reason: "KVM intercepts each write of the deadline, though it handles it on its shortest path",
     },
-    // d588bb9be1da (5.19): IPI virtualization; 4d1d7942e36a (6.0): x2AVIC.
+    // d588bb9be1da, "KVM: VMX: enable IPI virtualization"; 4d1d7942e36a, "KVM: SVM: Introduce logic to (de)activate
+    // x2AVIC mode".
     Rule {
         about: |act| act == Act::IpiByRegister,
         on: |guest| kvm(guest) && on_intel(guest),
@@ -189,7 +212,8 @@ const RULES: &[Rule] = &[
         why: "a hypercall",
         reason: "sent through an event channel, which is a hypercall for each CPU",
     },
-    // Intel SDM vol. 3, 31.4; AMD APM vol. 2, 15.29.
+    // Intel SDM vol. 3, "Virtualizing Memory-Mapped APIC Accesses"; AMD APM vol. 2, "Advanced Virtual Interrupt
+    // Controller".
     Rule {
         about: |act| act == Act::IpiOtherwise,
         on: |_| true,
@@ -198,7 +222,8 @@ const RULES: &[Rule] = &[
         reason: "written to the APIC's memory, or sent by a hypercall: a processor that virtualises the APIC may spare \
                  the exit, and no guest can see whether it does",
     },
-    // Intel SDM vol. 3, 31.5; AMD APM vol. 2, 15.29.
+    // Intel SDM vol. 3, "Virtualizing MSR-Based APIC Accesses"; AMD APM vol. 2, "Advanced Virtual Interrupt
+    // Controller".
     Rule {
         about: |act| {
             is_register(act, APIC_VIRTUALISED) || matches!(act, Act::Read(_)) && is_register(act, APIC)
@@ -216,7 +241,7 @@ const RULES: &[Rule] = &[
         why: "the hypervisor's own",
         reason: "there is no such register in the processor: the hypervisor serves it",
     },
-    // arch/x86/kvm/pmu.c (6.18); Intel SDM vol. 3, table 26-6: RDPMC exiting.
+    // arch/x86/kvm/pmu.c (6.18); Intel SDM vol. 3, "Processor-Based VM-Execution Controls": RDPMC exiting.
     Rule {
         about: |act| act == Act::ReadCounter || is_register(act, COUNTERS),
         on: |_| true,
@@ -225,7 +250,7 @@ const RULES: &[Rule] = &[
         reason: "hypervisors emulate performance counters, each access exits; newer ones can hand the counters to the \
                  guest",
     },
-    // arch/x86/kvm/lapic.c (6.18): start_hv_timer, kvm_can_post_timer_interrupt.
+    // arch/x86/kvm/lapic.c (6.12): start_hv_timer, kvm_can_post_timer_interrupt.
     Rule {
         about: |act| act == Act::Timer,
         on: |_| true,
@@ -243,7 +268,7 @@ const RULES: &[Rule] = &[
         reason: "the host offers MWAIT or says that vCPUs have CPUs of their own: then it may let them halt without an \
                  exit",
     },
-    // Intel SDM vol. 3, table 26-6: HLT exiting; AMD APM vol. 2, table 15-7.
+    // Intel SDM vol. 3, "Processor-Based VM-Execution Controls": HLT exiting; AMD APM vol. 2, "Instruction Intercepts".
     Rule {
         about: |act| act == Act::Halt,
         on: |_| true,
@@ -251,7 +276,8 @@ const RULES: &[Rule] = &[
         why: "intercepted",
         reason: "a hypervisor takes a halting CPU for something else, so it intercepts HLT",
     },
-    // Intel SDM vol. 3, 26.6.9: MSR bitmaps; init_vmcs sets all bits (arch/x86/kvm/vmx/vmx.c, 6.12).
+    // Intel SDM vol. 3, "MSR-Bitmap Address": all bits are set at first (vmx_vcpu_create, arch/x86/kvm/vmx/vmx.c, and
+    // svm_vcpu_alloc_msrpm, arch/x86/kvm/svm/svm.c, 6.12).
     Rule {
         about: |act| matches!(act, Act::Write(_) | Act::Read(_)),
         on: kvm,
@@ -324,6 +350,9 @@ mod tests {
     fn kvm_on_intel_and_on_dedicated_cpus() {
         assert_eq!(answer(&recorded::KVM_INTEL, Act::IpiByRegister).1, "unless IPI virtualisation");
         assert_eq!(answer(&recorded::KVM_INTEL, Act::Halt).0, Exits::Yes);
+        assert_eq!(answer(&recorded::KVM_INTEL, Act::Read(TIME_STAMP_COUNTER)).0, Exits::No);
+        assert_eq!(answer(&recorded::KVM_AMD, Act::Read(TIME_STAMP_COUNTER)).0, Exits::Yes);
+        assert_eq!(answer(&recorded::KVM_INTEL, Act::Read(0xe7)), (Exits::Depends, "unless passed through"));
         assert_eq!(
             answer(&recorded::KVM_DEDICATED, Act::Halt),
             (Exits::Depends, "unless CPUs are dedicated")
@@ -357,7 +386,8 @@ mod tests {
             recorded::BARE,
         ];
         let registers = [0x3b, 0x48, 0xc1, 0x80b, 0x4b56_4d00];
-        let acts: Vec<Act> = ACTS.into_iter().chain(registers.map(Act::Write)).collect();
+        let reads = [TIME_STAMP_COUNTER, 0xe7].map(Act::Read);
+        let acts: Vec<Act> = ACTS.into_iter().chain(registers.map(Act::Write)).chain(reads).collect();
         for (number, rule) in RULES.iter().enumerate() {
             let decides = machines.iter().any(|machine| {
                 let guest = guest(machine);

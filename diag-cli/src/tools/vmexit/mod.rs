@@ -6,7 +6,7 @@ mod attach;
 mod calibrate;
 mod collect;
 mod exits;
-mod functions;
+mod features;
 mod guest;
 mod model;
 mod msr;
@@ -22,18 +22,17 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
+pub(crate) use self::{args::Args, record::Vmexit as Body};
 use self::{
-    advice::Facts,
     collect::{Collector, Harvest},
-    functions::Functions,
     guest::{Guest, kernel},
     model::Scene,
-    record::{CauseKind, ExitCost, Exits},
+    record::{CauseKind, ExitCost},
 };
-pub(crate) use self::{args::Args, record::Vmexit as Body};
 use crate::{
     cli::SessionArgs,
     ebpf::object::{Kernel, Object, Settings},
+    kernel::symbols::Functions,
     output::{
         page::Page,
         record::{Kind, Unavailable},
@@ -60,6 +59,10 @@ struct Vmexit {
     targets_all: bool,
 }
 
+/// What records lack where functions have no names.
+const NO_NAMES: &str =
+    "timers and IPIs are shown by the addresses of their functions, and TLB shootdowns as ipi-call";
+
 /// A record with what its picture needs beside.
 type Report = session::Report<Vmexit>;
 
@@ -69,6 +72,13 @@ struct Picture {
     halted: Vec<(u32, u64)>,
     /// Why there is no verdict, where there is none.
     nothing: String,
+}
+
+impl Picture {
+    fn of(guest: &Guest, harvest: &Harvest, body: &Body) -> Picture {
+        let halted = (0u32..).zip(&harvest.idle.bins).map(|(bucket, bin)| (bucket, bin.count)).collect();
+        Picture { halted, nothing: verdict::nothing_exits(guest, body) }
+    }
 }
 
 impl Tool for Vmexit {
@@ -128,35 +138,17 @@ impl Tool for Vmexit {
         harvest: &Harvest,
         cgroups: Option<&mut CgroupNames>,
     ) -> (Body, Picture) {
-        let duration_ns = lasted.as_nanos() as u64;
-        let cpu_time_ns = duration_ns * self.cpus;
-        let scene = Scene { guest: &self.guest, cost: self.cost, cpu_time_ns, duration_ns };
-        let causes = model::causes(&scene, harvest, &mut self.functions, cgroups);
-        self.had_timer |= causes.iter().any(|cause| cause.kind == CauseKind::Timer);
-        self.had_deadline |= causes.iter().any(|cause| cause.msr == Some(msr::TSC_DEADLINE));
-        let total = |counts: fn(Exits) -> bool| {
-            let of = causes.iter().filter(|cause| counts(cause.exits)).filter_map(|cause| cause.estimated_ns);
-            self.cost.map(|_| model::share(of.sum(), cpu_time_ns))
+        let scene = Scene {
+            guest: &self.guest,
+            cost: self.cost,
+            cpus: self.cpus,
+            duration_ns: lasted.as_nanos() as u64,
         };
-        let mut body = Body {
-            exit_cost_ns: self.cost,
-            vcpu_share: total(|_| true),
-            vcpu_share_certain: total(|exits| exits == Exits::Yes),
-            features: model::features(&self.guest, harvest, &causes),
-            idle: model::idle(&self.guest, harvest),
-            interrupts: model::interrupts(harvest),
-            steal_ns: harvest.steal_ns,
-            verdict: None,
-            advice: Vec::new(),
-            not_visible: not_visible::NOT_VISIBLE.to_vec(),
-            causes,
-        };
-        body.verdict = verdict::verdict(&body);
-        body.advice =
-            advice::advice(&Facts { guest: &self.guest, body: &body, cpus: self.cpus, duration_ns });
-        let halted = (0u32..).zip(&harvest.idle.bins).map(|(bucket, bin)| (bucket, bin.count)).collect();
-        let nothing = verdict::nothing_exits(&self.guest, &body);
-        (body, Picture { halted, nothing })
+        let body = model::body(&scene, harvest, &mut self.functions, cgroups);
+        self.had_timer |= body.causes.iter().any(|cause| cause.kind == CauseKind::Timer);
+        self.had_deadline |= body.causes.iter().any(|cause| cause.msr == Some(msr::TSC_DEADLINE));
+        let picture = Picture::of(&self.guest, harvest, &body);
+        (body, picture)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
@@ -165,7 +157,7 @@ impl Tool for Vmexit {
             why,
             effect: effect.to_owned(),
         };
-        let mut found: Vec<Unavailable> = self.functions.unavailable().into_iter().collect();
+        let mut found: Vec<Unavailable> = self.functions.unavailable(NO_NAMES).into_iter().collect();
         let timer = &self.guest.kernel.timer;
         if !timer.is_empty() && !self.guest.kernel.has_apic_timer() {
             let why = format!("the timer is {timer}, whose interrupts no tracepoint tells");

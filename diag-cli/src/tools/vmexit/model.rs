@@ -3,20 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use diag_common::{
-    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, TLB_FLUSH, X2APIC_ICR},
+    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, TLB_FLUSH, WAKE_UP, X2APIC_ICR},
     who as identity,
 };
 
 use super::{
+    advice::{Facts, advice},
     collect::Harvest,
     exits::{Act, exits},
-    functions::Functions,
-    guest::{Guest, cpuid::Vendor, offers::Offer},
+    features::features,
+    guest::Guest,
     msr,
-    record::{Cause, CauseKind, Context, Doer, ExitCost, Exits, Feature, Features, Idle, Interrupts},
+    not_visible::NOT_VISIBLE,
+    record::{Cause, CauseKind, Context, Doer, ExitCost, Exits, Idle, Interrupts, Vmexit},
+    verdict::verdict,
     words,
 };
 use crate::{
+    kernel::symbols::Functions,
     output::{histogram::Histogram, text},
     target::CgroupNames,
 };
@@ -28,9 +32,46 @@ const MOST_DOERS: usize = 50;
 pub(super) struct Scene<'a> {
     pub(super) guest: &'a Guest,
     pub(super) cost: Option<ExitCost>,
-    /// CPUs' time in what is told, ns.
-    pub(super) cpu_time_ns: u64,
+    pub(super) cpus: u64,
+    /// The time that is told of, ns.
     pub(super) duration_ns: u64,
+}
+
+impl Scene<'_> {
+    /// All CPUs' time, ns.
+    fn cpu_time_ns(&self) -> u64 {
+        self.duration_ns * self.cpus
+    }
+}
+
+/// All that a record says.
+pub(super) fn body(
+    scene: &Scene<'_>,
+    harvest: &Harvest,
+    functions: &mut Functions,
+    cgroups: Option<&mut CgroupNames>,
+) -> Vmexit {
+    let causes = causes(scene, harvest, functions, cgroups);
+    let total = |counts: fn(Exits) -> bool| {
+        let of = causes.iter().filter(|cause| counts(cause.exits)).filter_map(|cause| cause.estimated_ns);
+        scene.cost.map(|_| share(of.sum(), scene.cpu_time_ns()))
+    };
+    let mut body = Vmexit {
+        exit_cost_ns: scene.cost,
+        vcpu_share: total(|_| true),
+        vcpu_share_certain: total(|exits| exits == Exits::Yes),
+        features: features(scene.guest, harvest, &causes),
+        idle: idle(scene.guest, harvest),
+        interrupts: interrupts(harvest),
+        steal_ns: harvest.steal_ns,
+        not_visible: NOT_VISIBLE.to_vec(),
+        causes,
+        ..Vmexit::default()
+    };
+    body.verdict = verdict(&body);
+    let facts = Facts { guest: scene.guest, body: &body, cpus: scene.cpus, duration_ns: scene.duration_ns };
+    body.advice = advice(&facts);
+    body
 }
 
 /// What a cause is, apart from who did it.
@@ -45,7 +86,7 @@ struct What {
 type Who = (Context, String, u32, u64);
 
 /// The causes, largest estimate first, then most frequent.
-pub(super) fn causes(
+fn causes(
     scene: &Scene<'_>,
     harvest: &Harvest,
     functions: &mut Functions,
@@ -103,7 +144,7 @@ fn cause(
         why: answer.reason.to_owned(),
         in_short: answer.why,
         estimated_ns,
-        vcpu_share: estimated_ns.map(|ns| share(ns, scene.cpu_time_ns)),
+        vcpu_share: estimated_ns.map(|ns| share(ns, scene.cpu_time_ns())),
     }
 }
 
@@ -113,21 +154,21 @@ fn what(key: &CellKey, functions: &mut Functions) -> Option<(What, Act)> {
     let by_register = key.via == BY_ICR;
     let (ipi_act, ipi_msr) =
         if by_register { (Act::IpiByRegister, Some(X2APIC_ICR)) } else { (Act::IpiOtherwise, None) };
-    let ipi_name = if by_register { msr::name(X2APIC_ICR).into_owned() } else { "IPI".to_owned() };
+    let ipi_name = if by_register { msr::name(X2APIC_ICR) } else { "IPI".to_owned() };
     let of = |kind, name, msr| What { kind, name, msr };
     Some(match Kind::from_number(key.kind)? {
         Kind::MsrWrite => {
-            let name = msr::name(register).into_owned();
+            let name = msr::name(register);
             (of(CauseKind::MsrWrite, name, Some(register)), Act::Write(register))
         }
         Kind::MsrRead => {
-            let name = msr::name(register).into_owned();
+            let name = msr::name(register);
             (of(CauseKind::MsrRead, name, Some(register)), Act::Read(register))
         }
         Kind::IpiReschedule => (of(CauseKind::IpiReschedule, ipi_name, ipi_msr), ipi_act),
         Kind::IpiCall if key.detail == TLB_FLUSH => (of(CauseKind::TlbShootdown, ipi_name, ipi_msr), ipi_act),
         Kind::IpiCall => {
-            let function = functions.name(key.detail);
+            let function = function(functions, key.detail);
             let kind = if function.as_deref().is_some_and(words::is_tlb_flush) {
                 CauseKind::TlbShootdown
             } else {
@@ -136,11 +177,20 @@ fn what(key: &CellKey, functions: &mut Functions) -> Option<(What, Act)> {
             (of(kind, function.unwrap_or(ipi_name), ipi_msr), ipi_act)
         }
         Kind::Timer => {
-            let name = functions.name(key.detail).unwrap_or_else(|| words::NO_FUNCTION.to_owned());
+            let name = function(functions, key.detail).unwrap_or_else(|| words::NO_FUNCTION.to_owned());
             (of(CauseKind::Timer, name, None), Act::Timer)
         }
         Kind::PmcRead => (of(CauseKind::PmcRead, format!("RDPMC {register:#x}"), None), Act::ReadCounter),
     })
+}
+
+/// The function that the kernel side tells of; none for none.
+fn function(functions: &mut Functions, address: u64) -> Option<String> {
+    match address {
+        0 => None,
+        WAKE_UP => Some(words::WAKE_UPS.to_owned()),
+        address => Some(functions.at(address)),
+    }
 }
 
 /// What the idle tasks of all CPUs are called together.
@@ -155,8 +205,7 @@ fn who(key: &CellKey) -> Who {
     if context == Context::Task && key.tgid == 0 {
         return (context, SWAPPER.to_owned(), 0, 0);
     }
-    let name = identity::Who { comm: key.comm, ..Default::default() }.name();
-    (context, text::escape(&name), key.tgid, key.cgroup)
+    (context, text::escape(&identity::name(key.comm)), key.tgid, key.cgroup)
 }
 
 /// How often CPUs entered each state in which they halt.
@@ -172,7 +221,7 @@ fn halts(guest: &Guest, harvest: &Harvest) -> Vec<(String, u64)> {
 }
 
 /// What idle CPUs did.
-pub(super) fn idle(guest: &Guest, harvest: &Harvest) -> Idle {
+fn idle(guest: &Guest, harvest: &Harvest) -> Idle {
     let bins = (0u32..).zip(&harvest.idle.bins);
     let sum_ns = harvest.idle.bins.iter().map(|bin| bin.sum_ns).sum();
     let max_ns = harvest.idle.max_ns;
@@ -188,69 +237,18 @@ pub(super) fn idle(guest: &Guest, harvest: &Harvest) -> Idle {
 }
 
 /// Interrupts that came.
-pub(super) fn interrupts(harvest: &Harvest) -> Interrupts {
+fn interrupts(harvest: &Harvest) -> Interrupts {
     let counted = harvest.interrupts;
     Interrupts { timer: counted.timer, reschedule: counted.reschedule, call: counted.call, tlb: counted.tlb }
 }
 
-/// The hypervisor's features, and what is known of their use.
-pub(super) fn features(guest: &Guest, harvest: &Harvest, causes: &[Cause]) -> Features {
-    let feature = |offer: &&'static Offer| {
-        let offered = guest.cpu.offers(offer.name);
-        let used = if offered { used(offer, guest, harvest, causes) } else { None };
-        Feature { name: offer.name, offered, used }
-    };
-    Features {
-        hypervisor: if guest.cpu.is_virtual() { guest.cpu.name.clone() } else { "none".to_owned() },
-        signatures: guest.cpu.signatures.clone(),
-        cpu: match guest.cpu.vendor {
-            Vendor::Intel => "intel",
-            Vendor::Amd => "amd",
-            Vendor::Other => "other",
-        },
-        paravirtual: guest.cpu.known.iter().map(feature).collect(),
-        clocksource: guest.kernel.clocksource.clone(),
-        timer: guest.kernel.timer.clone(),
-        hz: guest.kernel.hz,
-    }
-}
-
-/// Whether the kernel uses a feature that is offered, by what shows it; none where nothing does.
-fn used(offer: &Offer, guest: &Guest, harvest: &Harvest, causes: &[Cause]) -> Option<bool> {
-    let kernel = &guest.kernel;
-    if offer.of.is_some() && kernel.shuns_paravirt {
-        return Some(false);
-    }
-    let if_so = |shown: bool| shown.then_some(true);
-    let ipis = |counts: fn(&Cause) -> bool| -> u64 {
-        let is_ipi = |cause: &&Cause| {
-            matches!(cause.kind, CauseKind::IpiCall | CauseKind::IpiReschedule | CauseKind::TlbShootdown)
-        };
-        causes.iter().filter(is_ipi).filter(|cause| counts(cause)).map(|cause| cause.count).sum()
-    };
-    match offer.name {
-        "x2APIC" => if_so(causes.iter().any(|cause| cause.msr.is_some_and(|msr| msr >> 8 == 8))),
-        "TSC_DEADLINE" if !kernel.timer.is_empty() => Some(kernel.timer == "lapic-deadline"),
-        "POLL_CONTROL" => Some(kernel.idle_driver == "haltpoll"),
-        "STEAL_TIME" => if_so(harvest.steal_ns > 0),
-        "PV_SEND_IPI" | "HV_CLUSTER_IPI" => {
-            // An interrupt between an announcement and its register write makes one look like another once in a while.
-            if_so(ipis(|cause| cause.msr.is_none()) > ipis(|_| true) / 50)
-        }
-        "CLOCKSOURCE2" => if_so(kernel.clocksource == "kvm-clock"),
-        "HV_REFERENCE_TSC" => if_so(kernel.clocksource == "hyperv_clocksource_tsc_page"),
-        "HV_SYNTHETIC_TIMER" => if_so(kernel.timer == "Hyper-V clockevent"),
-        _ => None,
-    }
-}
-
 /// Events a second, to three decimals.
-pub(super) fn rate(count: u64, duration_ns: u64) -> f64 {
+fn rate(count: u64, duration_ns: u64) -> f64 {
     (count as f64 * 1e12 / duration_ns.max(1) as f64).round() / 1e3
 }
 
 /// A share of 0 to 1, to six decimals.
-pub(super) fn share(part: u64, whole: u64) -> f64 {
+fn share(part: u64, whole: u64) -> f64 {
     ((part as f64 / whole.max(1) as f64) * 1e6).round() / 1e6
 }
 
@@ -259,10 +257,7 @@ mod tests {
     use diag_common::vmexit::{NOT_BY_MSR, UNKNOWN};
 
     use super::*;
-    use crate::tools::vmexit::{
-        guest::recorded,
-        sample::{COST, CPUS, DURATION_NS, FLUSH, body, busy, guest, interrupt, key},
-    };
+    use crate::tools::vmexit::sample::{COST, CPUS, DURATION_NS, FLUSH, body, busy, guest, interrupt, key};
 
     fn of(harvest: &Harvest) -> Vec<Cause> {
         body(&guest(), Some(COST), harvest).causes
@@ -352,29 +347,5 @@ mod tests {
             (causes[0].kind, causes[0].name.as_str(), causes[0].count),
             (CauseKind::Hlt, "haltpoll idle", 5)
         );
-    }
-
-    #[test]
-    fn use_is_told_where_something_shows_it() {
-        let features = |guest: &Guest, harvest: &Harvest| body(guest, None, harvest).features.paravirtual;
-        let used = |features: &[Feature], name: &str| {
-            features.iter().find(|feature| feature.name == name).and_then(|feature| feature.used)
-        };
-        let quiet = features(&guest(), &Harvest::default());
-        assert_eq!((used(&quiet, "x2APIC"), used(&quiet, "PV_SEND_IPI")), (None, None));
-        assert_eq!((used(&quiet, "TSC_DEADLINE"), used(&quiet, "POLL_CONTROL")), (Some(true), Some(true)));
-        let mut harvest = busy();
-        let by_hypercall = CellKey { via: NOT_BY_MSR, ..key(Kind::IpiCall, FLUSH, b"java", 1) };
-        harvest.counts.insert(by_hypercall, 1);
-        assert_eq!(used(&features(&guest(), &harvest), "PV_SEND_IPI"), None, "one may be chance");
-        harvest.counts.insert(by_hypercall, 100_000);
-        let loud = features(&guest(), &harvest);
-        for name in ["x2APIC", "PV_SEND_IPI", "STEAL_TIME"] {
-            assert_eq!(used(&loud, name), Some(true), "{name}");
-        }
-        let mut shunning = guest();
-        shunning.kernel.shuns_paravirt = true;
-        assert_eq!(used(&features(&shunning, &harvest), "PV_EOI"), Some(false));
-        assert_eq!(used(&features(&recorded::guest(&recorded::BARE), &harvest), "PV_EOI"), None);
     }
 }

@@ -7,20 +7,19 @@ use diag_common::{
 
 use super::{
     Picture, Report,
-    advice::{Facts, advice},
     collect::Harvest,
-    functions::Functions,
     guest::{
         Guest,
         kernel::{IdleState, Kernel},
         recorded,
     },
     model::{self, Scene},
-    not_visible::NOT_VISIBLE,
-    record::{ExitCost, Exits, Vmexit},
-    verdict,
+    record::{ExitCost, Vmexit},
 };
-use crate::output::{record::Record, sample::envelope};
+use crate::{
+    kernel::symbols::Functions,
+    output::{record::Record, sample::envelope},
+};
 
 /// Ten seconds.
 pub(super) const DURATION_NS: u64 = 10_000_000_000;
@@ -102,35 +101,14 @@ pub(super) fn halted(harvest: &mut Harvest, state: usize, times: u64, ns: u64) {
 
 /// What a record says of a harvest.
 pub(super) fn body(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> Vmexit {
-    let cpu_time_ns = CPUS * DURATION_NS;
-    let scene = Scene { guest, cost, cpu_time_ns, duration_ns: DURATION_NS };
-    let causes = model::causes(&scene, harvest, &mut functions(), None);
-    let total = |counts: fn(Exits) -> bool| {
-        let of = causes.iter().filter(|cause| counts(cause.exits)).filter_map(|cause| cause.estimated_ns);
-        cost.map(|_| model::share(of.sum(), cpu_time_ns))
-    };
-    let mut body = Vmexit {
-        exit_cost_ns: cost,
-        vcpu_share: total(|_| true),
-        vcpu_share_certain: total(|exits| exits == Exits::Yes),
-        features: model::features(guest, harvest, &causes),
-        idle: model::idle(guest, harvest),
-        interrupts: model::interrupts(harvest),
-        steal_ns: harvest.steal_ns,
-        not_visible: NOT_VISIBLE.to_vec(),
-        causes,
-        ..Vmexit::default()
-    };
-    body.verdict = verdict::verdict(&body);
-    body.advice = advice(&Facts { guest, body: &body, cpus: CPUS, duration_ns: DURATION_NS });
-    body
+    let scene = Scene { guest, cost, cpus: CPUS, duration_ns: DURATION_NS };
+    model::body(&scene, harvest, &mut functions(), None)
 }
 
 pub(super) fn report(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> Report {
     let body = body(guest, cost, harvest);
-    let halted = (0u32..).zip(&harvest.idle.bins).map(|(bucket, bin)| (bucket, bin.count)).collect();
-    let nothing = verdict::nothing_exits(guest, &body);
-    Report { record: Record::new(envelope(), body), picture: Picture { halted, nothing } }
+    let picture = Picture::of(guest, harvest, &body);
+    Report { record: Record::new(envelope(), body), picture }
 }
 
 /// Two processes that wake each other, one that polls, and one that unmaps.

@@ -24,7 +24,7 @@ impl Part for Row {
         self.ops
     }
 
-    fn ns(&self) -> u64 {
+    fn weight(&self) -> u64 {
         self.ns.iter().sum()
     }
 
@@ -50,7 +50,7 @@ fn head(page: &mut Page, rows: &Rows<Row>) {
     let mut all = Row::default();
     rows.rows.iter().for_each(|row| all.add(row));
     let (legend, columns) = layers::legend(page, &all.ns);
-    let names = names("latency", "operations");
+    let names = names("latency", "operations", "time");
     if columns <= bar_columns(page) {
         page.line(&format!("{}{legend}", page.paint(bar::FAINT, &format!("{names}  "))));
     } else {

@@ -80,7 +80,6 @@ const SIGNATURES: &[(&str, Hypervisor, &str)] = &[
     ("bhyve bhyve", Hypervisor::Other, "bhyve"),
     ("ACRNACRNACRN", Hypervisor::Other, "ACRN"),
     ("QNXQVMBSQG", Hypervisor::Other, "QNX"),
-    ("prl hyperv", Hypervisor::Other, "Parallels"),
     ("Apple VZ", Hypervisor::Other, "Apple"),
 ];
 

@@ -54,7 +54,7 @@ pub(in crate::tools::vmexit) const OFFERS: &[Offer] = &[
     cpu("MWAIT", Register::Ecx, 3),
     cpu("x2APIC", Register::Ecx, 21),
     cpu("TSC_DEADLINE", Register::Ecx, 24),
-    // Linux, Documentation/virt/kvm/x86/cpuid.rst and arch/x86/include/uapi/asm/kvm_para.h (6.18).
+    // Linux, arch/x86/include/uapi/asm/kvm_para.h (6.1).
     kvm("CLOCKSOURCE", 0),
     kvm("CLOCKSOURCE2", 3),
     kvm("ASYNC_PF", 4),
@@ -76,7 +76,7 @@ pub(in crate::tools::vmexit) const OFFERS: &[Offer] = &[
         of: Some(Hypervisor::Kvm),
         place: Place { leaf: 1, register: Register::Edx, bit: 0 },
     },
-    // Hyper-V TLFS; Linux, include/hyperv/hvgdk_mini.h (6.18): HV_MSR_*_AVAILABLE and HV_X64_*_RECOMMENDED.
+    // Linux, include/hyperv/hvgdk_mini.h (6.17): HV_MSR_*_AVAILABLE and *_RECOMMENDED.
     hyper_v("HV_REFERENCE_COUNTER", 3, 1),
     hyper_v("HV_SYNIC", 3, 2),
     hyper_v("HV_SYNTHETIC_TIMER", 3, 3),
@@ -88,7 +88,7 @@ pub(in crate::tools::vmexit) const OFFERS: &[Offer] = &[
     hyper_v("HV_APIC_ACCESS", 4, 3),
     hyper_v("HV_NO_AUTO_EOI", 4, 9),
     hyper_v("HV_CLUSTER_IPI", 4, 10),
-    // Linux, arch/x86/include/asm/xen/cpuid.h (6.18): XEN_HVM_CPUID_*.
+    // Linux, arch/x86/include/asm/xen/cpuid.h (6.2): XEN_HVM_CPUID_*.
     xen("XEN_APIC_ACCESS_VIRT", 0),
     xen("XEN_X2APIC_VIRT", 1),
     xen("XEN_UPCALL_VECTOR", 6),

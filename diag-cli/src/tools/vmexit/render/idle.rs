@@ -1,20 +1,16 @@
 //! How long idle CPUs halt: a row for each range of times.
 
-use anstyle::AnsiColor;
 use diag_common::hist;
 
 use crate::{
     output::{
         bar,
         page::Page,
-        scale::{label, row_of},
+        spectrum::{Part, Rows, names},
         units,
     },
     tools::vmexit::record::Vmexit,
 };
-
-/// Columns before the bars: margin, range, halts, share.
-const BEFORE: usize = 40;
 
 /// Draws the spectrum of halts; nothing where no CPU halted.
 pub(super) fn draw(page: &mut Page, body: &Vmexit, halted: &[(u32, u64)], duration_ns: u64) {
@@ -51,39 +47,28 @@ fn polling(body: &Vmexit) -> String {
     }
 }
 
+/// How often CPUs halted for times of a range: what an exit costs counts each time, however long it was.
+#[derive(Clone, Copy, Default)]
+struct Halts(u64);
+
+impl Part for Halts {
+    fn count(&self) -> u64 {
+        self.0
+    }
+
+    fn weight(&self) -> u64 {
+        self.0
+    }
+
+    fn add(&mut self, more: &Halts) {
+        self.0 += more.0;
+    }
+}
+
 fn rows(page: &mut Page, halted: &[(u32, u64)]) {
-    let number = |bucket| row_of(hist::lowest(bucket).midpoint(hist::highest(bucket)));
-    let bins: Vec<(usize, u64)> = halted
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|&(bucket, count)| (number(bucket), count))
-        .collect();
-    let (Some(&(first, _)), Some(&(last, _))) = (bins.iter().min(), bins.iter().max()) else { return };
-    let mut counts = vec![0; last - first + 1];
-    for (row, count) in bins {
-        counts[row - first] += count;
-    }
-    let all: u64 = counts.iter().sum();
-    let most = counts.iter().copied().max().unwrap_or(0);
-    let width = page.columns() - BEFORE;
-    let names = format!("    {:^15} {:>11} {:>6}", "halted for", "times", "");
-    page.line(&page.paint(bar::FAINT, names.trim_end()));
-    let mut at = 0;
-    while at < counts.len() {
-        let empty = counts[at..].iter().take_while(|&&count| count == 0).count();
-        if empty > 1 {
-            page.line(&format!("{:>12}", "⋮"));
-            at += empty;
-            continue;
-        }
-        let count = counts[at];
-        let range = format!("{:>6} – {:<6}", label(first + at), label(first + at + 1));
-        let (times, share) = match count {
-            0 => (String::new(), String::new()),
-            count => (units::count(count), units::percent(count as f64 / all.max(1) as f64)),
-        };
-        let bar = page.paint(bar::on(AnsiColor::Cyan), &"h".repeat(bar::length(count, most, width)));
-        page.line(&format!("    {range} {times:>11} {share:>6}  {bar}"));
-        at += 1;
-    }
+    let middle = |bucket| hist::lowest(bucket).midpoint(hist::highest(bucket));
+    let halts = halted.iter().map(|&(bucket, count)| (middle(bucket), Halts(count)));
+    let Some(rows) = Rows::of(halts) else { return };
+    page.line(&page.paint(bar::FAINT, &names("halted for", "times", "share")));
+    rows.draw(page, |_| ' ', |page, _, cells| bar::solid(page, cells));
 }

@@ -7,13 +7,9 @@ mod idle;
 #[cfg(test)]
 mod tests;
 
-use anstyle::Style;
-
 use super::{Report, record::Vmexit};
-use crate::output::{bar, page::Page, text, units};
+use crate::output::{bar, closing, page::Page, text, units};
 
-/// Lines of advice at most; records have all.
-const MOST_ADVICE: usize = 4;
 /// Causes of an interval with lines of their own at most.
 const SHOWN: usize = 4;
 /// Columns of a cause's name in an interval.
@@ -66,19 +62,7 @@ pub(super) fn verdict(page: &mut Page, report: &Report) {
     let Vmexit { verdict, advice, .. } = &report.record.body;
     match verdict {
         None => page.wrapped(bar::STRONG, "", &report.picture.nothing),
-        Some(verdict) => {
-            page.wrapped(bar::STRONG, "Verdict: ", &verdict.statement.replace(" %", "\u{a0}%"));
-        }
+        Some(verdict) => closing::statement(page, &verdict.statement),
     }
-    if advice.is_empty() {
-        return;
-    }
-    page.line("What would stop it");
-    for advice in advice.iter().take(MOST_ADVICE) {
-        page.wrapped(Style::new(), "  - ", &advice.text.replace(" %", "\u{a0}%"));
-    }
-    if advice.len() > MOST_ADVICE {
-        let more = units::counted((advice.len() - MOST_ADVICE) as u64, "more line");
-        page.wrapped(bar::FAINT, "  ", &format!("and {more}; --json has them"));
-    }
+    closing::advice(page, "What would stop it", advice.iter().map(|advice| advice.text.as_str()));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    output::{closing, terminal::Screen},
+    output::{sample::checked, terminal::Screen},
     tools::vmexit::{
         collect::Harvest,
         guest::recorded,
@@ -27,17 +27,6 @@ fn block(screen: Screen, report: &Report) -> String {
     let mut page = Page::new(screen);
     interval(&mut page, report);
     page.into_text()
-}
-
-/// Checks what holds of every picture, and gives it back.
-fn checked(picture: String, columns: usize) -> String {
-    for line in picture.lines() {
-        let plain = anstream::adapter::strip_str(line).to_string();
-        assert!(text::width(&plain) <= columns, "{} columns: {plain}", text::width(&plain));
-        assert_eq!(text::for_terminal(&plain), plain);
-        assert_eq!(line.trim_end(), line);
-    }
-    picture
 }
 
 #[test]
