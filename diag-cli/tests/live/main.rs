@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         hung::TESTS,
         hung_chains::TESTS,
         vmexit::TESTS,
+        vmexit::perf::TESTS,
         vmexit::session::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS].concat();

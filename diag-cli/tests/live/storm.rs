@@ -24,6 +24,8 @@ use crate::{
 pub(crate) enum Kind {
     /// Two threads on two CPUs wake each other through pipes; counts round trips.
     Pipes,
+    /// The same, while a third thread keeps the second CPU busy, and gives way to anybody.
+    BusyPipes,
     /// One thread takes away and gives back the right to write to a page that it writes, while another runs elsewhere;
     /// counts the calls.
     Protect,
@@ -36,8 +38,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&'static str, Kind); 5] = [
+    const ALL: [(&'static str, Kind); 6] = [
         ("pipes", Kind::Pipes),
+        ("busy-pipes", Kind::BusyPipes),
         ("protect", Kind::Protect),
         ("timer", Kind::Timer),
         ("sleeps", Kind::Sleeps),
@@ -108,6 +111,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
         let end = Instant::now() + Duration::from_millis(line.parse().expect("a time"));
         let count = match kind {
             Kind::Pipes => pipes(end),
+            Kind::BusyPipes => beside_a_hog(|| pipes(end)),
             Kind::Protect => protect(end),
             Kind::Timer => timer(end),
             Kind::Sleeps => sleeps(end),
@@ -153,6 +157,26 @@ fn pipes(end: Instant) -> u64 {
     drop(send);
     other.join().expect("the other thread ends");
     count
+}
+
+/// While a thread on the second CPU runs whenever nobody else does.
+fn beside_a_hog<T>(work: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            name_thread();
+            pin(1);
+            let parameter = libc::sched_param { sched_priority: 0 };
+            // SAFETY: the struct is valid for reads.
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) };
+            while !over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        done
+    })
 }
 
 const PAGE: usize = 4096;

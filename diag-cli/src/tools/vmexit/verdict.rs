@@ -8,6 +8,9 @@ use super::{
 };
 use crate::output::units;
 
+/// A share of CPU time below which exits are not worth anybody's work.
+const LITTLE: f64 = 0.01;
+
 /// The verdict on a record's causes; none where nothing exits.
 pub(super) fn verdict(body: &Vmexit) -> Option<Verdict> {
     let may_exit = |cause: &&Cause| cause.exits != Exits::No && cause.count > 0;
@@ -23,15 +26,24 @@ pub(super) fn verdict(body: &Vmexit) -> Option<Verdict> {
 fn statement(body: &Vmexit, worst: &Cause) -> String {
     let rate = units::count(worst.per_second.round() as u64);
     let by = worst.by.first().map(|doer| format!(", {}", mostly(worst, doer))).unwrap_or_default();
-    let mut said = format!("What makes this guest exit most is {}, {rate} a second{by}", noun(worst));
-    if let (Some(share), Some(whole)) = (worst.vcpu_share, body.vcpu_share) {
-        said += &format!(
-            "; its exits take about {} of CPU time, all together {} (estimates)",
-            units::fine_percent(share),
-            units::fine_percent(whole)
-        );
+    let most = format!("{}, {rate} a second{by}", noun(worst));
+    match worst.vcpu_share.zip(body.vcpu_share) {
+        Some((_, whole)) if whole < LITTLE => format!(
+            "Exits cost this guest little, {} of CPU time (an estimate); most come from {most}",
+            about(whole)
+        ),
+        Some((share, whole)) => format!(
+            "What makes this guest exit most is {most}; its exits take {} of CPU time, all together {} (estimates)",
+            about(share),
+            about(whole)
+        ),
+        None => format!("What makes this guest exit most is {most}"),
     }
-    said
+}
+
+/// A share in a sentence.
+fn about(share: f64) -> String {
+    if share < 0.001 { "less than 0.1 %".to_owned() } else { format!("about {}", units::fine_percent(share)) }
 }
 
 /// A cause, in a sentence.

@@ -13,7 +13,7 @@ use crate::{
 /// Columns of a cause's name.
 const NAME_COLUMNS: usize = 34;
 /// Columns before the bars: margin, name, rate, share.
-const BEFORE: usize = 2 + NAME_COLUMNS + 1 + 10 + 1 + 7 + 2;
+const BEFORE: usize = 2 + NAME_COLUMNS + 1 + 10 + 1 + 8 + 2;
 /// Causes with a row at most.
 const ROWS: usize = 8;
 /// Doers that a row names at most.
@@ -26,7 +26,7 @@ pub(super) fn draw(page: &mut Page, causes: &[Cause]) {
     }
     let most = causes.iter().map(length).max().unwrap_or(0);
     page.gap();
-    let names = format!("  {:<NAME_COLUMNS$} {:>10} {:>7}  ", "what", "a second", "time");
+    let names = format!("  {:<NAME_COLUMNS$} {:>10} {:>8}  ", "what", "a second", "CPU time");
     let legend: Vec<String> = [Exits::Yes, Exits::Depends]
         .into_iter()
         .filter(|exits| causes.iter().any(|cause| cause.exits == *exits))
@@ -49,12 +49,8 @@ fn row(page: &mut Page, cause: &Cause, most: u64) {
     let share = cause.vcpu_share.map(units::fine_percent).unwrap_or_default();
     let cells = bar::length(length(cause), most, page.columns() - BEFORE);
     let bar = page.paint(bar::on(colour(cause.exits)), &letter(cause.exits).repeat(cells));
-    page.line(&format!("  {name}{:padding$} {rate:>10} {share:>7}  {bar}", ""));
-    let exits = match cause.exits {
-        Exits::Yes => "exits",
-        Exits::No => "does not exit",
-        Exits::Depends => "may exit",
-    };
+    page.line(&format!("  {name}{:padding$} {rate:>10} {share:>8}  {bar}", ""));
+    let exits = word(cause.exits);
     let by = doers(cause, DOERS);
     let words = if by.is_empty() {
         format!("{exits}: {}", cause.in_short)
@@ -110,7 +106,7 @@ fn word(exits: Exits) -> &'static str {
     match exits {
         Exits::Yes => "exits",
         Exits::Depends => "may exit",
-        Exits::No => "does not",
+        Exits::No => "does not exit",
     }
 }
 
