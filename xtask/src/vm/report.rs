@@ -75,5 +75,6 @@ pub(crate) mod step {
         ("runq", &[SCHEMA, COMMAND, RAW]),
         ("lock", &[SCHEMA, COMMAND, RAW]),
         ("hung", &[SCHEMA, STUCK, RAW]),
+        ("vmexit", &[SCHEMA, COMMAND, RAW]),
     ];
 }

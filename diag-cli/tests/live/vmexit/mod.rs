@@ -108,7 +108,7 @@ fn against_the_kernel<T>(command: Command, happens: impl FnOnce() -> T) -> (Reco
 
 /// The same with a storm, of which the counts are checked, `most` of all; the summary, the storm's process, and its own
 /// count.
-fn in_storm(kind: Kind, most: &str, command: Command) -> (Record, u32, u64) {
+fn in_storm(kind: Kind, most: &[&str], command: Command) -> (Record, u32, u64) {
     let mut storm = Storm::ready(kind, None);
     let pid = storm.pid();
     let (summary, window, count) = against_the_kernel(command, || storm.rage(STORM));
@@ -128,7 +128,7 @@ fn assert_most(part: u64, whole: u64, share: f64, what: &str, summary: &Record) 
 fn idle() -> Outcome {
     // An idle CPU has some dozen interrupts a second.
     let (summary, window, ()) = against_the_kernel(vmexit(&[]), || thread::sleep(3 * STORM));
-    window.assert_same(&summary, "");
+    window.assert_same(&summary, &[]);
     Ok(())
 }
 
@@ -144,7 +144,7 @@ fn assert_wakes(summary: &Record, pid: u32, trips: u64) {
 
 fn ping_pong() -> Outcome {
     two_cpus()?;
-    let (summary, pid, trips) = in_storm(Kind::Pipes, "call", vmexit(&[]));
+    let (summary, pid, trips) = in_storm(Kind::Pipes, &["call", "reschedule"], vmexit(&[]));
     assert_wakes(&summary, pid, trips);
     Ok(())
 }
@@ -153,19 +153,19 @@ fn ping_pong_raw() -> Outcome {
     two_cpus()?;
     let mut command = vmexit(&[]);
     command.env("OSDIAG_HOOKS", "raw");
-    let (summary, pid, trips) = in_storm(Kind::Pipes, "call", command);
+    let (summary, pid, trips) = in_storm(Kind::Pipes, &["call", "reschedule"], command);
     assert_wakes(&summary, pid, trips);
     let hooks = summary.0["probes"].as_array().expect("a list");
     assert!(hooks.iter().all(|probe| probe["hook"] == "raw_tp"), "{hooks:?}");
     Ok(())
 }
 
-/// On a CPU that is busy a wake-up is a rescheduling IPI.
+/// On a CPU that is busy a wake-up is a rescheduling IPI: on the second one, and on the first where something else runs.
 fn busy_pipes() -> Outcome {
     two_cpus()?;
-    let (summary, pid, trips) = in_storm(Kind::BusyPipes, "reschedule", vmexit(&[]));
+    let (summary, pid, trips) = in_storm(Kind::BusyPipes, &["reschedule"], vmexit(&[]));
     let sent = summary.done_by(pid, "ipi-reschedule", None);
-    assert!(sent <= trips + EDGES, "{sent} in {trips} round trips");
+    assert!(sent <= 2 * trips + EDGES, "{sent} in {trips} round trips");
     assert_most(sent, summary.count(&["ipi-reschedule"]), 0.9, "rescheduling by the storm", &summary);
     Ok(())
 }
@@ -184,7 +184,7 @@ fn flushes_a_second(summary: &Record, pid: u32) -> u64 {
 
 fn mprotect() -> Outcome {
     two_cpus()?;
-    let (summary, pid, calls) = in_storm(Kind::Protect, "tlb", vmexit(&[]));
+    let (summary, pid, calls) = in_storm(Kind::Protect, &["tlb"], vmexit(&[]));
     assert_flushes(&summary, pid, calls);
     let is_virtual = summary.0["features"]["hypervisor"] != "none";
     let many = flushes_a_second(&summary, pid) >= 1000;
@@ -197,7 +197,7 @@ fn mprotect_without_functions() -> Outcome {
     two_cpus()?;
     let mut command = vmexit(&[]);
     command.env("OSDIAG_WITHOUT", "csd_queue_cpu");
-    let (summary, pid, calls) = in_storm(Kind::Protect, "tlb", command);
+    let (summary, pid, calls) = in_storm(Kind::Protect, &["tlb"], command);
     assert_flushes(&summary, pid, calls);
     let without = summary.0["unavailable"].as_array().expect("a list");
     assert!(without.iter().any(|missing| missing["name"] == "csd_queue_cpu"), "{without:?}");
@@ -206,7 +206,7 @@ fn mprotect_without_functions() -> Outcome {
 
 /// Of interrupts, some come for two timers, and are the first one's.
 fn timerfd() -> Outcome {
-    let (summary, pid, expired) = in_storm(Kind::Timer, "timer", vmexit(&[]));
+    let (summary, pid, expired) = in_storm(Kind::Timer, &["timer"], vmexit(&[]));
     let counted = summary.done_by(pid, "timer", Some("timerfd_tmrproc"));
     assert!(counted <= expired + EDGES, "{counted} of {expired}");
     assert_most(counted, expired, 0.6, "expiries", &summary);
@@ -214,7 +214,7 @@ fn timerfd() -> Outcome {
 }
 
 fn sleeps() -> Outcome {
-    let (summary, pid, slept) = in_storm(Kind::Sleeps, "timer", vmexit(&[]));
+    let (summary, pid, slept) = in_storm(Kind::Sleeps, &["timer"], vmexit(&[]));
     let counted = summary.done_by(pid, "timer", Some("hrtimer_wakeup"));
     assert!(counted <= slept + EDGES, "{counted} of {slept}");
     assert_most(counted, slept, 0.6, "sleeps", &summary);
@@ -236,6 +236,6 @@ fn block_io() -> Outcome {
     let mut storm = Storm::ready(Kind::Reads, Some(&path));
     let (summary, window, reads) = against_the_kernel(vmexit(&[]), || storm.rage(STORM));
     assert!(reads > 100, "{reads} reads");
-    window.assert_same(&summary, "");
+    window.assert_same(&summary, &[]);
     Ok(())
 }

@@ -45,8 +45,8 @@ impl Truth {
 impl Window {
     /// That a session that began and ended between the outer and the inner readings counts what the kernel does: its own
     /// readings of the kernel's counts lie between ours, and what it counted is the same as those. `most` is what the
-    /// kernel must have counted often.
-    pub(super) fn assert_same(&self, summary: &Record, most: &str) {
+    /// kernel must have counted often, all of it together.
+    pub(super) fn assert_same(&self, summary: &Record, most: &[&str]) {
         for (at, &(what, _)) in self.outer[0].interrupts.iter().enumerate() {
             let passed = |[from, to]: &[Truth; 2]| to.interrupts[at].1 - from.interrupts[at].1;
             let kernel = number(&summary.0["interrupts"][what]);
@@ -61,8 +61,9 @@ impl Window {
             };
             let near = told.abs_diff(kernel) <= EDGES || within(SHARE, told, kernel);
             assert!(near, "{what}: {told}, and the kernel counts {kernel}: {:#}", summary.0["causes"]);
-            assert!(what != most || kernel >= MANY, "{what}: {kernel} are too few to compare");
         }
+        let many: u64 = most.iter().map(|what| number(&summary.0["interrupts"][what])).sum();
+        assert!(most.is_empty() || many >= MANY, "{most:?}: {many} are too few to compare");
         let passed = |[from, to]: &[Truth; 2]| Some(to.halts? - from.halts?);
         if let Some((inner, outer)) = passed(&self.inner).zip(passed(&self.outer)) {
             // The kernel counts a halt when it is over.

@@ -17,6 +17,7 @@ mod record;
 #[path = "../report.rs"]
 mod report;
 mod runq;
+mod vmexit;
 
 use record::Judge;
 use report::{Report, Step, step};

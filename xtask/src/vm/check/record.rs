@@ -5,7 +5,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::report::Step;
-use crate::{hung, iolat, lock, runq};
+use crate::{hung, iolat, lock, runq, vmexit};
 
 /// Runs of a program that the kernel itself left out, as a preemptible one does now and then: then so many calls may be
 /// missing, and no more.
@@ -40,6 +40,7 @@ impl<'a> Judge<'a> {
             "runq" => runq::holds,
             "lock" => lock::holds,
             "hung" => hung::holds,
+            "vmexit" => vmexit::holds,
             other => bail!("nobody knows what must hold for {other}"),
         };
         for truth in &step.truth {

@@ -33,7 +33,10 @@ fn command(arguments: &[String]) -> Result<()> {
             workload::files::run(directory.as_ref(), truth.as_ref())
         }
         ["hogs", truth] => workload::hogs::run(truth.as_ref()),
+        ["napper", truth] => workload::napper::run(truth.as_ref()),
         ["appenders", directory, truth] => workload::appenders::run(directory.as_ref(), truth.as_ref()),
-        _ => bail!("usage: files DIRECTORY TRUTH [CGROUP] | hogs TRUTH | appenders DIRECTORY TRUTH"),
+        _ => bail!(
+            "usage: files DIRECTORY TRUTH [CGROUP] | hogs TRUTH | napper TRUTH | appenders DIRECTORY TRUTH"
+        ),
     }
 }

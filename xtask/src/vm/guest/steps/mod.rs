@@ -22,6 +22,7 @@ pub(crate) fn run(tool: &str, name: &str) -> Result<Step> {
         "runq" => around(tool, name, &["hogs"]),
         "lock" => around(tool, name, &["appenders", &place("append")?]),
         "hung" => hung::run(tool, name),
+        "vmexit" => around(tool, name, &["napper"]),
         _ => bail!("there are no steps for it"),
     }
 }
