@@ -44,7 +44,7 @@ pub const WAKE_UP: u64 = 2;
 pub const IN_TASK: u8 = 0;
 /// [`CellKey::context`]: an interrupt or softirq; nobody is named, since whom it interrupted has no part in it.
 pub const IN_INTERRUPT: u8 = 1;
-/// [`CellKey::context`]: armed before the session began, so by nobody knows whom.
+/// [`CellKey::context`]: armed before the session began, or before [`MAX_TIMERS`] others: by nobody knows whom.
 pub const UNKNOWN: u8 = 2;
 
 /// [`CellKey::via`]: by no MSR that was seen: the xAPIC's memory, or a hypercall.

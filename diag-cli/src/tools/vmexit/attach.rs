@@ -46,7 +46,8 @@ const FIELDS_MISSED: &[FieldMissed] = &[
     FieldMissed {
         global: "PREEMPT_COUNT",
         why: "the kernel's types do not list per-CPU variables",
-        effect: "what is done in an interrupt counts as done by the task that it interrupted",
+        effect: "what is done in an interrupt counts as done by the task that it interrupted, and an IPI that \
+                 another one comes between counts twice",
     },
     FieldMissed {
         global: "HRTIMER_FUNCTION",

@@ -120,7 +120,7 @@ pub(crate) enum Context {
     Task,
     /// In an interrupt or softirq: whom it interrupted has no part in it, and is not named.
     Interrupt,
-    /// Of a timer that was armed before the session began.
+    /// Of a timer that was armed before the session began, or before thousands of others were.
     Unknown,
 }
 

@@ -79,6 +79,15 @@ pub(super) fn name(cause: &Cause, columns: usize) -> String {
     text::shorten(&text::for_terminal(&name), columns).into_owned()
 }
 
+/// Who did most of it, in at most so many columns: `postgres[1234] 71 %`.
+pub(super) fn most(cause: &Cause, columns: usize) -> String {
+    let Some(doer) = cause.by.first() else { return String::new() };
+    let share = format!(" {}", units::percent(doer.count as f64 / cause.count.max(1) as f64));
+    let who = verdict::doer(doer);
+    let who = text::for_terminal(&who);
+    format!("{}{share}", text::shorten(&who, columns - text::width(&share)))
+}
+
 /// Who did it: `postgres[1234] 71 %, idle CPUs 29 %`.
 pub(super) fn doers(cause: &Cause, most: usize) -> String {
     let share = |count: u64| units::percent(count as f64 / cause.count.max(1) as f64).replace(' ', "\u{a0}");

@@ -50,10 +50,8 @@ pub(super) fn interval(page: &mut Page, report: &Report) {
         let rate = units::count(cause.per_second.round() as u64);
         let share = cause.vcpu_share.map(units::fine_percent).unwrap_or_default();
         let line = format!("  {name}{:padding$} {rate:>9}/s {share:>6}  ", "");
-        let who = causes::doers(cause, 1).replace('\u{a0}', " ");
-        let who = text::for_terminal(&who);
         let room = page.columns() - text::width(&line);
-        page.line(&format!("{line}{}", text::shorten(&who, room)));
+        page.line(format!("{line}{}", causes::most(cause, room)).trim_end());
     }
 }
 
