@@ -74,7 +74,7 @@ pub(super) fn doer(doer: &Doer) -> String {
 fn mostly(cause: &Cause, most: &Doer) -> String {
     match (most.count * 100).div_ceil(cause.count.max(1)) {
         99.. => format!("by {}", doer(most)),
-        percent if percent > 50 => format!("mostly by {}", doer(most)),
+        67.. => format!("mostly by {}", doer(most)),
         percent => format!("{percent} % of it by {}", doer(most)),
     }
 }
