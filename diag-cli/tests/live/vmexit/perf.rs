@@ -26,8 +26,11 @@ const SHARE: f64 = 0.02;
 /// run.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Whether a cause is what is meant.
+type Meant = fn(&Value) -> bool;
+
 /// What perf counts, and how a record calls it.
-const EVENTS: &[(&str, fn(&Value) -> bool)] = &[
+const EVENTS: &[(&str, Meant)] = &[
     ("msr:write_msr", |cause| cause.get("msr").is_some() && cause["kind"] != "msr-read"),
     ("msr:read_msr", |cause| cause["kind"] == "msr-read"),
     ("msr:rdpmc", |cause| cause["kind"] == "pmc-read"),
@@ -67,11 +70,11 @@ fn perf() -> Outcome {
     let surely = |record: &&Record| time(record, "start") >= begun + INTERVAL && time(record, "end") <= raged;
     let maybe =
         |record: &&Record| time(record, "end") >= spawned && time(record, "start") <= ended + INTERVAL;
-    let total = |records: Vec<&Record>, is_meant: fn(&Value) -> bool| -> u64 {
+    let total = |records: Vec<&Record>, is_meant: Meant| -> u64 {
         let causes = records.into_iter().flat_map(Record::causes).filter(|cause| is_meant(cause));
         causes.map(|cause| number(&cause["count"])).sum()
     };
-    let same = |event: &str, counted: u64, is_meant: fn(&Value) -> bool| {
+    let same = |event: &str, counted: u64, is_meant: Meant| {
         let least = total(records.iter().filter(surely).collect(), is_meant);
         let most = total(records.iter().filter(maybe).collect(), is_meant);
         let near =
