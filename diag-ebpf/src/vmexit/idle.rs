@@ -1,13 +1,13 @@
 //! How often CPUs are idle, and how long.
 
-use aya_ebpf::{Global, helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
+use aya_ebpf::{Global, macros::map, maps::PerCpuArray};
 use diag_common::{
     hist,
     vmexit::{IDLE_STATES, Idle, NOT_IDLE},
 };
 
 use super::cells;
-use crate::{epoch, memory::at_most};
+use crate::{clock, epoch, memory::at_most};
 
 /// Idle states in which a CPU does not halt but polls, a bit each; the loader knows.
 #[unsafe(no_mangle)]
@@ -28,8 +28,7 @@ pub fn idle(state: u64) {
         let since = cpu.idle_since;
         cpu.idle_since = 0;
         if since != 0 {
-            // SAFETY: no preconditions.
-            lasted(unsafe { bpf_ktime_get_ns() } - since);
+            lasted(clock::now() - since);
         }
         return;
     }
@@ -37,8 +36,7 @@ pub fn idle(state: u64) {
     // SAFETY: bounded, as the verifier sees and the compiler does not.
     unsafe { *half.entered.get_unchecked_mut(at_most::<LAST_STATE>(state as u64)) += 1 };
     if POLLING_STATES.load() >> (state & 31) & 1 == 0 {
-        // SAFETY: no preconditions.
-        cpu.idle_since = unsafe { bpf_ktime_get_ns() };
+        cpu.idle_since = clock::now();
     }
 }
 

@@ -1,5 +1,7 @@
 //! What `osdiag vmexit` attaches, and with what settings.
 
+use diag_common::loss::Loss;
+
 use crate::{
     ebpf::{
         object::{Kernel as Types, Objects, Settings, Value},
@@ -20,6 +22,7 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "hrtimer_expire_entry",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
+    losses: &[Loss::Cells, Loss::MissedRuns, Loss::Processes],
 };
 
 const NO_IPIS: &str =

@@ -335,10 +335,8 @@ mod tests {
         assert_eq!(on(Act::IpiOtherwise), (Exits::Yes, "a hypercall"));
         assert_eq!(on(Act::Halt), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Write(0xc000_0100)), (Exits::No, "passed through"));
-        assert_eq!(on(Act::Write(0x48)).0, Exits::Depends);
         assert_eq!(on(Act::Read(0x3b)), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Write(0x80b)), (Exits::Depends, "unless APICv or AVIC"));
-        assert_eq!(on(Act::Write(0x838)), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Read(0x839)), (Exits::Depends, "unless APICv or AVIC"));
         assert_eq!(on(Act::Write(0x4b56_4d05)), (Exits::Yes, "the hypervisor's own"));
         assert_eq!(on(Act::ReadCounter).0, Exits::Depends);
