@@ -174,7 +174,8 @@ fn assert_flushes(summary: &Record, pid: u32, calls: u64) {
     let flushes = summary.done_by(pid, "tlb-shootdown", None);
     // The other thread need not have its CPU all the time.
     assert!(flushes <= calls + EDGES && flushes > 200, "{flushes} shootdowns in {calls} calls");
-    assert_most(flushes, summary.count(&["tlb-shootdown"]), 0.9, "shootdowns by the storm", summary);
+    // A machine that compiles beside has shootdowns of its own.
+    assert_most(flushes, summary.count(&["tlb-shootdown"]), 0.6, "shootdowns by the storm", summary);
     assert!(!summary.advises("sleeps") && !summary.advises("periodic-timers"), "{:#}", summary.0["advice"]);
 }
 
