@@ -45,13 +45,17 @@ impl Truth {
 impl Window {
     /// That a session that began and ended between the outer and the inner readings counts what the kernel does: its own
     /// readings of the kernel's counts lie between ours, and what it counted is the same as those. `most` is what the
-    /// kernel must have counted often, all of it together.
-    pub(super) fn assert_same(&self, summary: &Record, most: &[&str]) {
+    /// kernel must have counted often, all of it together. An error says what is not the same.
+    pub(super) fn compare(&self, summary: &Record, most: &[&str]) -> Result<(), String> {
+        let same =
+            |holds: bool, complaint: &dyn Fn() -> String| if holds { Ok(()) } else { Err(complaint()) };
         for (at, &(what, _)) in self.outer[0].interrupts.iter().enumerate() {
             let passed = |[from, to]: &[Truth; 2]| to.interrupts[at].1 - from.interrupts[at].1;
             let kernel = number(&summary.0["interrupts"][what]);
             let (inner, outer) = (passed(&self.inner), passed(&self.outer));
-            assert!(inner <= kernel && kernel <= outer, "{what}: {kernel} is not from {inner} to {outer}");
+            same(inner <= kernel && kernel <= outer, &|| {
+                format!("{what}: {kernel} is not from {inner} to {outer}")
+            })?;
             let told = match what {
                 "timer" if !uses_apic_timer() => continue,
                 "timer" => summary.count(&["timer"]),
@@ -60,21 +64,23 @@ impl Window {
                 _ => summary.count(&["tlb-shootdown"]) - uncounted_flushes(summary),
             };
             let near = told.abs_diff(kernel) <= EDGES || within(SHARE, told, kernel);
-            assert!(near, "{what}: {told}, and the kernel counts {kernel}: {:#}", summary.0["causes"]);
+            same(near, &|| {
+                format!("{what}: {told}, and the kernel counts {kernel}: {:#}", summary.0["causes"])
+            })?;
         }
         let many: u64 = most.iter().map(|what| number(&summary.0["interrupts"][what])).sum();
-        assert!(most.is_empty() || many >= MANY, "{most:?}: {many} are too few to compare");
+        same(most.is_empty() || many >= MANY, &|| format!("{most:?}: {many} are too few to compare"))?;
         let passed = |[from, to]: &[Truth; 2]| Some(to.halts? - from.halts?);
         if let Some((inner, outer)) = passed(&self.inner).zip(passed(&self.outer)) {
             // The kernel counts a halt when it is over.
             let told = summary.count(&["hlt"]) as f64;
             let (least, most) = (inner as f64 * (1.0 - SHARE), outer as f64 * (1.0 + SHARE));
             let edges = EDGES as f64;
-            assert!(
-                least - edges <= told && told <= most + edges,
-                "hlt: {told} is not from {inner} to {outer}"
-            );
+            same(least - edges <= told && told <= most + edges, &|| {
+                format!("hlt: {told} is not from {inner} to {outer}")
+            })?;
         }
+        Ok(())
     }
 }
 
