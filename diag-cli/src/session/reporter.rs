@@ -95,8 +95,17 @@ impl<'a, T: Tool> Reporter<'a, T> {
         })
     }
 
-    /// Says what is traced, and begins to count time.
+    /// Begins to count, and to count time.
     pub(crate) fn begin(&mut self) -> Result<()> {
+        self.session = Stretch::begin();
+        self.interval = Stretch::begin();
+        self.tool.begin()?;
+        self.sampler.begin(&self.object.ebpf);
+        Ok(())
+    }
+
+    /// Says what is traced.
+    pub(crate) fn open(&self) -> Result<()> {
         self.say_what_is_attached();
         let Scene { args, target, attached, .. } = &self.scene;
         let screen = if args.json { Screen::plain() } else { Screen::of_stdout() };
@@ -106,10 +115,6 @@ impl<'a, T: Tool> Reporter<'a, T> {
         } else {
             streams::print(&opening)?;
         }
-        self.session = Stretch::begin();
-        self.interval = Stretch::begin();
-        self.tool.begin()?;
-        self.sampler.begin(&self.object.ebpf);
         Ok(())
     }
 

@@ -78,6 +78,7 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
     let mut reporter = Reporter::new(scene, tool, object, log)?;
     reporter.begin()?;
     let command = held.map(Held::release).transpose()?;
+    reporter.open()?;
     let mut session = Session::begin(session_args.duration, session_args.interval, watch, command)?;
     let end = loop {
         match session.next().await? {
