@@ -5,4 +5,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo xtask build
-OSDIAG_BIN="$PWD/target/release/osdiag" exec cargo test --quiet --release --package diag-cli --test live -- --ignored bench_vmexit
+OSDIAG_BIN="$PWD/target/release/osdiag" exec cargo test --quiet --release --package diag-cli --test live -- --ignored cost_vmexit
