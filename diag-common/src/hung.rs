@@ -12,6 +12,8 @@ pub const BLOCKED: u32 = 1 << 2;
 pub const READER_OWNED: u32 = 1 << 3;
 /// It is a child that its parent waits for in `vfork`.
 pub const VFORKED: u32 = 1 << 4;
+/// It waits for I/O, by the kernel's own account (`task_struct.in_iowait`).
+pub const IOWAIT: u32 = 1 << 5;
 
 /// Kinds of locks, as `task_struct.blocker` tells them (include/linux/hung_task.h, 6.18), plus one.
 pub const MUTEX: u32 = 0;

@@ -24,6 +24,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("hung_chain_of_three", chain_of_three),
     ("hung_loop_device_over_stopped_fuse_server", loop_over_stopped_server),
+    ("hung_behind_the_journal", behind_the_journal),
     ("hung_fuse_server_that_stops_answering", stopped_server),
     ("hung_fuse_wait_after_a_signal", fuse_wait_after_a_signal),
     ("hung_vfork", vfork),
@@ -101,6 +102,34 @@ fn loop_over_stopped_server() -> Outcome {
         Some(&link["behind"]).filter(|link| !link.is_null())
     });
     assert_eq!(end.last().expect("there is a chain")["pid"], disk.server(), "{task}");
+    Ok(())
+}
+
+/// A change of attributes that only the journal has to write, on a disk whose requests do not complete: the caller waits
+/// for jbd2, and that for the disk.
+fn behind_the_journal() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let desk = Desk::new(&lab);
+    let mut changer = desk.start(&desk.plan(vec![Job::new(&file, Step::Touch, 1)]));
+    let pid = changer.pid;
+    let mut session = hung_of(pid);
+    let stopped = Stopped::new(disk.server());
+    changer.go();
+    let is_behind = |record: &Record| record.stuck_of(pid).iter().any(|task| !task["behind"].is_null());
+    let event = session.wait_for(is_behind);
+    drop(stopped);
+    changer.report();
+    changer.end();
+    session.finish().summary().assert_complete();
+    let task = event.stuck_of(pid)[0];
+    let links = chain(task);
+    println!("{links:#?}");
+    assert_eq!((word(task, "cause"), word(task, "device")), ("journal", disk.device.name()), "{task}");
+    let journal = format!("journal-thread jbd2/{}-8 D block", disk.device.name());
+    assert_eq!(links[0], journal, "{task}");
+    assert!(links.last().is_some_and(|server| server.starts_with("fuse-server ")), "{links:?}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray},
 };
 use diag_common::{
-    hung::{AWAKE, BLOCKED, IN_TARGET, MAX_WANTED, Sleeper, VFORKED},
+    hung::{AWAKE, BLOCKED, IN_TARGET, IOWAIT, MAX_WANTED, Sleeper, VFORKED},
     stack::{STACK_FRAMES, Stack},
 };
 
@@ -18,8 +18,8 @@ use super::lock;
 use crate::{
     fields::{
         CFS_RQ_RQ, RQ_CLOCK, RQ_CLOCK_TASK, TASK_CFS_RQ, TASK_EXEC_START, TASK_EXIT_STATE, TASK_FLAGS,
-        TASK_LAST_ARRIVAL, TASK_ON_RQ, TASK_PID, TASK_PREV_SUM_EXEC, TASK_REAL_PARENT, TASK_STATE,
-        TASK_SUM_EXEC, TASK_TGID, TASK_VFORK_DONE, present,
+        TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_ON_RQ, TASK_PID, TASK_PREV_SUM_EXEC,
+        TASK_REAL_PARENT, TASK_STATE, TASK_SUM_EXEC, TASK_TGID, TASK_VFORK_DONE, present,
     },
     memory::store,
     scope,
@@ -126,6 +126,9 @@ fn describe(task: Ptr, sleeper: &mut Sleeper) {
     }
     if scope::contains::<Btf>(task) {
         flags |= IN_TARGET;
+    }
+    if tasks::flag::<Btf>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
+        flags |= IOWAIT;
     }
     store(&mut sleeper.flags, flags);
     lock::note(task, sleeper);

@@ -85,9 +85,12 @@ pub(super) fn served_by_type(filesystem: &str) -> Option<Cause> {
 }
 
 /// The cause of a wait at `stack`, innermost function first, on a file of `filesystem` if it is known to be on one.
-/// `for_lock` where the kernel says that it is for a lock.
-pub(super) fn told(stack: &[String], for_lock: bool, filesystem: Option<&str>) -> Told {
-    let finer = waits::classify(stack, for_lock);
+/// `for_lock` where the kernel says that it is for a lock, `for_io` where it says that it is for I/O.
+pub(super) fn told(stack: &[String], for_lock: bool, for_io: bool, filesystem: Option<&str>) -> Told {
+    let finer = match waits::classify(stack, for_lock) {
+        None | Some(Finer::FsWait | Finer::OtherWait) if for_io => Some(Finer::BlockWait),
+        finer => finer,
+    };
     let by_name = || {
         // Of a server's own thread, which waits for requests.
         let serves = |frame: &&String| frame.starts_with("fuse_dev_");
@@ -129,14 +132,27 @@ mod tests {
     fn stacks_that_kernels_show_have_their_causes() {
         for &(stack, filesystem, cause) in SEEN {
             let stack: Vec<String> = stack.split(' ').map(str::to_owned).collect();
-            assert_eq!(told(&stack, false, filesystem).cause, cause, "{stack:?}");
+            assert_eq!(told(&stack, false, false, filesystem).cause, cause, "{stack:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_for_io_is_for_a_device_unless_the_stack_knows_better() {
+        let cause = |stack: &str, for_io| {
+            let stack: Vec<String> = stack.split(' ').map(str::to_owned).collect();
+            told(&stack, false, for_io, None)
+        };
+        // 6.18: what waits for a buffer is left out of stacks, as the scheduler is.
+        let commit = "jbd2_journal_commit_transaction kjournald2 kthread";
+        assert_eq!(cause(commit, false).cause, Cause::Other);
+        assert_eq!(cause(commit, true), Told { cause: Cause::Block, finer: Some(Finer::BlockWait) });
+        assert_eq!(cause("jbd2_log_wait_commit ext4_sync_file", true).cause, Cause::Journal);
     }
 
     #[test]
     fn what_the_kernel_calls_a_lock_is_one_wherever_it_is() {
         let stack = ["fuse_file_write_iter".to_owned(), "vfs_write".to_owned()];
-        assert_eq!(told(&stack, true, Some("fuse")).cause, Cause::Lock);
-        assert_eq!(told(&stack, false, Some("fuse")).cause, Cause::Fuse);
+        assert_eq!(told(&stack, true, false, Some("fuse")).cause, Cause::Lock);
+        assert_eq!(told(&stack, false, true, Some("fuse")).cause, Cause::Fuse);
     }
 }

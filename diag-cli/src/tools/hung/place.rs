@@ -65,12 +65,14 @@ pub(super) struct Place {
 
 /// The place of a task that sleeps in `functions`.
 pub(super) fn of(sleeper: &Sleeper, comm: &str, functions: &[String], files: &mut Files) -> Place {
-    if sleeper.parent == KTHREADD
-        && let Some(device) = device_of_thread(comm)
-    {
+    if sleeper.parent == KTHREADD {
         // The worker of a loop device waits for what the device is over.
-        return servers::below_loop(&device, files)
-            .unwrap_or_else(|| Place { device: Some(device), ..Place::default() });
+        if let Some(below) = loop_of_worker(comm).and_then(|device| servers::below_loop(device, files)) {
+            return below;
+        }
+        if let Some(device) = device_of_thread(comm) {
+            return Place { device: Some(device), ..Place::default() };
+        }
     }
     if functions.iter().any(|function| IN_EXEC.contains(&function.as_str())) {
         return Place::default();
@@ -107,17 +109,21 @@ fn descriptor(call: &str) -> Option<u64> {
     u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
 }
 
-/// The device that a kernel thread works for, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`,
-/// `kworker/u4:2+loop0`.
+/// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`.
 fn device_of_thread(comm: &str) -> Option<String> {
     if let Some(journal) = comm.strip_prefix("jbd2/") {
         return journal.rsplit_once('-').map(|(device, _)| device.to_owned());
     }
-    let work = comm.strip_prefix("kworker/")?.split_once(['+', '-'])?.1;
-    match work.strip_prefix("flush-") {
-        Some(number) => block_device(number),
-        None => Some(work.to_owned()).filter(|work| work.starts_with("loop")),
-    }
+    block_device(work_of(comm)?.strip_prefix("flush-")?)
+}
+
+/// The loop device that a worker serves, from its name: `kworker/u4:2+loop0`.
+fn loop_of_worker(comm: &str) -> Option<&str> {
+    work_of(comm).filter(|work| work.starts_with("loop"))
+}
+
+fn work_of(comm: &str) -> Option<&str> {
+    Some(comm.strip_prefix("kworker/")?.split_once(['+', '-'])?.1)
 }
 
 #[cfg(test)]
@@ -127,7 +133,9 @@ mod tests {
     #[test]
     fn kernel_threads_name_their_devices() {
         assert_eq!(device_of_thread("jbd2/dm-0-8").as_deref(), Some("dm-0"));
-        assert_eq!(device_of_thread("kworker/u4:2+loop7").as_deref(), Some("loop7"));
+        assert_eq!(device_of_thread("jbd2/loop0-8").as_deref(), Some("loop0"));
+        assert_eq!(loop_of_worker("kworker/u4:2+loop7"), Some("loop7"));
+        assert_eq!(loop_of_worker("jbd2/loop0-8"), None);
         assert_eq!(device_of_thread("kworker/0:1-events"), None);
         assert_eq!(device_of_thread("dd"), None);
     }

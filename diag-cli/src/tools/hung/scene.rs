@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use diag_common::hung::{AWAKE, BLOCKED, Sleeper};
+use diag_common::hung::{AWAKE, BLOCKED, IOWAIT, Sleeper};
 
 use super::{
     causes,
@@ -85,7 +85,7 @@ impl<'a> Scene<'a> {
         let stack = self.scanner.functions(&sleeper);
         let place = place::of(&sleeper, &String::from_utf8_lossy(&name), &stack, &mut self.files);
         let filesystem = place.mount.as_ref().map(|mount| mount.filesystem.as_str());
-        let told = causes::told(&stack, sleeper.lock != 0, filesystem);
+        let told = causes::told(&stack, sleeper.lock != 0, sleeper.flags & IOWAIT != 0, filesystem);
         let blocked = sleeper.flags & BLOCKED != 0;
         // Of whoever sleeps interruptibly only what is known to be a wait for somebody else is one.
         let sleeps = blocked || (sleeper.state & state::INTERRUPTIBLE != 0 && told.cause != Cause::Other);
