@@ -12,7 +12,10 @@ use diag_common::{
     vmexit::{CellKey, IDLE_STATES, Idle, IdleBin, LEVELS, Sending},
 };
 
-use super::guest::kernel::{IdleState, polling};
+use super::{
+    guest::kernel::{IdleState, polling},
+    record::Interrupts,
+};
 use crate::ebpf::{epoch::Epoch, maps::take};
 
 const NO_IDLE: Idle = Idle {
@@ -21,15 +24,6 @@ const NO_IDLE: Idle = Idle {
     max_ns: 0,
     bins: [IdleBin { count: 0, sum_ns: 0 }; hist::BUCKETS as usize],
 };
-
-/// Interrupts that `/proc/interrupts` counts, on all CPUs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Interrupts {
-    pub(super) timer: u64,
-    pub(super) reschedule: u64,
-    pub(super) call: u64,
-    pub(super) tlb: u64,
-}
 
 /// What the kernel counts since boot.
 #[derive(Debug, Clone, Copy, Default)]

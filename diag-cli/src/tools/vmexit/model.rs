@@ -15,13 +15,13 @@ use super::{
     guest::Guest,
     msr,
     not_visible::NOT_VISIBLE,
-    record::{Cause, CauseKind, Context, Doer, ExitCost, Exits, Idle, Interrupts, Vmexit},
+    record::{Cause, CauseKind, Context, Doer, ExitCost, Exits, Idle, Vmexit},
     verdict::verdict,
     words,
 };
 use crate::{
     kernel::symbols::Functions,
-    output::{histogram::Histogram, text},
+    output::{histogram::Histogram, text, units},
     target::CgroupNames,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn body(
     let causes = causes(scene, harvest, functions, cgroups);
     let total = |counts: fn(Exits) -> bool| {
         let of = causes.iter().filter(|cause| counts(cause.exits)).filter_map(|cause| cause.estimated_ns);
-        scene.cost.map(|_| share(of.sum(), scene.cpu_time_ns()))
+        scene.cost.map(|_| units::share(of.sum(), scene.cpu_time_ns()))
     };
     let mut body = Vmexit {
         exit_cost_ns: scene.cost,
@@ -62,7 +62,7 @@ pub(super) fn body(
         vcpu_share_certain: total(|exits| exits == Exits::Yes),
         features: features(scene.guest, harvest, &causes),
         idle: idle(scene.guest, harvest),
-        interrupts: interrupts(harvest),
+        interrupts: harvest.interrupts,
         steal_ns: harvest.steal_ns,
         not_visible: NOT_VISIBLE.to_vec(),
         causes,
@@ -144,7 +144,7 @@ fn cause(
         why: answer.reason.to_owned(),
         in_short: answer.why,
         estimated_ns,
-        vcpu_share: estimated_ns.map(|ns| share(ns, scene.cpu_time_ns())),
+        vcpu_share: estimated_ns.map(|ns| units::share(ns, scene.cpu_time_ns())),
     }
 }
 
@@ -236,20 +236,9 @@ fn idle(guest: &Guest, harvest: &Harvest) -> Idle {
     }
 }
 
-/// Interrupts that came.
-fn interrupts(harvest: &Harvest) -> Interrupts {
-    let counted = harvest.interrupts;
-    Interrupts { timer: counted.timer, reschedule: counted.reschedule, call: counted.call, tlb: counted.tlb }
-}
-
 /// Events a second, to three decimals.
 fn rate(count: u64, duration_ns: u64) -> f64 {
     (count as f64 * 1e12 / duration_ns.max(1) as f64).round() / 1e3
-}
-
-/// A share of 0 to 1, to six decimals.
-fn share(part: u64, whole: u64) -> f64 {
-    ((part as f64 / whole.max(1) as f64) * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

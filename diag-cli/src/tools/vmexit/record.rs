@@ -195,7 +195,7 @@ pub(crate) struct Idle {
     pub(crate) halted: Histogram,
 }
 
-/// Interrupts of all CPUs.
+/// Interrupts that `/proc/interrupts` counts, on all CPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Interrupts {
     /// `LOC`: local timer.
