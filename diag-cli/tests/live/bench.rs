@@ -92,12 +92,17 @@ fn fast_path() -> Outcome {
     Ok(())
 }
 
-/// From exec to recording, and the resident set.
 fn start_and_size() -> Outcome {
+    starts(|| Session::tracing(iolat(&["--json", "-i", "200ms"])));
+    Ok(())
+}
+
+/// From exec to recording, and the resident set: prints them of sessions that write an interval soon.
+pub(crate) fn starts(begin: impl Fn() -> Session) {
     let (mut start, mut now, mut most) = (vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let session = Session::tracing(iolat(&["--json", "-i", "200ms"]));
+        let session = begin();
         start.push(began.elapsed().as_secs_f64() * 1e3);
         session.wait_for_output();
         std::thread::sleep(Duration::from_millis(300));
@@ -114,5 +119,4 @@ fn start_and_size() -> Outcome {
     show("from exec to recording, ms", &start);
     show("resident set, MiB", &now);
     show("resident set at its largest, MiB", &most);
-    Ok(())
 }

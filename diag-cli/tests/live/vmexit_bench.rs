@@ -1,10 +1,10 @@
 //! What `osdiag vmexit` costs. Not tests: they print figures, and run only when asked for with `--ignored`.
 
-use std::{fs, time::Duration, time::Instant};
+use std::time::Duration;
 
 use crate::{
     Outcome, Test,
-    bench::{quantile, show},
+    bench::{show, starts},
     osdiag::{Session, tool},
     storm::{Kind, Storm},
 };
@@ -45,21 +45,7 @@ fn storms() -> Outcome {
     Ok(())
 }
 
-/// From exec to recording, and the resident set.
 fn start() -> Outcome {
-    let (mut start, mut resident) = (vec![], vec![]);
-    for _ in 0..ROUNDS {
-        let began = Instant::now();
-        let session = Session::counting(tool("vmexit", &["--json", "-i", "200ms"]));
-        start.push(began.elapsed().as_secs_f64() * 1e3);
-        session.wait_for_output();
-        let status = fs::read_to_string(format!("/proc/{}/status", session.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("status has it");
-        resident.push(line.trim().trim_end_matches(" kB").parse::<f64>().expect("a size") / 1024.0);
-        session.interrupt();
-    }
-    println!("\nmedian of {ROUNDS} starts [p10, p90]; the slowest {:.0} ms", quantile(&start, 1.0));
-    show("from exec to recording, ms", &start);
-    show("resident set at its largest, MiB", &resident);
+    starts(|| Session::counting(tool("vmexit", &["--json", "-i", "200ms"])));
     Ok(())
 }

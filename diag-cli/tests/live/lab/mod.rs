@@ -7,6 +7,7 @@ pub(crate) mod cgroup;
 pub(crate) mod disk;
 pub(crate) mod fault;
 pub(crate) mod image;
+pub(crate) mod peer;
 pub(crate) mod sampler;
 pub(crate) mod setting;
 pub(crate) mod stuck;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Outcome, Test,
     bench::show,
-    lab::Lab,
+    lab::{Lab, peer::Peer},
     osdiag::{Session, tool},
 };
 
@@ -36,7 +36,7 @@ enum Watcher {
 enum Watching {
     Nobody,
     Osdiag(Session),
-    Perf(Child),
+    Perf(Peer),
 }
 
 impl Watcher {
@@ -51,11 +51,11 @@ impl Watcher {
             Watcher::Perf(flags) => {
                 let mut command = Command::new("perf");
                 command.args(flags).current_dir(lab.path("")).stdout(Stdio::null()).stderr(Stdio::null());
-                let child = command.spawn().expect("perf was there a moment ago");
+                let peer = Peer::start(&mut command).expect("perf was there a moment ago");
                 if flags == perf::BPF {
-                    perf::attached(&child);
+                    perf::attached(&peer);
                 }
-                Watching::Perf(child)
+                Watching::Perf(peer)
             }
         };
         // Both attach, and osdiag's first sample of its own cost ends.
@@ -69,7 +69,7 @@ impl Watching {
         match self {
             Watching::Nobody => None,
             Watching::Osdiag(session) => Some(session.pid()),
-            Watching::Perf(child) => Some(child.id()),
+            Watching::Perf(perf) => Some(perf.pid()),
         }
     }
 
@@ -77,11 +77,7 @@ impl Watching {
         match self {
             Watching::Nobody => {}
             Watching::Osdiag(session) => drop(session.interrupt()),
-            Watching::Perf(mut child) => {
-                // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
-                unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
-                child.wait().ok();
-            }
+            Watching::Perf(peer) => drop(peer),
         }
     }
 }

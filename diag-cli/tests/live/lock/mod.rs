@@ -15,7 +15,7 @@ use self::{
 };
 use crate::{
     Outcome, Skip, Test,
-    lab::{Lab, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, run},
+    lab::{Lab, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, peer::Peer, run},
     osdiag::{Finished, Session, tool},
     record::{Record, number, within},
 };
@@ -194,14 +194,11 @@ fn spinning() -> Outcome {
     run("perf", &[&count[..6], &["true"]].concat())
         .map_err(|Skip(why)| Skip::because(format!("perf: {why}")))?;
     let session = Session::tracing(tool("lock", &["--json", "-p", &pid]));
-    let perf =
-        Command::new("perf").args(count).stderr(std::process::Stdio::piped()).spawn().expect("it ran above");
+    let perf = Peer::start(Command::new("perf").args(count).stderr(std::process::Stdio::piped()));
+    let perf = perf.expect("it ran above");
     std::thread::sleep(300 * MS);
     let seen = worker.work();
-    // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
-    unsafe { libc::kill(perf.id() as libc::pid_t, libc::SIGINT) };
-    let told = perf.wait_with_output().expect("perf ends");
-    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let told = String::from_utf8_lossy(&perf.end().stderr).into_owned();
     let line = told.lines().find(|line| line.contains("contention_begin")).unwrap_or_default();
     let known: u64 = line.split(',').next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let summary = session.interrupt().summary();

@@ -9,7 +9,7 @@ use std::{
 use super::{MS, Worker, complete, record::Lock, work::Work};
 use crate::{
     Outcome, Skip,
-    lab::{Lab, run},
+    lab::{Lab, peer::Peer, run},
     osdiag::{Session, tool},
     record::{number, within},
 };
@@ -80,14 +80,12 @@ pub(super) fn nested() -> Outcome {
     let pid = worker.pid.to_string();
     // First: at each event perf then looks at the clock before osdiag does, and what osdiag does at the end of a wait is
     // not in perf's.
-    let mut perf = recording(&["-p", &pid]).spawn().expect("it ran above");
+    let perf = Peer::start(&mut recording(&["-p", &pid])).expect("it ran above");
     std::thread::sleep(400 * MS);
     let session = Session::tracing(tool("lock", &["--json", "-p", &pid]));
     let seen = worker.work();
     let summary = session.interrupt().summary();
-    // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
-    unsafe { libc::kill(perf.id() as libc::pid_t, libc::SIGINT) };
-    perf.wait().expect("perf ends");
+    drop(perf);
     complete(&summary);
     let truth = waits(&data);
     let known = |fits: &dyn Fn(&Wait) -> bool| {

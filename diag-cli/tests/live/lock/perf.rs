@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Outcome, Skip,
-    lab::{Lab, disk::SlowDisk, wait_until},
+    lab::{Lab, disk::SlowDisk, peer::Peer, wait_until},
     osdiag::{Session, tool},
     record::{number, within},
 };
@@ -34,31 +34,18 @@ pub(super) fn works(flags: &[&str]) -> bool {
 }
 
 /// Waits until perf has its programs.
-pub(super) fn attached(perf: &Child) {
-    wait_until(Duration::from_secs(5), || programs(perf.id()).len() >= 2);
+pub(super) fn attached(perf: &Peer) {
+    wait_until(Duration::from_secs(5), || programs(perf.pid()).len() >= 2);
     thread::sleep(Duration::from_millis(300));
 }
 
 /// Perf while it counts by lock, into a file.
-struct Counting(Child);
-
-impl Counting {
-    fn begin(report: &Path) -> Counting {
-        let mut command = Command::new("perf");
-        let report = File::create(report).expect("a lab takes a file");
-        let child = command.args(BY_LOCK).stdout(Stdio::null()).stderr(report).spawn();
-        let counting = Counting(child.expect("it ran a moment ago"));
-        attached(&counting.0);
-        counting
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        // SAFETY: kill takes two numbers; the process is a child that has not been waited for.
-        unsafe { libc::kill(self.0.id() as libc::pid_t, libc::SIGINT) };
-        self.0.wait().ok();
-    }
+fn counting(report: &Path) -> Peer {
+    let report = File::create(report).expect("a lab takes a file");
+    let perf = Peer::start(Command::new("perf").args(BY_LOCK).stdout(Stdio::null()).stderr(report));
+    let perf = perf.expect("it ran a moment ago");
+    attached(&perf);
+    perf
 }
 
 /// As many waits for a rwsem and for a mutex as perf counts, and as long.
@@ -75,7 +62,7 @@ pub(super) fn beside_perf() -> Outcome {
         [(Work::Inode(file), "rwsem-read", "inode i_rwsem"), (Work::Mutex(4), "mutex", "pipe mutex")]
     {
         let mut worker = Worker::start(work, 1500);
-        let perf = Counting::begin(&report);
+        let perf = counting(&report);
         let session = Session::tracing(tool("lock", &["--json"]));
         worker.work();
         let summary = session.interrupt().summary();

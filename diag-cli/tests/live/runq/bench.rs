@@ -2,7 +2,7 @@
 
 use std::{
     io::{PipeReader, PipeWriter, Read, Write},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Barrier, mpsc},
     thread,
     time::{Duration, Instant},
@@ -11,8 +11,8 @@ use std::{
 use super::{runner::Account, trace};
 use crate::{
     Outcome, Test,
-    bench::{quantile, show},
-    lab::fault::pin,
+    bench::{quantile, show, starts},
+    lab::{fault::pin, peer::Peer},
 };
 
 /// The benches of this room.
@@ -72,23 +72,10 @@ fn one_side(cpu: usize, mut ours: PipeWriter, mut theirs: PipeReader) -> f64 {
 }
 
 /// libbpf-tools' `runqlat`, which says nothing when it has begun.
-struct Runqlat(Child);
-
-impl Runqlat {
-    fn start() -> Option<Runqlat> {
-        let mut command = Command::new("runqlat");
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        thread::sleep(Duration::from_millis(1_200));
-        Some(Runqlat(child))
-    }
-}
-
-impl Drop for Runqlat {
-    fn drop(&mut self) {
-        // SAFETY: two numbers; the child has not been waited for.
-        unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) };
-        self.0.wait().ok();
-    }
+fn runqlat() -> Option<Peer> {
+    let peer = Peer::start(Command::new("runqlat").stdout(Stdio::null()).stderr(Stdio::null())).ok()?;
+    thread::sleep(Duration::from_millis(1_200));
+    Some(peer)
 }
 
 /// Rounds of three: without anything, with osdiag, with runqlat, one right after the other.
@@ -105,7 +92,7 @@ fn switch() -> Outcome {
             session.interrupt();
             off.push(without);
             ours.push(with - without);
-            if let Some(runqlat) = Runqlat::start() {
+            if let Some(runqlat) = runqlat() {
                 let with = ping_pong(cpus);
                 drop(runqlat);
                 theirs.push(with - without);
@@ -159,17 +146,7 @@ fn beside_schedstat() -> Outcome {
     Ok(())
 }
 
-/// From exec to recording.
 fn start() -> Outcome {
-    let start = |_| {
-        let began = Instant::now();
-        let session = trace(&[]);
-        let took = began.elapsed().as_secs_f64() * 1e3;
-        session.interrupt();
-        took
-    };
-    let all: Vec<f64> = (0..ROUNDS).map(start).collect();
-    println!("\nmedian of {ROUNDS} starts [p10, p90]");
-    show("from exec to recording, ms", &all);
+    starts(|| trace(&["-i", "200ms"]));
     Ok(())
 }
