@@ -1,11 +1,11 @@
 //! What can be lost in the kernel, whichever tool it is: each has a counter, and a key in every record's `lost`.
 
 macro_rules! losses {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal;)*) => {
         /// What could be lost in the kernel; each has a counter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
-        pub enum Loss { $($(#[$doc])* $variant,)* }
+        pub enum Loss { $($(#[doc = $doc])* $variant,)* }
 
         impl Loss {
             /// All of them, by number.
@@ -14,6 +14,11 @@ macro_rules! losses {
             /// The key in a record's `lost`.
             pub const fn name(self) -> &'static str {
                 match self { $(Loss::$variant => $name,)* }
+            }
+
+            /// What the key stands for, as a schema says it.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Loss::$variant => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };

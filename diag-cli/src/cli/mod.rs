@@ -1,5 +1,7 @@
 //! The command line: which tools there are, how one is chosen, and what a wrong line is answered.
 
+#[cfg(test)]
+mod conventions;
 mod session;
 mod values;
 
@@ -80,10 +82,6 @@ macro_rules! tools {
 
 tools! {
     Iolat = iolat;
-    Runq = runq;
-    Lock = lock;
-    Hung = hung;
-    Vmexit = vmexit;
 }
 
 /// Print the JSON Schema of a tool's records

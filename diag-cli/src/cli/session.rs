@@ -32,6 +32,12 @@ pub(crate) struct SessionArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 
+    /// Leave the HdrHistogram payloads out of records, which makes them much smaller
+    ///
+    /// 'hdr' is then null. Percentiles and 'buckets' stay.
+    #[arg(long, requires = "json", help_heading = "Output")]
+    pub(crate) no_hdr: bool,
+
     /// Say what was attached and why; -vv adds the kernel side's own log
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,

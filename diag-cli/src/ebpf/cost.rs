@@ -62,14 +62,12 @@ impl Sampler {
         }
     }
 
-    /// The cost over `span`, at the rate of the samples.
-    pub(crate) fn over(&self, span: Duration) -> KernelCost {
+    /// The cost over `span`, at the rate of the samples; none where no sample could be taken.
+    pub(crate) fn over(&self, span: Duration) -> Option<KernelCost> {
         let (sum, length) = self.sampled;
-        if length.is_zero() {
-            return KernelCost::default();
-        }
-        let scale = span.as_secs_f64() / length.as_secs_f64();
-        KernelCost { run_ns: (sum.run_ns as f64 * scale) as u64, events: (sum.events as f64 * scale) as u64 }
+        let scale = (!length.is_zero()).then(|| span.as_secs_f64() / length.as_secs_f64())?;
+        let scaled = |count: u64| (count as f64 * scale) as u64;
+        Some(KernelCost { run_ns: scaled(sum.run_ns), events: scaled(sum.events) })
     }
 }
 

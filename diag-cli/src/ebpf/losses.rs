@@ -8,25 +8,27 @@ use aya::{
 use diag_common::loss::Loss;
 
 use super::maps::take;
+use crate::output::record::Lost;
 
 /// The counters of an object.
 pub(crate) struct Losses {
     counters: PerCpuArray<MapData, u64>,
-    before: Vec<u64>,
+    before: Lost,
 }
 
 impl Losses {
     /// Takes the map out of an object.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Losses> {
-        Ok(Losses { counters: take(ebpf, "LOSSES")?, before: vec![0; Loss::ALL.len()] })
+        Ok(Losses { counters: take(ebpf, "LOSSES")?, before: Lost::default() })
     }
 
     /// What was lost since the last call, by [`Loss`].
-    pub(crate) fn since_last(&mut self) -> Result<Vec<u64>> {
-        let mut lost = Vec::with_capacity(Loss::ALL.len());
-        for (&loss, before) in Loss::ALL.iter().zip(&mut self.before) {
-            let now = self.counters.get(&(loss as u32), 0)?.iter().sum();
-            lost.push(now - *before);
+    pub(crate) fn since_last(&mut self) -> Result<Lost> {
+        let mut lost = Lost::default();
+        for &loss in Loss::ALL {
+            let now: u64 = self.counters.get(&(loss as u32), 0)?.iter().sum();
+            let before = &mut self.before.0[loss as usize];
+            lost.0[loss as usize] = now - *before;
             *before = now;
         }
         Ok(lost)

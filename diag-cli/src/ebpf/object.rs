@@ -20,6 +20,7 @@ use crate::{
         btf::Btf,
         fields::{self, ABSENT, Resolved},
     },
+    output::record::Hook,
 };
 
 /// Forces a kind of hooks, for tests that compare the two: `btf` or `raw`.
@@ -36,18 +37,18 @@ pub(crate) enum Hooks {
 }
 
 impl Hooks {
-    /// The name that records use.
-    pub(crate) fn name(self) -> &'static str {
+    /// What records call it.
+    pub(crate) fn hook(self) -> Hook {
         match self {
-            Hooks::Btf => "tp_btf",
-            Hooks::Raw => "raw_tp",
+            Hooks::Btf => Hook::TpBtf,
+            Hooks::Raw => Hook::RawTp,
         }
     }
 }
 
 impl fmt::Display for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.hook().fmt(f)
     }
 }
 

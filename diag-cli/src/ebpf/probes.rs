@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::object::{Kernel, Object};
 use crate::{
     exit::Failure,
-    output::record::{Probe, Unavailable},
+    output::record::{Hook, Probe, Unavailable},
 };
 
 /// Pretends that probes cannot be attached, for tests: their names, separated by commas.
@@ -145,9 +145,9 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
             continue;
         }
         let hook = match probe.on {
-            On::Tracepoint => object.hooks.name(),
-            On::Tasks => "iter",
-            On::Function => "fentry",
+            On::Tracepoint => object.hooks.hook(),
+            On::Tasks => Hook::Iter,
+            On::Function => Hook::Fentry,
         };
         let done = if without.split(',').any(|name| name == probe.name) {
             Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
@@ -237,7 +237,7 @@ mod tests {
             helpful("other", "something else is not seen"),
         ];
         let attached = |names: &[&str]| {
-            let probe = |name: &&str| Probe { name: (*name).to_owned(), hook: "fentry" };
+            let probe = |name: &&str| Probe { name: (*name).to_owned(), hook: Hook::Fentry };
             missing(&probes, &names.iter().map(probe).collect::<Vec<_>>())
         };
         assert_eq!(attached(&["end", "begin", "other"]), None);

@@ -40,9 +40,9 @@ pub(crate) const RULES: &[Rule] = rules! {
     SwapIn: "swap_read*", "mm/page_io.c, 6.18";
     SwapIn: "shmem_swapin*", "mm/shmem.c, 6.18";
 
-    OtherLock: "percpu_rwsem_wait" < "cgroup_*", "kernel/cgroup/cgroup.c, 6.18: cgroup_threadgroup_rwsem";
-    OtherLock: "percpu_rwsem_wait" < "copy_process", "kernel/fork.c, 6.18: the same";
-    OtherLock: "percpu_rwsem_wait" < "exit_signals", "kernel/signal.c, 6.18: the same";
+    KernelLock: "percpu_rwsem_wait" < "cgroup_*", "kernel/cgroup/cgroup.c, 6.18: cgroup_threadgroup_rwsem";
+    KernelLock: "percpu_rwsem_wait" < "copy_process", "kernel/fork.c, 6.18: the same";
+    KernelLock: "percpu_rwsem_wait" < "exit_signals", "kernel/signal.c, 6.18: the same";
     Freeze: "percpu_rwsem_wait", "kernel/locking/percpu-rwsem.c, 6.18";
     Freeze: "__sb_start_write", "fs/super.c, 5.10";
 
@@ -100,7 +100,7 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsLock: "^" < "f2fs_*", "fs/f2fs, 6.18";
     FsLock: "^" < "fdget_pos", "fs/file.c, 6.18: the lock of the file position";
     FsLock: "^" < "__fdget_pos", "fs/file.c, 6.12";
-    OtherLock: "^", "kernel/locking, 6.18";
+    KernelLock: "^", "kernel/locking, 6.18";
 
     BlockWait: "submit_bio_wait", "block/bio.c, 6.18";
     BlockWait: "bio_await*", "block/bio.c, 7.3";
@@ -204,7 +204,7 @@ mod tests {
         ("6.18", FsWait, "schedule request_wait_answer __fuse_simple_request fuse_file_read_iter vfs_read"),
         (
             "6.18",
-            OtherLock,
+            KernelLock,
             "schedule rwsem_down_read_slowpath down_read lock_mm_and_find_vma do_user_addr_fault",
         ),
     ];
@@ -221,7 +221,7 @@ mod tests {
     fn where_the_kernel_says_that_it_is_a_lock_the_caller_tells_which() {
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], true), Some(FsLock));
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], false), Some(FsWait));
-        assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(OtherLock));
+        assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(KernelLock));
     }
 
     #[test]

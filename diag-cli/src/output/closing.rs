@@ -9,7 +9,10 @@ use super::{
     bar,
     cost::SelfCost,
     page::Page,
-    record::{Envelope, Target, Unavailable},
+    record::{
+        Envelope, Target, TargetKind, Unavailable,
+        verdict::{Advice, Status, Verdict},
+    },
     terminal::Screen,
     units,
 };
@@ -25,9 +28,9 @@ pub(crate) fn opening(
     attached: &Attached,
 ) -> String {
     let mut page = Page::new(screen);
-    let time = match (duration, target) {
+    let time = match (duration, target.kind) {
         (Some(time), _) => format!("for {}; Ctrl-C ends it sooner", humantime::format_duration(time)),
-        (None, Target::Command { .. }) => "until it ends".to_owned(),
+        (None, TargetKind::Command) => "until it ends".to_owned(),
         (None, _) => "until Ctrl-C".to_owned(),
     };
     let mut probes = units::counted(attached.probes.len() as u64, "probe");
@@ -41,7 +44,7 @@ pub(crate) fn opening(
 
 /// What was lost, in an interval's block.
 pub(crate) fn interval_losses(page: &mut Page, envelope: &Envelope) {
-    let lost: u64 = envelope.lost.values().sum();
+    let lost: u64 = envelope.lost.named().map(|(_, count)| count).sum();
     if lost > 0 {
         page.wrapped(bar::WARNING, "  lost: ", &format!("{}; the summary says what", units::count(lost)));
     }
@@ -53,9 +56,9 @@ pub(crate) fn draw(page: &mut Page, envelope: &Envelope) {
     unavailable(page, &envelope.unavailable);
     let lost: Vec<String> = envelope
         .lost
-        .iter()
-        .filter(|&(_, &count)| count > 0)
-        .map(|(what, &count)| format!("{what} {}", units::count(count)))
+        .named()
+        .filter(|&(_, count)| count > 0)
+        .map(|(what, count)| format!("{what} {}", units::count(count)))
         .collect();
     if !lost.is_empty() {
         page.wrapped(bar::WARNING, "not complete, lost: ", &lost.join(", "));
@@ -65,24 +68,23 @@ pub(crate) fn draw(page: &mut Page, envelope: &Envelope) {
 }
 
 /// The answer in a sentence, and what to look at next.
-pub(crate) fn verdict(page: &mut Page, statement: &str, advice: &[String]) {
-    self::statement(page, statement);
-    self::advice(page, "Look next at", advice.iter().map(String::as_str));
+pub(crate) fn verdict(page: &mut Page, verdict: &Verdict) {
+    let statement = verdict.statement.replace(" %", "\u{a0}%");
+    match verdict.status {
+        Status::Found => page.wrapped(bar::STRONG, "Verdict: ", &statement),
+        Status::Nothing => page.wrapped(bar::STRONG, "", &statement),
+        Status::Inconsistent | Status::Blind => page.wrapped(bar::WARNING, "No verdict: ", &statement),
+    }
+    advice(page, verdict.advice());
 }
 
-/// The answer in a sentence.
-pub(crate) fn statement(page: &mut Page, statement: &str) {
-    page.wrapped(bar::STRONG, "Verdict: ", &statement.replace(" %", "\u{a0}%"));
-}
-
-/// What follows from it, below a line that says what that is; nothing where there is none.
-pub(crate) fn advice<'a>(page: &mut Page, lead: &str, advice: impl Iterator<Item = &'a str>) {
-    let mut advice = advice.peekable();
-    if advice.peek().is_some() {
-        page.line(lead);
+/// What to look at next; nothing where there is none.
+fn advice(page: &mut Page, advice: &[Advice]) {
+    if !advice.is_empty() {
+        page.line("Look next at");
     }
     for advice in advice {
-        page.wrapped(Style::new(), "  - ", &advice.replace(" %", "\u{a0}%"));
+        page.wrapped(Style::new(), "  - ", &advice.text.replace(" %", "\u{a0}%"));
     }
 }
 
@@ -97,34 +99,40 @@ fn unavailable(page: &mut Page, unavailable: &[Unavailable]) {
 /// What the tool itself took.
 fn cost(cost: &SelfCost, duration_ns: u64) -> String {
     let of_a_cpu = |ns: u64| units::percent(ns as f64 / duration_ns.max(1) as f64).replace(' ', "\u{a0}");
-    let mut words = String::new();
-    if cost.run_ns > 0 {
-        words += &format!(
-            "{} of a CPU in the kernel ({}), ",
-            of_a_cpu(cost.run_ns),
-            units::counted(cost.events, "event")
-        );
+    let mut words = match cost.run_ns.zip(cost.events) {
+        Some((ns, events)) => {
+            format!("{} of a CPU in the kernel ({}), ", of_a_cpu(ns), units::counted(events, "event"))
+        }
+        None => String::new(),
+    };
+    words += &format!("{} in user space", of_a_cpu(cost.cpu_ns));
+    if let Some(bytes) = cost.rss_bytes {
+        words += &format!(", {} of memory", units::bytes(bytes));
     }
-    words + &format!("{} in user space, {} of memory", of_a_cpu(cost.cpu_ns), units::bytes(cost.rss_bytes))
+    if let Some(bytes) = cost.kernel_bytes {
+        words += &format!(", {} of kernel memory", units::bytes(bytes));
+    }
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::record::Probe;
+    use crate::output::record::{Hook, Probe};
 
     #[test]
     fn the_start_says_what_is_traced() {
         let screen = |columns| Screen { columns, colour: false };
-        let probe = Probe { name: "sched_switch".into(), hook: "tp_btf" };
+        let probe = Probe { name: "sched_switch".into(), hook: Hook::TpBtf };
         let attached = Attached { probes: vec![probe], unavailable: vec![] };
         let ten = Some(Duration::from_secs(10));
         assert_eq!(
-            opening(screen(100), "iolat", "file I/O", &Target::System, ten, &attached),
+            opening(screen(100), "iolat", "file I/O", &Target::of(TargetKind::System), ten, &attached),
             "osdiag iolat: tracing file I/O of the whole system for 10s; Ctrl-C ends it sooner (1 probe)\n"
         );
         let missing = |name: &str| Unavailable { name: name.into(), why: "…".into(), effect: "…".into() };
-        let command = Target::Command { command: vec!["dd".into(), "x".repeat(200)], pid: 7 };
+        let argv = vec!["dd".into(), "x".repeat(200)];
+        let command = Target { command: Some(argv), ..Target::of(TargetKind::Command) };
         let attached = Attached { probes: vec![], unavailable: vec![missing("a"), missing("b")] };
         let said = opening(screen(120), "runq", "run-queue delay", &command, None, &attached);
         assert!(said.starts_with("osdiag runq: tracing run-queue delay of command 'dd xxx"), "{said}");

@@ -7,14 +7,16 @@ use serde::Serialize;
 /// What the tool itself cost in the time that a record tells of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct SelfCost {
-    /// Time that its kernel side ran, ns, over all CPUs; 0 where the kernel does not count it.
-    pub(crate) run_ns: u64,
-    /// How often its kernel side ran.
-    pub(crate) events: u64,
+    /// Time that its kernel side ran, ns, over all CPUs; null where the kernel does not measure it.
+    pub(crate) run_ns: Option<u64>,
+    /// How often its kernel side ran; null likewise.
+    pub(crate) events: Option<u64>,
     /// CPU time of its user side, ns.
     pub(crate) cpu_ns: u64,
-    /// Resident memory of its user side at the end, bytes.
-    pub(crate) rss_bytes: u64,
+    /// Resident memory of its user side at the end, bytes; null where `/proc` cannot be read.
+    pub(crate) rss_bytes: Option<u64>,
+    /// Memory of its maps and programs in the kernel, bytes; null where `/proc` cannot be read.
+    pub(crate) kernel_bytes: Option<u64>,
 }
 
 /// CPU time of this process so far, ns, all threads.
@@ -23,13 +25,11 @@ pub(crate) fn cpu_ns() -> u64 {
     spent.tv_sec.unsigned_abs() * 1_000_000_000 + spent.tv_nsec.unsigned_abs()
 }
 
-/// Resident memory of this process now, bytes; 0 where `/proc` cannot be read.
-pub(crate) fn rss_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+/// Resident memory of this process now, bytes; none where `/proc` cannot be read.
+pub(crate) fn rss_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_process_has_cost_something() {
-        assert!(rss_bytes() > 100 << 10);
+        assert!(rss_bytes().unwrap() > 100 << 10);
         let before = cpu_ns();
         let busy = std::time::Instant::now();
         while busy.elapsed().as_millis() < 5 {}

@@ -1,7 +1,10 @@
 //! What every tool says, and how: records, histograms, text, the terminal.
 
+pub(crate) mod advice;
 pub(crate) mod bar;
+pub(crate) mod causes;
 pub(crate) mod closing;
+pub(crate) mod consistency;
 pub(crate) mod cost;
 pub(crate) mod histogram;
 pub(crate) mod host;

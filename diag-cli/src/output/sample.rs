@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     cost::SelfCost,
-    host::Host,
-    record::{Body, Envelope, Kind, Probe, Record, Target},
+    host::{Host, Os},
+    record::{Body, Envelope, Hook, Kind, Lost, Probe, Record, Settings, Target, TargetKind},
     text,
     time::Timestamp,
 };
@@ -58,22 +58,39 @@ pub(crate) fn checked(picture: String, columns: usize) -> String {
 pub(crate) fn envelope() -> Envelope {
     let at = |seconds| Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     Envelope {
+        version: "0.1.0",
+        session: "01979d3a-0000-7000-8000-000000000000".into(),
+        sequence: 0,
         kind: Kind::Summary,
         host: Host {
-            hostname: "db1".into(),
-            boot_id: "b".into(),
-            kernel: "6.18.0".into(),
+            hostname: Some("db1".into()),
+            machine_id: Some("m".into()),
+            boot_id: Some("b".into()),
+            kernel: Some("6.18.0".into()),
             arch: "x86_64",
-            hypervisor: "kvm".into(),
-            cpus: 4,
+            os: Os { id: Some("debian".into()), version: Some("12".into()) },
+            hypervisor: Some("kvm".into()),
+            vendor: None,
+            product: None,
+            instance: None,
+            cpus: Some(4),
+            possible_cpus: Some(4),
+            memory_bytes: Some(8 << 30),
         },
         start: at(1_700_000_000),
         end: at(1_700_000_010),
         duration_ns: 10_000_000_000,
-        target: Target::System,
-        probes: vec![Probe { name: "sched_switch".into(), hook: "tp_btf" }],
+        settings: Settings::default(),
+        target: Target::of(TargetKind::System),
+        probes: vec![Probe { name: "sched_switch".into(), hook: Hook::TpBtf }],
         unavailable: vec![],
-        lost: [("events", 0), ("stacks", 0)].into(),
-        cost: SelfCost { run_ns: 230_000_000, events: 1_642_345, cpu_ns: 61_000_000, rss_bytes: 14 << 20 },
+        lost: Lost::default(),
+        cost: SelfCost {
+            run_ns: Some(230_000_000),
+            events: Some(1_642_345),
+            cpu_ns: 61_000_000,
+            rss_bytes: Some(14 << 20),
+            kernel_bytes: Some(9 << 20),
+        },
     }
 }

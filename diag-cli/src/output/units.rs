@@ -11,6 +11,11 @@ pub(crate) fn time(ns: u64) -> String {
     if ns / 1e9 < 599.5 { number(ns / 1e9, "s") } else { number(ns / 60e9, "min") }
 }
 
+/// The same, or a dash where there is none.
+pub(crate) fn time_or_dash(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "–".to_owned(), time)
+}
+
 /// An amount of data, in powers of 1024: `512 B`, `4.0 KiB`, `128 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes as f64, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use diag_common::loss::Loss;
+use uuid::Uuid;
 
 use super::{
     Span,
@@ -19,14 +20,13 @@ use crate::{
         probes::{Attached, one_line},
     },
     output::{
-        closing,
+        closing, consistency,
         cost::{SelfCost, cpu_ns, rss_bytes},
         host::Host,
         page::Page,
-        record::{Envelope, Kind, Record, Target},
+        record::{self, Envelope, Kind, Lost, Record, Settings, Target},
         streams,
         terminal::Screen,
-        time::Timestamp,
     },
     target::CgroupNames,
 };
@@ -34,6 +34,7 @@ use crate::{
 /// What a session is about, once its probes are attached.
 pub(crate) struct Scene<'a> {
     pub(crate) args: &'a SessionArgs,
+    pub(crate) settings: Settings,
     pub(crate) target: Target,
     pub(crate) attached: Attached,
     pub(crate) cgroups: Option<CgroupNames>,
@@ -46,12 +47,15 @@ pub(crate) struct Reporter<'a, T: Tool> {
     object: Object,
     log: Option<KernelLog>,
     host: Host,
+    /// The run's name in records, and how many of them there are.
+    id: Uuid,
+    sequence: u64,
     losses: Losses,
     sampler: Sampler,
     session: Stretch,
     interval: Stretch,
     total: T::Harvest,
-    lost: Vec<u64>,
+    lost: Lost,
     /// Runs that the kernel has left out so far.
     missed: u64,
     /// How many of them are reported.
@@ -85,11 +89,13 @@ impl<'a, T: Tool> Reporter<'a, T> {
             object,
             log,
             host: Host::read(),
+            id: Uuid::now_v7(),
+            sequence: 0,
             sampler: Sampler::default(),
             session: Stretch::begin(),
             interval: Stretch::begin(),
             total: T::Harvest::default(),
-            lost: vec![0; Loss::ALL.len()],
+            lost: Lost::default(),
             missed: 0,
             missed_reported: 0,
         })
@@ -134,8 +140,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
     fn tell_events(&mut self) -> Result<()> {
         for (body, picture) in self.tool.events(&mut self.object, self.scene.cgroups.as_mut())? {
             let lasted = self.session.span.elapsed();
-            let record = Record::new(self.envelope(Kind::Event, &self.session, lasted, &self.lost), body);
-            self.print(&Report { record, picture })?;
+            let envelope = self.envelope(Kind::Event, &self.session, lasted, &self.lost);
+            self.report_record(envelope, body, picture)?;
         }
         Ok(())
     }
@@ -168,49 +174,50 @@ impl<'a, T: Tool> Reporter<'a, T> {
     }
 
     /// What was counted and lost since the last call; both are added to the totals.
-    fn harvest(&mut self) -> Result<(T::Harvest, Vec<u64>)> {
+    fn harvest(&mut self) -> Result<(T::Harvest, Lost)> {
         let harvest = self.tool.harvest()?;
         let mut lost = self.losses.since_last()?;
-        lost[Loss::MissedRuns as usize] += self.missed - self.missed_reported;
+        lost.0[Loss::MissedRuns as usize] += self.missed - self.missed_reported;
         self.missed_reported = self.missed;
         self.tool.add(&mut self.total, &harvest);
-        for (sum, more) in self.lost.iter_mut().zip(&lost) {
+        for (sum, more) in self.lost.0.iter_mut().zip(lost.0) {
             *sum += more;
         }
         Ok((harvest, lost))
     }
 
-    fn tell(&mut self, kind: Kind, stretch: &Stretch, harvest: &T::Harvest, lost: &[u64]) -> Result<()> {
+    fn tell(&mut self, kind: Kind, stretch: &Stretch, harvest: &T::Harvest, lost: &Lost) -> Result<()> {
         let lasted = stretch.span.elapsed();
         let (body, picture) = self.tool.tell(kind, lasted, harvest, self.scene.cgroups.as_mut());
-        let record = Record::new(self.envelope(kind, stretch, lasted, lost), body);
-        self.print(&Report { record, picture })
+        let envelope = self.envelope(kind, stretch, lasted, lost);
+        self.report_record(envelope, body, picture)
     }
 
-    fn envelope(&self, kind: Kind, stretch: &Stretch, lasted: Duration, lost: &[u64]) -> Envelope {
+    fn envelope(&self, kind: Kind, stretch: &Stretch, lasted: Duration, lost: &Lost) -> Envelope {
         let kernel = self.sampler.over(lasted);
         let mut unavailable = self.scene.attached.unavailable.clone();
         unavailable.extend(self.tool.found_unavailable());
+        let start = stretch.span.start();
         Envelope {
+            version: env!("CARGO_PKG_VERSION"),
+            session: self.id.to_string(),
+            sequence: self.sequence,
             kind,
             host: self.host.clone(),
-            start: stretch.span.start(),
-            end: Timestamp::now(),
+            start,
+            end: start + lasted,
             duration_ns: lasted.as_nanos() as u64,
+            settings: self.scene.settings.clone(),
             target: self.scene.target.clone(),
             probes: self.scene.attached.probes.clone(),
             unavailable,
-            lost: Loss::ALL
-                .iter()
-                .zip(lost)
-                .filter(|&(loss, &count)| T::KERNEL_SIDE.losses.contains(loss) || count > 0)
-                .map(|(loss, &count)| (loss.name(), count))
-                .collect(),
+            lost: lost.clone(),
             cost: SelfCost {
-                run_ns: kernel.run_ns,
-                events: kernel.events,
+                run_ns: kernel.map(|kernel| kernel.run_ns),
+                events: kernel.map(|kernel| kernel.events),
                 cpu_ns: cpu_ns() - stretch.cpu_ns,
                 rss_bytes: rss_bytes(),
+                kernel_bytes: None,
             },
         }
     }
@@ -239,9 +246,16 @@ impl<'a, T: Tool> Reporter<'a, T> {
         }
     }
 
+    /// Makes a record of what a tool says, and writes it.
+    fn report_record(&mut self, envelope: Envelope, mut body: T::Body, picture: T::Picture) -> Result<()> {
+        consistency::settle(&mut body, &envelope.lost, &envelope.unavailable);
+        self.sequence += 1;
+        self.print(&Report { record: Record::new(envelope, body), picture })
+    }
+
     fn print(&self, report: &Report<T>) -> Result<()> {
         if self.scene.args.json {
-            return Ok(streams::print_record(&report.record)?);
+            return Ok(streams::print_record(&record::json(&report.record, !self.scene.args.no_hdr)?)?);
         }
         let mut page = Page::new(Screen::of_stdout());
         match report.record.envelope.kind {

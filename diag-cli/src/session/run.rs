@@ -1,6 +1,6 @@
 //! A session from the command line to the exit status, whichever tool it is for.
 
-use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode};
+use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ use crate::{
         scope::{self, Followed},
     },
     exit::Failure,
-    output::record::{Kind, Unavailable},
+    output::record::{self, Kind, Unavailable},
     target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
 };
 
@@ -69,8 +69,15 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
         followed.add(&with_descendants(&pids)?)?;
     }
     drop(followed);
+    let settings = record::Settings {
+        by: T::by(args),
+        interval_ns: session_args.interval.map(nanoseconds),
+        duration_ns: session_args.duration.map(nanoseconds),
+        thresholds: T::thresholds(args),
+    };
     let scene = Scene {
         args: session_args,
+        settings,
         target: target.record(held.as_ref().map(Held::pid)),
         attached,
         cgroups: hierarchy.map(CgroupNames::new),
@@ -94,6 +101,10 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
     })
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn load<T: Tool>(
     args: &T::Args,
     kernel: Kernel,
@@ -114,7 +125,7 @@ fn attach(object: &mut Object, existing: &[&str], side: &KernelSide) -> Result<A
     for missed in side.fields_missed {
         if !object.has(missed.global) {
             attached.unavailable.push(Unavailable {
-                name: missed.global.to_ascii_lowercase(),
+                name: missed.name.to_owned(),
                 why: missed.why.to_owned(),
                 effect: missed.effect.to_owned(),
             });

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-use diag_common::loss::Loss;
-
 use crate::{
     cli::SessionArgs,
     ebpf::{
@@ -13,10 +10,11 @@ use crate::{
     },
     output::{
         page::Page,
-        record::{Body, Kind, Record, Unavailable},
+        record::{Body, Kind, Record, Unavailable, settings::Threshold},
     },
     target::{CgroupNames, Target},
 };
+use anyhow::Result;
 
 /// A tool's kernel side, as data.
 pub(crate) struct KernelSide {
@@ -28,12 +26,20 @@ pub(crate) struct KernelSide {
     pub(crate) probes: &'static [ProbeSpec],
     /// Optional fields without which the answer is poorer.
     pub(crate) fields_missed: &'static [FieldMissed],
-    /// What it can lose: what its records have a count for, be it 0.
-    pub(crate) losses: &'static [Loss],
+}
+
+impl KernelSide {
+    /// What of it records can name in `unavailable`.
+    pub(crate) fn unavailable_names(&self) -> Vec<&'static str> {
+        let probes = self.probes.iter().map(|probe| probe.name);
+        probes.chain(self.fields_missed.iter().map(|field| field.name)).collect()
+    }
 }
 
 /// An optional field without which the answer is poorer.
 pub(crate) struct FieldMissed {
+    /// What records call it in `unavailable`: part of the public interface.
+    pub(crate) name: &'static str,
     /// Its global.
     pub(crate) global: &'static str,
     /// Why a kernel lacks it.
@@ -73,6 +79,14 @@ pub(crate) trait Tool: Sized {
 
     /// The flags that all tools share.
     fn session_args(args: &Self::Args) -> &SessionArgs;
+
+    /// What the result is broken down by, in the word of `--by`; none without such an option.
+    fn by(_args: &Self::Args) -> Option<&'static str> {
+        None
+    }
+
+    /// From where on something is slow, stuck, or worth a verdict.
+    fn thresholds(args: &Self::Args) -> Vec<Threshold>;
 
     /// Globals and map sizes of its own.
     fn settings(args: &Self::Args, kernel: &Kernel) -> Result<Settings>;

@@ -8,6 +8,7 @@ use super::cgroup::{Cgroup, Place, pick, places, shortlist};
 use super::hierarchy::{Hierarchies, Roots};
 use super::names::{KnownNames, Names};
 use crate::exit::Failure;
+use crate::output::record::parties;
 
 /// How many characters of an id tell a container.
 const SHORTEST_PREFIX: usize = 4;
@@ -56,6 +57,17 @@ impl Found<'_> {
 }
 
 impl Container {
+    /// What records say of it.
+    pub(crate) fn record(&self) -> parties::Container {
+        parties::Container {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            runtime: Some(self.runtime.to_owned()),
+            pod: None,
+            namespace: None,
+        }
+    }
+
     /// Finds `--container NAME|ID-PREFIX`; [`Failure::Usage`] if there is none, or several.
     ///
     /// A name is one of the engine's, a container's within its pod (`nginx`, `web-7d4b9/nginx`), or a pod's by name or

@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::Result;
 
 use crate::cli::Selection;
-use crate::output::record;
+use crate::output::record::{self, TargetKind};
 use crate::output::text::escape;
 pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{Held, Output, Running};
@@ -71,27 +71,29 @@ impl Target {
 
     /// What records say of it; of a command also the process that is it.
     pub(crate) fn record(&self, pid: Option<u32>) -> record::Target {
-        let place = |cgroup: &Cgroup| (cgroup.path.clone(), cgroup.id);
+        let of = record::Target::of;
+        let within = |kind, cgroup: &Cgroup| record::Target {
+            cgroup: Some(cgroup.path.clone()),
+            cgroup_id: Some(cgroup.id),
+            ..of(kind)
+        };
         match self {
-            Target::System => record::Target::System,
-            Target::Cgroup(cgroup) => {
-                let (path, id) = place(cgroup);
-                record::Target::Cgroup { path, id }
-            }
-            Target::Container(Container { id: container, cgroup, .. }) => {
-                let (path, id) = place(cgroup);
-                record::Target::Container { container: container.clone(), path, id }
-            }
+            Target::System => of(TargetKind::System),
+            Target::Cgroup(cgroup) => within(TargetKind::Cgroup, cgroup),
+            Target::Container(container) => record::Target {
+                container: Some(container.record()),
+                ..within(TargetKind::Container, &container.cgroup)
+            },
             Target::Unit(Unit { name, cgroup }) => {
-                let (path, id) = place(cgroup);
-                record::Target::Unit { unit: name.clone(), path, id }
+                record::Target { unit: Some(name.clone()), ..within(TargetKind::Unit, cgroup) }
             }
-            Target::Pids(pids) => record::Target::Pid { pid: pids.clone() },
-            Target::Comm(comm) => record::Target::Comm { comm: comm.clone() },
-            Target::Command(argv) => {
-                let command = argv.iter().map(|arg| escape(arg.as_bytes())).collect();
-                record::Target::Command { command, pid: pid.unwrap_or_default() }
-            }
+            Target::Pids(pids) => record::Target { pids: Some(pids.clone()), ..of(TargetKind::Pid) },
+            Target::Comm(comm) => record::Target { comm: Some(comm.clone()), ..of(TargetKind::Comm) },
+            Target::Command(argv) => record::Target {
+                command: Some(argv.iter().map(|arg| escape(arg.as_bytes())).collect()),
+                pids: pid.map(|pid| vec![pid]),
+                ..of(TargetKind::Command)
+            },
         }
     }
 

@@ -1,7 +1,3 @@
 //! The tools, one module each.
 
-pub(crate) mod hung;
 pub(crate) mod iolat;
-pub(crate) mod lock;
-pub(crate) mod runq;
-pub(crate) mod vmexit;

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use diag_common::{
-    cause::Cause,
+    cause::{COUNTED, Cause},
     hist,
     iolat::{CAUSE_STACK, Cell, CellKey, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
     loss::Loss,
@@ -179,7 +179,7 @@ fn details<S: Tasks>(
 fn causes(state: &mut TaskState, slot: &mut Slot, bucket: u16) {
     let index = state.index as u16;
     store(&mut state.rest, state.end.saturating_sub(state.start));
-    for cause in 0..Cause::ALL.len() as u32 {
+    for cause in 0..COUNTED as u32 {
         if state.touched & (1 << cause) == 0 {
             continue;
         }

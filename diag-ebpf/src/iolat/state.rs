@@ -1,7 +1,7 @@
 //! What is known of a task inside an operation, and how its time is charged.
 
 use diag_common::{
-    cause::Cause,
+    cause::{COUNTED, Cause},
     iolat::{CAUSE_STACK, MAX_STACK_WAITS, StackWait, VIA_NONE},
     loss::Loss,
 };
@@ -258,11 +258,11 @@ impl TaskState {
     #[inline(always)]
     pub fn dominant(&self, now: u64) -> u8 {
         const LOCKS: u32 =
-            1 << Cause::InodeLock as u32 | 1 << Cause::FsLock as u32 | 1 << Cause::OtherLock as u32;
+            1 << Cause::InodeLock as u32 | 1 << Cause::FsLock as u32 | 1 << Cause::KernelLock as u32;
         let mut since = now.saturating_sub(self.start);
         let mut best = VIA_NONE;
         let mut most = 0;
-        for cause in 0..Cause::ALL.len() as u32 {
+        for cause in 0..COUNTED as u32 {
             if self.touched & (1 << cause) == 0 {
                 continue;
             }

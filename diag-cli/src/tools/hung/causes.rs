@@ -101,7 +101,7 @@ pub(super) fn told(stack: &[String], for_lock: bool, for_io: bool, filesystem: O
         _ if for_lock => Cause::Lock,
         Some(Finer::Freeze) => Cause::Freeze,
         Some(Finer::Journal) => Cause::Journal,
-        Some(Finer::InodeLock | Finer::FsLock | Finer::OtherLock) => Cause::Lock,
+        Some(Finer::InodeLock | Finer::FsLock | Finer::KernelLock) => Cause::Lock,
         _ => match (by_name(), finer.map(Finer::layer)) {
             (Some(served), _) => served,
             (None, Some(Layer::Block)) => filesystem.and_then(served_by_type).unwrap_or(Cause::Block),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use diag_common::iolat::MAX_SLOWEST;
 
 use crate::cli::{SessionArgs, percent, time_or_zero};
@@ -43,6 +43,28 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_SLOWEST)))]
     #[arg(allow_hyphen_values = true, help_heading = "Output")]
     slowest: Option<u32>,
+
+    /// Keep this many operations in a record; the others are counted in 'operations_omitted'
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(allow_hyphen_values = true, help_heading = "Output")]
+    pub(crate) top: u32,
+
+    /// Put operations in this order, largest first
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Time, help_heading = "Output")]
+    pub(crate) sort: Sort,
+}
+
+/// By what operations are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Time of all calls together
+    Time,
+    /// Time of the calls in the tail
+    Tail,
+    /// Calls
+    Count,
+    /// Bytes moved
+    Bytes,
 }
 
 impl Args {
@@ -103,6 +125,7 @@ mod tests {
         assert_eq!(args.slow, Duration::from_millis(1));
         assert_eq!(args.quantile(), 0.99);
         assert_eq!((args.slowest_in_record(), args.slowest_on_screen()), (10, 5));
+        assert_eq!((args.top, args.sort), (64, Sort::Time));
     }
 
     #[test]

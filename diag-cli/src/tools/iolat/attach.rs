@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Queue};
-use diag_common::{iolat::Slot, loss::Loss};
+use diag_common::iolat::Slot;
 
 use crate::{
     ebpf::{
@@ -21,18 +21,6 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "sched_waking",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
-    losses: &[
-        Loss::TaskState,
-        Loss::Slots,
-        Loss::Cells,
-        Loss::Events,
-        Loss::Stacks,
-        Loss::StackWaits,
-        Loss::Paths,
-        Loss::CompatSyscalls,
-        Loss::MissedRuns,
-        Loss::Processes,
-    ],
 };
 
 const NO_RECLAIM: &str = "time in reclaim counts as cpu.run and block, not as memory.reclaim";
@@ -68,21 +56,25 @@ const PROBES: &[ProbeSpec] = &[
 
 const FIELDS_MISSED: &[FieldMissed] = &[
     FieldMissed {
+        name: "steal-time",
         global: "RQ_STEAL",
         why: "the kernel has no CONFIG_PARAVIRT",
         effect: "time that the hypervisor takes counts as cpu.run",
     },
     FieldMissed {
+        name: "irq-time",
         global: "RQ_IRQ",
         why: "the kernel has no CONFIG_IRQ_TIME_ACCOUNTING",
         effect: "time in interrupts counts as cpu.run",
     },
     FieldMissed {
+        name: "cpu-quota",
         global: "CFS_RQ_THROTTLE_COUNT",
         why: "the kernel has no CONFIG_CFS_BANDWIDTH",
         effect: "it has no CPU quotas either",
     },
     FieldMissed {
+        name: "memory-stalls",
         global: "TASK_IN_MEMSTALL",
         why: "the kernel has no CONFIG_PSI",
         effect: "waits for refaulted pages count as block",

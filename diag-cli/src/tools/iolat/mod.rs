@@ -20,10 +20,11 @@ use anyhow::Result;
 
 pub(crate) use self::{args::Args, record::Iolat as Body};
 use self::{
+    args::Sort,
     collect::{Collector, Harvest},
     explain::Explainer,
     model::Namer,
-    record::Spectrum,
+    record::{Operation, Spectrum},
     render::Options,
 };
 use crate::{
@@ -35,7 +36,11 @@ use crate::{
     kernel::mounts::Mounts,
     output::{
         page::Page,
-        record::{Kind, Unavailable},
+        record::{
+            Kind, Unavailable,
+            parties::Omitted,
+            settings::{Threshold, ThresholdName},
+        },
     },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
@@ -50,6 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Iolat {
     quantile: f64,
     wanted: usize,
+    top: usize,
+    sort: Sort,
     options: Options,
     target: Target,
     collector: Collector,
@@ -76,6 +83,13 @@ impl Tool for Iolat {
         &args.session
     }
 
+    fn thresholds(args: &Args) -> Vec<Threshold> {
+        vec![
+            Threshold::time(ThresholdName::Slow, args.slow),
+            Threshold::share(ThresholdName::Tail, args.tail / 100.0),
+        ]
+    }
+
     fn settings(_args: &Args, _kernel: &Kernel) -> Result<Settings> {
         attach::settings()
     }
@@ -85,6 +99,8 @@ impl Tool for Iolat {
         Ok(Iolat {
             quantile: args.quantile(),
             wanted: args.slowest_in_record() as usize,
+            top: args.top as usize,
+            sort: args.sort,
             options: Options { slow: args.slow, slowest: args.slowest_on_screen() as usize },
             target: target.clone(),
             collector: Collector::new(&mut object.ebpf, args.slowest_in_record())?,
@@ -121,13 +137,35 @@ impl Tool for Iolat {
             .map(|(key, group)| model::operation(key, group, self.quantile, &mut namer))
             .collect();
         operations.sort_by_key(|(operation, _)| {
-            (std::cmp::Reverse(operation.latency.sum_ns), operation.device.clone(), operation.op.0)
+            (std::cmp::Reverse(weight(operation, self.sort)), operation.device.clone(), operation.op.0)
         });
         let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
-        let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
-        let verdict = verdict::verdict(&operations, self.options.slow);
-        let pending = if kind == Kind::Summary { pending::pending(&self.target) } else { Vec::new() };
-        (Body { operations, slowest, pending, verdict }, spectra)
+        let (mut operations, mut spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        let (pending, pending_omitted) = match kind {
+            Kind::Summary => Some(pending::pending(&self.target)).unzip(),
+            _ => (None, None),
+        };
+        let stuck = pending.as_ref().map_or(0, Vec::len);
+        let verdict = verdict::verdict(&operations, self.options.slow, stuck);
+        let all = totals(&operations);
+        let operations_omitted = totals(operations.get(self.top..).unwrap_or_default());
+        operations.truncate(self.top);
+        spectra.truncate(self.top);
+        let listed_ns: u64 = slowest.iter().map(|slow| slow.latency_ns).sum();
+        let body = Body {
+            operations_omitted: Omitted { count: operations_omitted.groups, ns: Some(operations_omitted.ns) },
+            operations,
+            slowest_omitted: Omitted {
+                count: all.count.saturating_sub(slowest.len() as u64),
+                ns: Some(all.ns.saturating_sub(listed_ns)),
+            },
+            slowest,
+            pending,
+            pending_omitted,
+            verdict,
+            counted: all.count,
+        };
+        (body, spectra)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
@@ -144,6 +182,34 @@ impl Tool for Iolat {
     }
 
     fn draw_verdict(&self, page: &mut Page, report: &Report) {
-        render::verdict(page, &self.options, report);
+        render::verdict(page, report);
+    }
+}
+
+/// What an operation is sorted by.
+fn weight(operation: &Operation, sort: Sort) -> u64 {
+    match sort {
+        Sort::Time => operation.latency.sum_ns,
+        Sort::Tail => operation.tail.layers.total_ns(),
+        Sort::Count => operation.latency.count,
+        Sort::Bytes => operation.bytes,
+    }
+}
+
+/// How much some entries of `operations` are.
+struct Totals {
+    /// Entries.
+    groups: u64,
+    /// Operations.
+    count: u64,
+    /// Their time, ns.
+    ns: u64,
+}
+
+fn totals(operations: &[Operation]) -> Totals {
+    Totals {
+        groups: operations.len() as u64,
+        count: operations.iter().map(|operation| operation.latency.count).sum(),
+        ns: operations.iter().map(|operation| operation.latency.sum_ns).sum(),
     }
 }

@@ -11,13 +11,18 @@ use diag_common::{
 use super::{
     collect::{Group, Wait},
     explain::{Explained, Explainer},
-    record::{CauseName, CausePart, Layers, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail},
+    record::{CausePart, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail},
 };
 use crate::{
     ebpf::stacks::Stacks,
     kernel::mounts::{Mounts, device_name, number},
     output::{
         histogram::{Histogram, PartBin},
+        record::{
+            cause::CauseKeys,
+            layers::{LAYERS, Layers},
+            parties::{Device, Omitted},
+        },
         units::share,
     },
 };
@@ -147,23 +152,24 @@ pub(crate) fn operation(
     let latency = Histogram::from_bins(bins, sum_ns, group.min_ns, group.max_ns);
     let all = matrix.causes_from(0);
     let mut histograms = parts(group, namer);
-    let causes = cause_parts(&all, namer)
+    let (causes, causes_omitted) = cause_parts(&all, namer);
+    let causes = causes
         .into_iter()
-        .map(|part| {
-            let key = Explained { cause: part.cause.0, via: part.via.map(|via| via.0) };
-            let latency = Histogram::from_part_bins(histograms.remove(&key).unwrap_or_default());
-            OperationCause { part, latency }
+        .map(|cause| {
+            let CauseKeys { cause: which, via } = cause.keys;
+            let bins = histograms.remove(&Explained { cause: which, via }).unwrap_or_default();
+            OperationCause { cause, part: Histogram::from_part_bins(bins) }
         })
         .collect();
     let operation = Operation {
         op: OpName(Op::from_number(key.op as u8).unwrap_or(Op::Read)),
-        device: number(key.dev),
-        device_name: device_name(key.dev),
+        device: Device { id: number(key.dev), name: device_name(key.dev) },
         filesystem: filesystem(key, namer.mounts),
         bytes: group.bytes,
         latency,
         layers: layers(&all),
         causes,
+        causes_omitted,
         tail: tail(&matrix, quantile, namer),
     };
     let spectrum = Spectrum { bins: matrix.rows.iter().map(spectrum_bin).collect() };
@@ -192,18 +198,20 @@ fn tail(matrix: &Matrix, quantile: f64, namer: &mut Namer<'_>) -> Tail {
         ns += row.ns;
         from = row.bucket;
     }
-    let causes = matrix.causes_from(from);
+    let all = matrix.causes_from(from);
+    let (causes, causes_omitted) = cause_parts(&all, namer);
     Tail {
-        quantile,
+        quantile: share(count - ops, count),
         threshold_ns: hist::lowest(from),
-        ops,
+        operation_count: ops,
         mean_ns: ns.checked_div(ops).unwrap_or(0),
-        layers: layers(&causes),
-        causes: cause_parts(&causes, namer),
+        layers: layers(&all),
+        causes,
+        causes_omitted,
     }
 }
 
-fn ns_by_layer(causes: &HashMap<Explained, Part>) -> [u64; 6] {
+fn ns_by_layer(causes: &HashMap<Explained, Part>) -> [u64; LAYERS] {
     Layer::ALL.map(|layer| {
         causes.iter().filter(|(key, _)| key.cause.layer() == layer).map(|(_, part)| part.ns).sum()
     })
@@ -214,23 +222,32 @@ pub(super) fn layers(causes: &HashMap<Explained, Part>) -> Layers {
     Layers::from_ns(ns_by_layer(causes))
 }
 
-/// The split by cause, largest first, without causes that took no time.
-pub(super) fn cause_parts(causes: &HashMap<Explained, Part>, namer: &mut Namer<'_>) -> Vec<CausePart> {
+/// Causes in a list at most.
+const CAUSES: usize = 30;
+
+/// The split by cause, largest first, without causes that took no time; and what it lacks.
+pub(super) fn cause_parts(
+    causes: &HashMap<Explained, Part>,
+    namer: &mut Namer<'_>,
+) -> (Vec<CausePart>, Omitted) {
     let total = causes.values().map(|part| part.ns).sum();
     let mut parts: Vec<CausePart> = causes
         .iter()
         .filter(|(_, part)| part.ns != 0)
         .map(|(key, part)| CausePart {
-            cause: CauseName(key.cause),
+            keys: CauseKeys { cause: key.cause, via: key.via },
             ns: part.ns,
             share: share(part.ns, total),
-            ops: part.ops,
-            via: key.via.map(CauseName),
+            operation_count: part.ops,
             stack: namer.functions(part.stack),
         })
         .collect();
-    parts.sort_by_key(|part| (std::cmp::Reverse(part.ns), part.cause.0, part.via.map(|via| via.0)));
-    parts
+    parts.sort_by_key(|part| (std::cmp::Reverse(part.ns), part.keys));
+    let omitted = parts.iter().skip(CAUSES);
+    let omitted =
+        Omitted { count: omitted.clone().count() as u64, ns: Some(omitted.map(|part| part.ns).sum()) };
+    parts.truncate(CAUSES);
+    (parts, omitted)
 }
 
 /// The histograms of the causes' own parts. An operation without any cell is a part of running as long as itself.

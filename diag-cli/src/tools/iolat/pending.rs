@@ -6,10 +6,16 @@ use diag_common::iolat::Op;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::record::{CauseName, OpName};
+use super::record::OpName;
 use crate::{
     kernel::waits,
-    output::text::escape,
+    output::{
+        record::{
+            cause::{CauseWord, LayerWord},
+            parties::{Omitted, Task},
+        },
+        text::escape,
+    },
     target::{Target, Thread, staying, threads},
 };
 
@@ -18,24 +24,19 @@ use crate::{
 pub(crate) struct PendingOperation {
     /// The system call.
     pub(crate) op: OpName,
-    /// The process.
-    pub(crate) pid: u32,
-    /// The thread.
-    pub(crate) tid: u32,
-    /// The thread's name.
-    pub(crate) comm: String,
-    /// What the descriptor is, as `/proc/PID/fd` shows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The thread that called it.
+    pub(crate) task: Task,
+    /// What the descriptor is, as `/proc/PID/fd` shows it; null where that cannot be read.
     pub(crate) file: Option<String>,
-    /// What it waits for, where its stack tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cause: Option<CauseName>,
-    /// Where it waits, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What it waits for: which part of the system; null where its stack does not say.
+    pub(crate) layer: Option<LayerWord>,
+    /// Why, within the layer; null likewise.
+    pub(crate) cause: Option<CauseWord>,
+    /// Where it waits, innermost function first; null where that cannot be read.
     pub(crate) stack: Option<Vec<String>>,
 }
 
-/// More than these are not looked at.
+/// More than these are not listed.
 const MAX_PENDING: usize = 64;
 
 /// A task asleep in an operation.
@@ -45,8 +46,8 @@ struct Sleeper {
     fd: u64,
 }
 
-/// The operations of the target's tasks that are in uninterruptible sleep and stay there.
-pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
+/// The operations of the target's tasks that are in uninterruptible sleep and stay there, and how many of them the list lacks.
+pub(crate) fn pending(target: &Target) -> (Vec<PendingOperation>, Omitted) {
     let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
     let met = asleep.filter_map(|thread| {
         let place = place(&thread)?;
@@ -55,8 +56,9 @@ pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
         let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok())?;
         Some((Sleeper { thread, op, fd }, place))
     });
-    let stuck = staying(met.take(MAX_PENDING).collect(), |sleeper| place(&sleeper.thread));
-    stuck.iter().map(describe).collect()
+    let stuck = staying(met.collect(), |sleeper| place(&sleeper.thread));
+    let omitted = Omitted { count: stuck.len().saturating_sub(MAX_PENDING) as u64, ns: None };
+    (stuck.iter().take(MAX_PENDING).map(describe).collect(), omitted)
 }
 
 /// Number, arguments, stack and instruction pointer of the call that a thread is in, and how often it has slept: the same as
@@ -73,13 +75,18 @@ fn describe(sleeper: &Sleeper) -> PendingOperation {
     let Sleeper { thread, op, fd } = sleeper;
     let file = fs::read_link(format!("/proc/{}/fd/{fd}", thread.pid)).ok();
     let functions = thread.stack();
+    let cause = waits::classify(&functions, false);
     PendingOperation {
         op: OpName(*op),
-        pid: thread.pid.cast_unsigned(),
-        tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
+        task: Task {
+            pid: Some(thread.pid.cast_unsigned()),
+            tid: Some(thread.stat.pid.cast_unsigned()),
+            comm: Some(escape(thread.stat.comm.as_bytes())),
+            ..Task::default()
+        },
         file: file.map(|file| escape(file.as_os_str().as_encoded_bytes())),
-        cause: waits::classify(&functions, false).map(CauseName),
+        layer: cause.map(|cause| LayerWord(cause.layer())),
+        cause: cause.map(CauseWord),
         stack: Some(functions).filter(|functions| !functions.is_empty()),
     }
 }

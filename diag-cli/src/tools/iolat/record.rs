@@ -2,32 +2,89 @@
 
 use std::borrow::Cow;
 
-use diag_common::{
-    cause::{Cause, Layer},
-    iolat::Op,
-};
+use diag_common::iolat::Op;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::{Serialize, Serializer};
 
-use super::pending::PendingOperation;
-use crate::output::{histogram::Histogram, record::Body, units::share};
+use super::{advice, attach::KERNEL_SIDE, pending::PendingOperation};
+use crate::output::{
+    advice::ids,
+    consistency::Contradiction,
+    histogram::Histogram,
+    record::{
+        Body,
+        cause::{CauseKeys, CauseWord, LayerWord},
+        layers::{LAYERS, Layers},
+        parties::{Device, Omitted, Task},
+        verdict::Verdict,
+    },
+};
 
 /// What `osdiag iolat` found in an interval or a session.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Iolat {
-    /// One for each system call, device and file system.
+    /// One for each system call, device and file system, in the order of `--sort`; `--top` of them.
     pub(crate) operations: Vec<Operation>,
+    /// What `operations` lacks, and the time of those operations.
+    pub(crate) operations_omitted: Omitted,
     /// The slowest single operations, slowest first.
     pub(crate) slowest: Vec<SlowOperation>,
-    /// Operations that had not returned when tracing ended, and are in none of the numbers; absent without any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) pending: Vec<PendingOperation>,
-    /// The operation that lost most time in its tail; null where no tail's mean reaches `--slow`.
-    pub(crate) verdict: Option<Verdict>,
+    /// All other operations, and their time.
+    pub(crate) slowest_omitted: Omitted,
+    /// Operations that had not returned when tracing ended, and are in none of the numbers; null but in a summary.
+    pub(crate) pending: Option<Vec<PendingOperation>>,
+    /// What `pending` lacks; null but in a summary.
+    pub(crate) pending_omitted: Option<Omitted>,
+    /// The operation that lost most time in its tail, and to what.
+    pub(crate) verdict: Verdict,
+    /// How many operations there were.
+    #[serde(skip)]
+    pub(crate) counted: u64,
 }
 
 impl Body for Iolat {
     const SCHEMA: &'static str = "osdiag.iolat/1";
+
+    fn unavailable_names() -> Vec<&'static str> {
+        KERNEL_SIDE.unavailable_names()
+    }
+
+    fn advice_rules() -> Vec<&'static str> {
+        ids(advice::RULES)
+    }
+
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    fn set_verdict(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+
+    fn counted(&self) -> Option<u64> {
+        Some(self.counted)
+    }
+
+    fn contradictions(&self) -> Vec<Contradiction> {
+        let tails = self.operations.iter().filter_map(Operation::tail_below_percentile);
+        let parts = self.operations.iter().filter_map(Operation::parts_differ);
+        tails.chain(parts).chain(self.longest_missing()).collect()
+    }
+}
+
+/// How much longer than the slowest that is listed the slowest may be that is counted: none is, but for the rounding of
+/// buckets.
+const LONGEST_TOLERANCE: f64 = 1.05;
+/// How much parts may differ from their whole.
+const PARTS_TOLERANCE: f64 = 0.001;
+
+impl Iolat {
+    fn longest_missing(&self) -> Option<Contradiction> {
+        let listed_ns = self.slowest.first()?.latency_ns;
+        let counted_ns = self.operations.iter().filter_map(|operation| operation.latency.max_ns).max()?;
+        let missing = counted_ns as f64 > listed_ns as f64 * LONGEST_TOLERANCE;
+        missing.then_some(Contradiction::LongestMissing { listed_ns, counted_ns })
+    }
 }
 
 /// How the latencies of an operation, and the layers within them, are spread.
@@ -46,8 +103,8 @@ pub(crate) struct SpectrumBin {
     pub(crate) high_ns: u64,
     /// Operations.
     pub(crate) ops: u64,
-    /// Their time by layer, ns, in the order of [`Layer::ALL`].
-    pub(crate) ns_by_layer: [u64; 6],
+    /// Their time by layer, ns, in the order of [`Layer::ALL`](diag_common::cause::Layer::ALL).
+    pub(crate) ns_by_layer: [u64; LAYERS],
 }
 
 /// All operations of one system call on one device and file system.
@@ -55,12 +112,8 @@ pub(crate) struct SpectrumBin {
 pub(crate) struct Operation {
     /// The system call.
     pub(crate) op: OpName,
-    /// The device that holds the file system, `MAJOR:MINOR`, or the block device itself.
-    pub(crate) device: String,
-    /// The device's name in `/sys/dev/block`, such as `vda1`, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) device_name: Option<String>,
+    /// The device that holds the file system, or the block device itself.
+    pub(crate) device: Device,
     /// The file system; `bdev` for a block device opened as a file.
     pub(crate) filesystem: String,
     /// Bytes that the calls moved.
@@ -71,6 +124,8 @@ pub(crate) struct Operation {
     pub(crate) layers: Layers,
     /// The same, finer; largest first.
     pub(crate) causes: Vec<OperationCause>,
+    /// What `causes` lacks.
+    pub(crate) causes_omitted: Omitted,
     /// The same for the slowest operations alone.
     pub(crate) tail: Tail,
 }
@@ -78,10 +133,30 @@ pub(crate) struct Operation {
 impl Operation {
     /// The device and file system as people say it: `vda1 (254:1, ext4)`.
     pub(crate) fn place(&self) -> String {
-        match &self.device_name {
-            Some(name) => format!("{name} ({}, {})", self.device, self.filesystem),
-            None => format!("{} ({})", self.device, self.filesystem),
+        match &self.device.name {
+            Some(name) => format!("{name} ({}, {})", self.device.id, self.filesystem),
+            None => format!("{} ({})", self.device.id, self.filesystem),
         }
+    }
+
+    /// `pwrite64 on vda1 (254:1, ext4)`.
+    pub(crate) fn label(&self) -> String {
+        format!("{} on {}", self.op.0.name(), self.place())
+    }
+
+    fn tail_below_percentile(&self) -> Option<Contradiction> {
+        let Tail { threshold_ns, mean_ns, operation_count, .. } = self.tail;
+        (operation_count > 0 && mean_ns < threshold_ns).then(|| Contradiction::TailBelowPercentile {
+            of: self.label(),
+            mean_ns,
+            percentile_ns: threshold_ns,
+        })
+    }
+
+    fn parts_differ(&self) -> Option<Contradiction> {
+        let (parts_ns, whole_ns) = (self.layers.total_ns(), self.latency.sum_ns);
+        let differ = parts_ns.abs_diff(whole_ns) as f64 > whole_ns as f64 * PARTS_TOLERANCE;
+        differ.then(|| Contradiction::PartsDiffer { of: self.label(), parts_ns, whole_ns })
     }
 }
 
@@ -89,26 +164,28 @@ impl Operation {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct OperationCause {
     #[serde(flatten)]
-    pub(crate) part: CausePart,
+    pub(crate) cause: CausePart,
     /// How long the cause's part alone took, in the operations that had any.
-    pub(crate) latency: Histogram,
+    pub(crate) part: Histogram,
 }
 
 /// The slowest operations of a group.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub(crate) struct Tail {
-    /// The share of operations that is faster, 0 to 1; 0.99 means the slowest 1 %.
+    /// The share of operations that is faster, 0 to 1: that of `--tail` as nearly as whole buckets allow.
     pub(crate) quantile: f64,
     /// The latency from which on an operation is in the tail, ns.
     pub(crate) threshold_ns: u64,
     /// Operations in the tail.
-    pub(crate) ops: u64,
+    pub(crate) operation_count: u64,
     /// Their mean latency, ns.
     pub(crate) mean_ns: u64,
     /// Where their time went.
     pub(crate) layers: Layers,
     /// The same, finer; largest first.
     pub(crate) causes: Vec<CausePart>,
+    /// What `causes` lacks.
+    pub(crate) causes_omitted: Omitted,
 }
 
 /// One slow operation.
@@ -116,27 +193,13 @@ pub(crate) struct Tail {
 pub(crate) struct SlowOperation {
     /// The system call.
     pub(crate) op: OpName,
-    /// The process.
-    pub(crate) pid: u32,
-    /// The thread.
-    pub(crate) tid: u32,
-    /// The thread's name.
-    pub(crate) comm: String,
-    /// The path of its cgroup within the hierarchy, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) cgroup: Option<String>,
-    /// The path of the file, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    /// The thread that called it.
+    pub(crate) task: Task,
+    /// The path of the file; null where it is not known.
     pub(crate) file: Option<String>,
-    /// Where in the file it began, bytes, where that has a meaning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u64")]
-    pub(crate) offset: Option<u64>,
-    /// Bytes that it moved; absent for calls that move none and for those that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u64")]
+    /// Where in the file it began; null where that has no meaning.
+    pub(crate) offset_bytes: Option<u64>,
+    /// What it moved; null for calls that move nothing and for those that failed.
     pub(crate) bytes: Option<u64>,
     /// How long it took, ns.
     pub(crate) latency_ns: u64,
@@ -144,106 +207,40 @@ pub(crate) struct SlowOperation {
     pub(crate) layers: Layers,
     /// The same, finer; largest first.
     pub(crate) causes: Vec<CausePart>,
-    /// The kernel stack of its longest wait of which one was taken, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
+    /// What `causes` lacks.
+    pub(crate) causes_omitted: Omitted,
+    /// Its largest cause, what that was itself waiting for, and so on, as far as it is known.
+    pub(crate) chain: Vec<Step>,
+    /// The kernel stack of its longest wait of which one was taken, innermost function first; null where none was.
     pub(crate) stack: Option<Vec<String>>,
+}
+
+/// A step from a wait to its root.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Step {
+    /// Which part of the system.
+    pub(crate) layer: LayerWord,
+    /// Why, within the layer.
+    pub(crate) cause: CauseWord,
+    /// Whose wait it is; null where that is not known.
+    pub(crate) task: Option<Task>,
+    /// The device concerned; null where there is none, or it is not known.
+    pub(crate) device: Option<Device>,
 }
 
 /// One cause's share of some time.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct CausePart {
     #[serde(flatten)]
-    pub(crate) cause: CauseName,
+    pub(crate) keys: CauseKeys,
     /// Its time, ns.
     pub(crate) ns: u64,
     /// Its share of the time, 0 to 1.
     pub(crate) share: f64,
     /// Operations that had any of it.
-    pub(crate) ops: u64,
-    /// What the holder or the waker was itself waiting for, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "CauseName")]
-    pub(crate) via: Option<CauseName>,
-    /// The kernel stack of the longest such wait of which one was taken, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
+    pub(crate) operation_count: u64,
+    /// The kernel stack of the longest such wait of which one was taken, innermost function first; null where none was.
     pub(crate) stack: Option<Vec<String>>,
-}
-
-/// The operation that lost most time in its tail, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Verdict {
-    /// The system call.
-    pub(crate) op: OpName,
-    /// The device, as in `operations`.
-    pub(crate) device: String,
-    /// The largest cause of the tail's largest layer.
-    #[serde(flatten)]
-    pub(crate) cause: CauseName,
-    /// What the holder or the waker was itself waiting for, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "CauseName")]
-    pub(crate) via: Option<CauseName>,
-    /// The cause's share of the tail's time, 0 to 1.
-    pub(crate) share: f64,
-    /// All of this in one plain sentence.
-    pub(crate) statement: String,
-    /// What to look at next, most telling first.
-    pub(crate) advice: Vec<String>,
-}
-
-/// Time by layer; exclusive, so it adds up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Layers {
-    /// It had to make or wait for memory.
-    pub(crate) memory: LayerTime,
-    /// It waited for the file system's own locks, log or state.
-    pub(crate) filesystem: LayerTime,
-    /// It waited for a block request.
-    pub(crate) block: LayerTime,
-    /// It ran, or could have run.
-    pub(crate) cpu: LayerTime,
-    /// The virtual CPU itself was not running.
-    pub(crate) hypervisor: LayerTime,
-    /// None of these.
-    pub(crate) other: LayerTime,
-}
-
-/// One layer's part.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct LayerTime {
-    /// Its time, ns.
-    pub(crate) ns: u64,
-    /// Its share of the time, 0 to 1.
-    pub(crate) share: f64,
-}
-
-impl Layers {
-    /// From times in ns in the order of [`Layer::ALL`].
-    pub(crate) fn from_ns(ns: [u64; 6]) -> Self {
-        let total = ns.iter().sum();
-        let [memory, filesystem, block, cpu, hypervisor, other] =
-            ns.map(|ns| LayerTime { ns, share: share(ns, total) });
-        Self { memory, filesystem, block, cpu, hypervisor, other }
-    }
-
-    /// One layer's part.
-    pub(crate) fn get(&self, layer: Layer) -> LayerTime {
-        match layer {
-            Layer::Memory => self.memory,
-            Layer::Filesystem => self.filesystem,
-            Layer::Block => self.block,
-            Layer::Cpu => self.cpu,
-            Layer::Hypervisor => self.hypervisor,
-            Layer::Other => self.other,
-        }
-    }
-
-    /// The sum of all layers, ns.
-    pub(crate) fn total_ns(&self) -> u64 {
-        Layer::ALL.iter().map(|&layer| self.get(layer).ns).sum()
-    }
 }
 
 /// A system call, by its name.
@@ -264,40 +261,6 @@ impl JsonSchema for OpName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = Op::ALL.iter().map(|op| op.name()).collect();
         json_schema!({ "type": "string", "enum": names })
-    }
-}
-
-/// A cause, by the two keys `layer` and `cause`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CauseName(pub(crate) Cause);
-
-impl Serialize for CauseName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut keys = serializer.serialize_struct("CauseName", 2)?;
-        keys.serialize_field("layer", self.0.layer().name())?;
-        keys.serialize_field("cause", self.0.name())?;
-        keys.end()
-    }
-}
-
-impl JsonSchema for CauseName {
-    fn schema_name() -> Cow<'static, str> {
-        "CauseName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let layers = Layer::ALL.map(Layer::name);
-        let mut causes: Vec<&str> = Cause::ALL.iter().map(|cause| cause.name()).collect();
-        causes.sort_unstable();
-        causes.dedup();
-        json_schema!({
-            "type": "object",
-            "properties": {
-                "layer": { "description": "Whose time it is.", "type": "string", "enum": layers },
-                "cause": { "description": "Why, within the layer.", "type": "string", "enum": causes },
-            },
-            "required": ["layer", "cause"],
-        })
     }
 }
 
@@ -335,7 +298,10 @@ mod tests {
             ("/operations/0/causes/0/layer", json!("disk")),
             ("/operations/0/latency/p50_ns", json!(1.5)),
             ("/operations/0/tail/layers/other", json!(null)),
-            ("/target", json!({"kind": "cgroup"})),
+            ("/target/kind", json!("vm")),
+            ("/operations/0/causes/0/via", json!("disk")),
+            ("/verdict/advice/0/rule", json!("reboot")),
+            ("/unavailable", json!([{"name": "luck", "why": "", "effect": ""}])),
         ] {
             check_refused::<Iolat>(&record, pointer, wrong);
         }
@@ -363,7 +329,5 @@ mod tests {
             .map(|pointer| format!("{pointer}: {}", keys(&record, pointer)))
             .join("\n")
         );
-        assert!(report(vec![], vec![]).record.body.verdict.is_none());
-        assert!(serde_json::to_value(report(vec![], vec![]).record).unwrap()["verdict"].is_null());
     }
 }

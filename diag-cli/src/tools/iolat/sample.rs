@@ -11,14 +11,18 @@ use diag_common::{
 use super::{
     Report,
     record::{
-        CauseName, CausePart, Iolat, Layers, OpName, Operation, OperationCause, SlowOperation, Spectrum,
-        SpectrumBin, Tail,
+        CausePart, Iolat, OpName, Operation, OperationCause, SlowOperation, Spectrum, SpectrumBin, Tail,
     },
     verdict::verdict,
 };
 use crate::output::{
     histogram::{Histogram, PartBin},
-    record::Record,
+    record::{
+        Record,
+        cause::CauseKeys,
+        layers::{LAYERS, Layers},
+        parties::{Device, Omitted, Task},
+    },
     sample::envelope,
     units::share,
 };
@@ -53,16 +57,16 @@ fn parts(groups: &[Group]) -> Vec<CausePart> {
     for group in groups {
         for &(cause, via, of_group) in group.causes {
             let ns = (group.latency_ns as f64 * of_group) as u64 * group.ops;
-            let (cause, via) = (CauseName(cause), via.map(CauseName));
-            parts.push(CausePart { cause, ns, share: share(ns, total_ns), ops: group.ops, via, stack: None });
+            let (keys, share) = (CauseKeys { cause, via }, share(ns, total_ns));
+            parts.push(CausePart { keys, ns, share, operation_count: group.ops, stack: None });
         }
     }
     parts.sort_by_key(|part| std::cmp::Reverse(part.ns));
     parts
 }
 
-fn layers(parts: &[CausePart]) -> [u64; 6] {
-    let of = |layer| parts.iter().filter(|part| part.cause.0.layer() == layer).map(|part| part.ns).sum();
+fn layers(parts: &[CausePart]) -> [u64; LAYERS] {
+    let of = |layer| parts.iter().filter(|part| part.keys.cause.layer() == layer).map(|part| part.ns).sum();
     Layer::ALL.map(of)
 }
 
@@ -74,8 +78,8 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
     let latency = Histogram::from_bins(bins, sum_ns, first.latency_ns, last.latency_ns);
     let (all, in_tail) = (parts(groups), parts(std::slice::from_ref(last)));
     let cause = |part: &CausePart| {
-        let bin = PartBin { count: part.ops, sum_ns: part.ns };
-        OperationCause { part: part.clone(), latency: Histogram::from_part_bins([bin]) }
+        let bin = PartBin { count: part.operation_count, sum_ns: part.ns };
+        OperationCause { cause: part.clone(), part: Histogram::from_part_bins([bin]) }
     };
     let bin = |group: &Group| SpectrumBin {
         low_ns: hist::lowest(hist::bucket(group.latency_ns)),
@@ -85,20 +89,21 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
     };
     let operation = Operation {
         op: OpName(op),
-        device: "254:0".into(),
-        device_name: name.map(Into::into),
+        device: Device { id: "254:0".into(), name: name.map(Into::into) },
         filesystem: "ext4".into(),
         bytes: latency.count * 4096,
         latency,
         layers: Layers::from_ns(layers(&all)),
         causes: all.iter().map(cause).collect(),
+        causes_omitted: Omitted { count: 0, ns: Some(0) },
         tail: Tail {
             quantile: 0.99,
             threshold_ns: last.latency_ns,
-            ops: last.ops,
+            operation_count: last.ops,
             mean_ns: last.latency_ns,
             layers: Layers::from_ns(layers(&in_tail)),
             causes: in_tail,
+            causes_omitted: Omitted { count: 0, ns: Some(0) },
         },
     };
     (operation, Spectrum { bins: groups.iter().map(bin).collect() })
@@ -106,34 +111,46 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
 
 pub(super) fn report(operations: Vec<(Operation, Spectrum)>, slowest: Vec<SlowOperation>) -> Report {
     let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
-    let verdict = verdict(&operations, Duration::from_millis(1));
-    Report {
-        record: Record::new(envelope(), Iolat { operations, slowest, pending: Vec::new(), verdict }),
-        picture: spectra,
-    }
+    let verdict = verdict(&operations, Duration::from_millis(1), 0);
+    let omitted = Omitted { count: 0, ns: Some(0) };
+    let body = Iolat {
+        counted: operations.iter().map(|operation| operation.latency.count).sum(),
+        operations,
+        operations_omitted: omitted,
+        slowest,
+        slowest_omitted: omitted,
+        pending: Some(Vec::new()),
+        pending_omitted: Some(Omitted { count: 0, ns: None }),
+        verdict,
+    };
+    Report { record: Record::new(envelope(), body), picture: spectra }
 }
 
 fn slow(latency_ns: u64, comm: &str, file: &str) -> SlowOperation {
     let part = |(cause, share)| CausePart {
-        cause: CauseName(cause),
+        keys: CauseKeys::plain(cause),
         ns: (latency_ns as f64 * share) as u64,
         share,
-        ops: 1,
-        via: None,
+        operation_count: 1,
         stack: None,
     };
     SlowOperation {
         op: OpName(Op::Pwrite),
-        pid: 1234,
-        tid: 1234,
-        comm: comm.into(),
-        cgroup: Some("/system.slice/postgresql@15-main.service".into()),
+        task: Task {
+            pid: Some(1234),
+            tid: Some(1234),
+            comm: Some(comm.into()),
+            cgroup: Some("/system.slice/postgresql@15-main.service".into()),
+            ..Task::default()
+        },
         file: Some(file.into()),
-        offset: Some(4_718_592),
+        offset_bytes: Some(4_718_592),
         bytes: Some(128 << 10),
         latency_ns,
         layers: Layers::default(),
         causes: [(Cause::DirtyThrottle, 0.96), (Cause::Device, 0.03), (Cause::Run, 0.01)].map(part).into(),
+        causes_omitted: Omitted { count: 0, ns: Some(0) },
+        chain: Vec::new(),
         stack: None,
     }
 }

@@ -11,9 +11,19 @@ use super::{
     collect::Wait,
     explain::Explained,
     model::{Namer, Part, cause_parts, layers},
-    record::{OpName, SlowOperation},
+    record::{CausePart, OpName, SlowOperation, Step},
 };
-use crate::{kernel::mounts::Mounts, output::text::escape, target::CgroupNames};
+use crate::{
+    kernel::mounts::Mounts,
+    output::{
+        record::{
+            cause::{CauseWord, LayerWord},
+            parties::Task,
+        },
+        text::escape,
+    },
+    target::CgroupNames,
+};
 
 /// The `wanted` slowest of `events`, slowest first.
 pub(crate) fn slowest(
@@ -31,22 +41,40 @@ pub(crate) fn slowest(
 
 fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNames>) -> SlowOperation {
     let op = Op::from_number(event.op).unwrap_or(Op::Read);
-    let causes = causes(event, namer);
+    let all = causes(event, namer);
     let moved = u64::try_from(event.ret).ok().filter(|_| op.moves_bytes());
+    let (causes, causes_omitted) = cause_parts(&all, namer);
     SlowOperation {
         op: OpName(op),
-        pid: event.tgid,
-        tid: event.pid,
-        comm: escape(until_zero(&event.comm)),
-        cgroup: cgroups.and_then(|names| names.path(event.cgroup).map(str::to_owned)),
+        task: Task {
+            pid: Some(event.tgid),
+            tid: Some(event.pid),
+            comm: Some(escape(until_zero(&event.comm))),
+            cgroup: cgroups.and_then(|names| names.path(event.cgroup).map(str::to_owned)),
+            ..Task::default()
+        },
         file: file(event, namer.mounts),
-        offset: u64::try_from(event.offset).ok(),
+        offset_bytes: u64::try_from(event.offset).ok(),
         bytes: moved,
         latency_ns: event.latency_ns,
-        layers: layers(&causes),
-        causes: cause_parts(&causes, namer),
+        layers: layers(&all),
+        chain: causes.first().map(chain).unwrap_or_default(),
+        causes,
+        causes_omitted,
         stack: namer.functions(event.stack),
     }
+}
+
+/// The steps from a cause to what was behind it.
+fn chain(part: &CausePart) -> Vec<Step> {
+    let causes = [Some(part.keys.cause), part.keys.via];
+    let step = |cause: Cause| Step {
+        layer: LayerWord(cause.layer()),
+        cause: CauseWord(cause),
+        task: None,
+        device: None,
+    };
+    causes.into_iter().flatten().map(step).collect()
 }
 
 fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {

@@ -5,22 +5,38 @@ use std::time::Duration;
 use diag_common::cause::{Cause, Layer};
 
 use super::{
-    advice::{advice, noun, phrase},
-    record::{CauseName, CausePart, Operation, Tail, Verdict},
+    advice::advice,
+    record::{CausePart, Operation, Tail},
 };
-use crate::output::units::{self, share};
+use crate::output::{
+    causes::{noun, phrase},
+    record::{
+        cause::{CauseKeys, CauseWord, LayerWord, Via},
+        verdict::{Status, Subject, SubjectType, Verdict},
+    },
+    units::{self, share},
+};
 
 /// Below this share of the tail, a cause alone does not tell enough, and the next one is named too.
 const DOMINANT: f64 = 0.7;
 /// A second cause is worth naming from this share of the tail on.
 const NOTABLE: f64 = 0.15;
 
-/// The verdict on `operations`; none where no tail's mean reaches `slow`.
-pub(crate) fn verdict(operations: &[Operation], slow: Duration) -> Option<Verdict> {
+/// The verdict on `operations`: nothing where no tail's mean reaches `slow`. `stuck` operations have not returned.
+pub(crate) fn verdict(operations: &[Operation], slow: Duration, stuck: usize) -> Verdict {
+    slowest(operations, slow).unwrap_or_else(|| {
+        Verdict::nothing(match stuck {
+            0 => nothing_slow(operations, slow),
+            _ => "Nothing is slow of what returned; what did not return is the trouble".to_owned(),
+        })
+    })
+}
+
+fn slowest(operations: &[Operation], slow: Duration) -> Option<Verdict> {
     let slow_ns = u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX);
     let operation = operations
         .iter()
-        .filter(|operation| operation.tail.ops > 0 && operation.tail.mean_ns >= slow_ns)
+        .filter(|operation| operation.tail.operation_count > 0 && operation.tail.mean_ns >= slow_ns)
         .max_by_key(|operation| operation.tail.layers.total_ns())?;
     let tail = &operation.tail;
     let layer = Layer::ALL.into_iter().max_by_key(|&layer| tail.layers.get(layer).ns)?;
@@ -31,15 +47,20 @@ pub(crate) fn verdict(operations: &[Operation], slow: Duration) -> Option<Verdic
     let share_of = |ns| share(ns, total_ns);
     let via = largest_via(&tail.causes, cause);
     let second = second.map(|&(cause, ns)| (cause, share_of(ns)));
-    let device = operation.device_name.as_deref().unwrap_or("DEVICE");
+    let device = operation.device.name.as_deref().unwrap_or("DEVICE");
     Some(Verdict {
-        op: operation.op,
-        device: operation.device.clone(),
-        cause: CauseName(cause),
-        via: via.map(CauseName),
-        share: share_of(ns),
+        status: Status::Found,
         statement: statement(operation, cause, share_of(ns), via, second),
-        advice: advice(cause, via, device),
+        subject: Some(Subject {
+            device: Some(operation.device.clone()),
+            ..Subject::named(SubjectType::Operation, operation.label())
+        }),
+        layer: Some(LayerWord(cause.layer())),
+        cause: Some(CauseWord(cause)),
+        via: via.map(Via),
+        share: Some(share_of(ns)),
+        ns: Some(ns),
+        advice: Some(advice(cause, via, device)),
     })
 }
 
@@ -47,9 +68,9 @@ pub(crate) fn verdict(operations: &[Operation], slow: Duration) -> Option<Verdic
 fn by_cause(parts: &[CausePart]) -> Vec<(Cause, u64)> {
     let mut causes: Vec<(Cause, u64)> = Vec::new();
     for part in parts {
-        match causes.iter_mut().find(|(cause, _)| *cause == part.cause.0) {
+        match causes.iter_mut().find(|(cause, _)| *cause == part.keys.cause) {
             Some((_, ns)) => *ns += part.ns,
-            None => causes.push((part.cause.0, part.ns)),
+            None => causes.push((part.keys.cause, part.ns)),
         }
     }
     causes.sort_by_key(|&(_, ns)| std::cmp::Reverse(ns));
@@ -58,10 +79,13 @@ fn by_cause(parts: &[CausePart]) -> Vec<(Cause, u64)> {
 
 /// What `cause` itself mostly waited for, where that is known of at least half its time.
 fn largest_via(parts: &[CausePart], cause: Cause) -> Option<Cause> {
-    let of_cause = || parts.iter().filter(|part| part.cause.0 == cause);
+    let of_cause = || parts.iter().filter(|part| part.keys.cause == cause);
     let total_ns: u64 = of_cause().map(|part| part.ns).sum();
-    let known: Vec<CausePart> =
-        of_cause().filter_map(|part| part.via.map(|via| CausePart { cause: via, ..part.clone() })).collect();
+    let root = |part: &CausePart| {
+        let keys = CauseKeys { cause: part.keys.via?, via: None };
+        Some(CausePart { keys, ..part.clone() })
+    };
+    let known: Vec<CausePart> = of_cause().filter_map(root).collect();
     let known_ns: u64 = known.iter().map(|part| part.ns).sum();
     let largest = by_cause(&known).first().map(|&(via, _)| via);
     largest.filter(|_| known_ns * 2 >= total_ns)
@@ -76,9 +100,8 @@ fn statement(
     second: Option<(Cause, f64)>,
 ) -> String {
     let mut said = format!(
-        "{} on {}: {}; {} of that is {}",
-        operation.op.0.name(),
-        operation.place(),
+        "{}: {}; {} of that is {}",
+        operation.label(),
         tail_takes(operation),
         units::percent(share),
         phrase(cause),
@@ -97,7 +120,7 @@ fn statement(
 
 /// `its slowest 1 % (123 of 12,345) take 38 ms on average`, or shorter where that says it all.
 fn tail_takes(operation: &Operation) -> String {
-    let Tail { quantile, ops, mean_ns, .. } = operation.tail;
+    let Tail { quantile, operation_count: ops, mean_ns, .. } = operation.tail;
     let (all, mean) = (operation.latency.count, units::time(mean_ns));
     match ops {
         1 if all == 1 => format!("its only call took {mean}"),
@@ -105,18 +128,21 @@ fn tail_takes(operation: &Operation) -> String {
         _ if ops == all => format!("its {} calls take {mean} on average", units::count(all)),
         _ => {
             let (ops, all) = (units::count(ops), units::count(all));
-            format!("its slowest {} % ({ops} of {all}) take {mean} on average", tail_percent(quantile))
+            format!("its slowest {} ({ops} of {all}) take {mean} on average", tail_percent(quantile))
         }
     }
 }
 
-/// The share of operations in the tail, in percent, to four decimals.
-pub(crate) fn tail_percent(quantile: f64) -> f64 {
-    ((1.0 - quantile) * 1e6).round() / 1e4
+/// The share of operations in the tail in percent, with two digits that count: `1 %`, `0.13 %`, `25 %`.
+pub(crate) fn tail_percent(quantile: f64) -> String {
+    let percent = (1.0 - quantile) * 100.0;
+    let decimals = if percent >= 9.95 { 0.0 } else { 1.0 - percent.max(1e-4).log10().floor() };
+    let scale = 10_f64.powf(decimals);
+    format!("{} %", (percent * scale).round() / scale)
 }
 
 /// What to say where there is no verdict.
-pub(crate) fn nothing_slow(operations: &[Operation], slow: Duration) -> String {
+fn nothing_slow(operations: &[Operation], slow: Duration) -> String {
     let Some(slowest) = operations.iter().max_by_key(|operation| operation.tail.mean_ns) else {
         return "No file I/O was seen: nothing to explain".to_owned();
     };
@@ -128,11 +154,10 @@ pub(crate) fn nothing_slow(operations: &[Operation], slow: Duration) -> String {
         None => String::new(),
     };
     format!(
-        "Nothing is slow: even {} on {}, the slowest, has p99 {}, and {}{of_it}; \
+        "Nothing is slow: even {}, the slowest, has p99 {}, and {}{of_it}; \
          nothing to explain below {}",
-        slowest.op.0.name(),
-        slowest.place(),
-        units::time(slowest.latency.p99_ns),
+        slowest.label(),
+        units::time_or_dash(slowest.latency.p99_ns),
         tail_takes(slowest),
         units::time(u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
     )
@@ -148,28 +173,28 @@ mod tests {
 
     #[test]
     fn the_operation_that_lost_most_in_its_tail_is_named() {
-        let verdict = verdict(&throttled().record.body.operations, SLOW).unwrap();
+        let verdict = slowest(&throttled().record.body.operations, SLOW).unwrap();
         assert_eq!(
             verdict.statement,
             "pwrite64 on vda (254:0, ext4): its slowest 1 % (123 of 12,345) take 38 ms on average; 91 % of that is \
              dirty throttling (balance_dirty_pages)"
         );
-        assert_eq!((verdict.cause, verdict.via), (CauseName(Cause::DirtyThrottle), None));
-        assert!((verdict.share - 0.91).abs() < 0.001);
-        assert!(verdict.advice[0].contains("vm.dirty_ratio"), "{:?}", verdict.advice);
+        assert_eq!((verdict.cause, verdict.via), (Some(CauseWord(Cause::DirtyThrottle)), None));
+        assert!((verdict.share.unwrap() - 0.91).abs() < 0.001);
+        assert!(verdict.advice()[0].text.contains("vm.dirty_ratio"), "{:?}", verdict.advice);
     }
 
     #[test]
     fn the_holder_and_the_second_cause_are_named_where_one_cause_is_not_the_whole() {
         let sync = throttled().record.body.operations.remove(2);
-        let verdict = verdict(&[sync], SLOW).unwrap();
+        let verdict = slowest(&[sync], SLOW).unwrap();
         assert_eq!(
             verdict.statement,
             "fdatasync on 254:0 (ext4): the slowest of its 91 calls took 61 ms; 65 % of that is waiting for \
              the journal, which was itself held up by the device, and 35 % the device"
         );
-        assert_eq!((verdict.cause, verdict.via), (CauseName(Cause::Journal), Some(CauseName(Cause::Device))));
-        assert!(verdict.advice[0].starts_with("iostat -x DEVICE 1"), "{:?}", verdict.advice);
+        assert_eq!((verdict.cause, verdict.via), (Some(CauseWord(Cause::Journal)), Some(Via(Cause::Device))));
+        assert!(verdict.advice()[0].text.starts_with("iostat -x DEVICE 1"), "{:?}", verdict.advice);
     }
 
     #[test]
@@ -184,8 +209,8 @@ mod tests {
     #[test]
     fn a_verdict_is_not_lost_where_layers_and_causes_disagree() {
         let (mut slow, _) = operation(Op::Fsync, None, &[group(1, 43_000_000, DIRTY)]);
-        slow.tail.causes.retain(|part| part.cause.0.layer() != Layer::Memory);
-        assert_eq!(verdict(&[slow], SLOW).unwrap().cause, CauseName(Cause::Device));
+        slow.tail.causes.retain(|part| part.keys.cause.layer() != Layer::Memory);
+        assert_eq!(slowest(&[slow], SLOW).unwrap().cause, Some(CauseWord(Cause::Device)));
     }
 
     #[test]
@@ -194,16 +219,24 @@ mod tests {
         const CAUSES: &[(Cause, Option<Cause>, f64)] =
             &[(Cause::Device, None, 0.3), (Cause::Queue, None, 0.3), (Cause::Journal, None, 0.4)];
         let groups = [group(99, 1_000, RUN), group(1, 50_000_000, CAUSES)];
-        let verdict = verdict(&[operation(Op::Read, None, &groups).0], SLOW).unwrap();
-        assert_eq!(verdict.cause.0.layer(), Layer::Block);
+        let verdict = slowest(&[operation(Op::Read, None, &groups).0], SLOW).unwrap();
+        assert_eq!(verdict.layer, Some(LayerWord(Layer::Block)));
     }
 
     #[test]
     fn nothing_below_the_bound_is_slow() {
         let groups = [group(990, 900, RUN), group(10, 12_000, DIRTY)];
         let operations = [operation(Op::Read, Some("vda"), &groups).0];
-        assert_eq!(verdict(&operations, SLOW), None);
-        assert!(verdict(&operations, Duration::from_micros(12)).is_some());
-        assert_eq!(verdict(&[], Duration::ZERO), None);
+        assert_eq!(verdict(&operations, SLOW, 0).status, Status::Nothing);
+        assert!(verdict(&operations, Duration::from_micros(12), 0).is_found());
+        assert_eq!(verdict(&[], Duration::ZERO, 0).status, Status::Nothing);
+    }
+
+    #[test]
+    fn the_tail_has_the_share_that_it_has() {
+        let shares = [(0.99, "1 %"), (0.990008, "1 %"), (0.9987, "0.13 %"), (0.75, "25 %"), (0.0, "100 %")];
+        for (quantile, percent) in shares {
+            assert_eq!(tail_percent(quantile), percent);
+        }
     }
 }

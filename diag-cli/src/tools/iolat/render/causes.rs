@@ -5,7 +5,7 @@ use diag_common::cause::Cause;
 
 use super::layers;
 use crate::{
-    output::{bar, page::Page, text, units},
+    output::{bar, page::Page, record::cause::CauseKeys, text, units},
     tools::iolat::{
         record::{CausePart, Operation, Tail},
         verdict::tail_percent,
@@ -26,13 +26,13 @@ const BEFORE: usize = 20;
 /// The tail of `operation` with a bar for each cause.
 pub(super) fn draw(page: &mut Page, operation: &Operation) {
     let tail = &operation.tail;
-    if tail.ops == 0 {
+    if tail.operation_count == 0 {
         return;
     }
     let head = format!(
         "{}: {} of {}, from {} on, {} on average",
         slowest(tail),
-        units::count(tail.ops),
+        units::count(tail.operation_count),
         units::counted(operation.latency.count, "operation"),
         units::time(tail.threshold_ns),
         units::time(tail.mean_ns),
@@ -45,10 +45,10 @@ pub(super) fn draw(page: &mut Page, operation: &Operation) {
     let all_ns = tail.layers.total_ns();
     for part in &shown {
         let share = units::percent(part.share);
-        let each = units::time(part.ns / tail.ops);
+        let each = units::time(part.ns / tail.operation_count);
         let name = full_name(part);
         let padding = longest - text::width(&name);
-        let bar = layers::solid(page, part.cause.0.layer(), bar::length(part.ns, all_ns, width));
+        let bar = layers::solid(page, part.keys.cause.layer(), bar::length(part.ns, all_ns, width));
         page.line(&format!("    {share:>5} {each:>8}  {name}{:padding$}  {bar}", ""));
         if let Some(stack) = part.stack.as_ref().filter(|_| needs_stack(part)) {
             page.wrapped(bar::FAINT, &" ".repeat(BEFORE), &stack_words(stack));
@@ -65,7 +65,7 @@ pub(super) fn draw(page: &mut Page, operation: &Operation) {
 
 /// The tail in a line or two.
 pub(super) fn brief(page: &mut Page, tail: &Tail) {
-    if tail.ops > 0 {
+    if tail.operation_count > 0 {
         let words = format!("{}: {}, {}", slowest(tail), units::time(tail.mean_ns), top(&tail.causes, 3));
         page.wrapped(Style::new(), "  ", &words);
     }
@@ -73,7 +73,7 @@ pub(super) fn brief(page: &mut Page, tail: &Tail) {
 
 /// `slowest 1 %`.
 pub(super) fn slowest(tail: &Tail) -> String {
-    format!("slowest {}\u{a0}%", tail_percent(tail.quantile))
+    format!("slowest {}", tail_percent(tail.quantile).replace(' ', "\u{a0}"))
 }
 
 /// The largest causes and their shares, in words.
@@ -88,18 +88,18 @@ pub(super) fn top(parts: &[CausePart], most: usize) -> String {
 /// Whether the name of the cause leaves open what it was, and its share makes that worth knowing.
 pub(super) fn needs_stack(part: &CausePart) -> bool {
     let vague = matches!(
-        part.cause.0,
-        Cause::FsLock | Cause::FsWait | Cause::BlockWait | Cause::OtherLock | Cause::OtherWait
+        part.keys.cause,
+        Cause::FsLock | Cause::FsWait | Cause::BlockWait | Cause::KernelLock | Cause::OtherWait
     );
     vague && part.share >= WORTH_A_STACK
 }
 
 /// `filesystem.journal ← block.device`.
 fn full_name(part: &CausePart) -> String {
-    let dotted = |cause: Cause| format!("{}.{}", cause.layer().name(), cause.name());
-    match part.via {
-        Some(via) => format!("{} ← {}", dotted(part.cause.0), dotted(via.0)),
-        None => dotted(part.cause.0),
+    let CauseKeys { cause, via } = part.keys;
+    match via {
+        Some(via) => format!("{} ← {}", cause.path(), via.path()),
+        None => cause.path().to_owned(),
     }
 }
 

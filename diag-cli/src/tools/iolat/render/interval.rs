@@ -32,8 +32,7 @@ pub(crate) fn interval(page: &mut Page, options: &Options, report: &Report) {
 
 fn one(page: &mut Page, options: &Options, operation: &Operation, duration_ns: u64) {
     let latency = &operation.latency;
-    let device = operation.device_name.as_ref().unwrap_or(&operation.device);
-    let name = format!("{} {device}", operation.op.0.name());
+    let name = format!("{} {}", operation.op.0.name(), operation.device.label());
     let name = text::for_terminal(&name);
     let name = text::shorten(&name, NAME_COLUMNS);
     let padding = NAME_COLUMNS - text::width(&name);
@@ -42,9 +41,9 @@ fn one(page: &mut Page, options: &Options, operation: &Operation, duration_ns: u
         "  {name}{:padding$} {:>9}/s  p50 {:<7} p99 {:<7} max {}",
         "",
         units::count(per_second),
-        units::time(latency.p50_ns),
-        units::time(latency.p99_ns),
-        units::time(latency.max_ns),
+        units::time_or_dash(latency.p50_ns),
+        units::time_or_dash(latency.p99_ns),
+        units::time_or_dash(latency.max_ns),
     ));
     if options.is_slow(operation) {
         let tail = &operation.tail;

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use diag_common::cause::Layer;
 
-use crate::output::{bar, page::Page};
+use crate::output::{bar, page::Page, record::layers::LAYERS};
 
 /// The letter of a layer, so that a bar can be read without colour.
 fn letter(layer: Layer) -> &'static str {
@@ -11,8 +11,14 @@ fn letter(layer: Layer) -> &'static str {
         Layer::Memory => "M",
         Layer::Filesystem => "F",
         Layer::Block => "B",
+        Layer::Uring => "U",
         Layer::Cpu => "c",
         Layer::Hypervisor => "H",
+        Layer::Lock => "L",
+        Layer::Network => "N",
+        Layer::Ipc => "P",
+        Layer::Stopped => "S",
+        Layer::Idle => "i",
         Layer::Other => "?",
     }
 }
@@ -22,16 +28,19 @@ fn style(layer: Layer) -> Style {
     let colour = match layer {
         Layer::Memory => AnsiColor::Yellow,
         Layer::Filesystem => AnsiColor::Cyan,
-        Layer::Block => AnsiColor::Magenta,
+        Layer::Block | Layer::Uring => AnsiColor::Magenta,
         Layer::Cpu => AnsiColor::Green,
         Layer::Hypervisor => AnsiColor::Red,
+        Layer::Lock => AnsiColor::Blue,
+        Layer::Network | Layer::Ipc => AnsiColor::BrightBlue,
+        Layer::Stopped | Layer::Idle => AnsiColor::BrightBlack,
         Layer::Other => AnsiColor::White,
     };
     bar::on(colour)
 }
 
 /// A bar of `cells`, split among the layers as `ns`, in the order of [`Layer::ALL`].
-pub(super) fn stacked(page: &Page, cells: usize, ns: &[u64; 6]) -> String {
+pub(super) fn stacked(page: &Page, cells: usize, ns: &[u64; LAYERS]) -> String {
     Layer::ALL
         .into_iter()
         .zip(bar::split(cells, ns))
@@ -45,7 +54,7 @@ pub(super) fn solid(page: &Page, layer: Layer, cells: usize) -> String {
 }
 
 /// `M memory  B block`: the layers that have any time, and the columns that this takes.
-pub(super) fn legend(page: &Page, ns: &[u64; 6]) -> (String, usize) {
+pub(super) fn legend(page: &Page, ns: &[u64; LAYERS]) -> (String, usize) {
     let mut legend = String::new();
     let mut columns = 0;
     for (layer, _) in Layer::ALL.into_iter().zip(ns).filter(|&(_, &ns)| ns > 0) {

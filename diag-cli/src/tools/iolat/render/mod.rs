@@ -30,7 +30,7 @@ pub(crate) struct Options {
 impl Options {
     /// Whether the operation's tail is slow.
     fn is_slow(&self, operation: &Operation) -> bool {
-        operation.tail.ops > 0 && u128::from(operation.tail.mean_ns) >= self.slow.as_nanos()
+        operation.tail.operation_count > 0 && u128::from(operation.tail.mean_ns) >= self.slow.as_nanos()
     }
 }
 

@@ -4,7 +4,7 @@ use anstyle::Style;
 
 use super::causes;
 use crate::{
-    output::{bar, page::Page, text, units},
+    output::{bar, page::Page, record::parties::Task, text, units},
     tools::iolat::record::SlowOperation,
 };
 
@@ -27,8 +27,8 @@ pub(super) fn draw(page: &mut Page, operations: &[SlowOperation], most: usize) {
     for operation in &operations[..shown] {
         one(page, operation);
         // Where all are of one cgroup, once is enough.
-        if operation.cgroup.as_deref() != cgroup {
-            cgroup = operation.cgroup.as_deref();
+        if operation.task.cgroup.as_deref() != cgroup {
+            cgroup = operation.task.cgroup.as_deref();
             in_cgroup(page, cgroup.unwrap_or("unknown"));
         }
     }
@@ -67,7 +67,7 @@ fn what(operation: &SlowOperation) -> String {
     if let Some(bytes) = operation.bytes {
         words += &format!(" {}", units::bytes(bytes));
     }
-    if let Some(offset) = operation.offset {
+    if let Some(offset) = operation.offset_bytes {
         words += &format!(" at {}", units::bytes(offset));
     }
     words
@@ -75,8 +75,12 @@ fn what(operation: &SlowOperation) -> String {
 
 /// `postgres[1234]`, with the thread where it is not the process's first.
 fn who(operation: &SlowOperation) -> String {
-    let SlowOperation { pid, tid, .. } = operation;
-    let comm = text::for_terminal(&operation.comm);
+    let Task { pid, tid, comm, .. } = &operation.task;
+    let comm = text::for_terminal(comm.as_deref().unwrap_or("?"));
     let comm = text::shorten(&comm, COMM_COLUMNS);
-    if pid == tid { format!("{comm}[{pid}]") } else { format!("{comm}[{pid}/{tid}]") }
+    match (pid, tid) {
+        (Some(pid), Some(tid)) if pid != tid => format!("{comm}[{pid}/{tid}]"),
+        (Some(pid), _) => format!("{comm}[{pid}]"),
+        (None, _) => comm.into_owned(),
+    }
 }

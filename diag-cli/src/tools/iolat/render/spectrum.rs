@@ -5,6 +5,7 @@ use crate::{
     output::{
         bar,
         page::Page,
+        record::layers::LAYERS,
         spectrum::{Part, Rows, bar_columns, names},
     },
     tools::iolat::record::SpectrumBin,
@@ -14,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Row {
     ops: u64,
-    ns: [u64; 6],
+    ns: [u64; LAYERS],
     /// Whether some of them are in the tail.
     tail: bool,
 }
@@ -75,7 +76,8 @@ mod tests {
     #[test]
     fn bins_keep_their_operations_and_their_time() {
         let bin = |low_ns, ops| {
-            let ns_by_layer = [0, 0, 0, ops * low_ns, 0, 0];
+            let mut ns_by_layer = [0; LAYERS];
+            ns_by_layer[3] = ops * low_ns;
             SpectrumBin { low_ns, high_ns: low_ns + low_ns / 32, ops, ns_by_layer }
         };
         let Rows { first, rows } = rows(&[bin(1_000, 5), bin(1_500, 5), bin(30_000, 1)], 30_500).unwrap();

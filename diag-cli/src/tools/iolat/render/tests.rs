@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use diag_common::{cause::Cause, iolat::Op};
+use diag_common::{cause::Cause, iolat::Op, loss::Loss};
 
 use super::*;
 use crate::{
     ebpf::probes::Attached,
     output::{
         closing,
-        record::{Envelope, Target, Unavailable},
+        record::{Envelope, Target, TargetKind, Unavailable, cause::CauseKeys},
         sample::checked,
         terminal::Screen,
     },
     tools::iolat::{
-        record::CauseName,
         sample::{RUN, group, operation, report, throttled},
         verdict::verdict,
     },
@@ -30,7 +29,7 @@ fn whole(screen: Screen, report: &Report) -> String {
     let mut page = Page::new(screen);
     summary(&mut page, &OPTIONS, report);
     closing::draw(&mut page, &report.record.envelope);
-    super::verdict(&mut page, &OPTIONS, report);
+    super::verdict(&mut page, report);
     page.into_text()
 }
 
@@ -75,25 +74,26 @@ fn hostile_text_and_what_is_missing() {
     let mut report = throttled();
     let evil = "\x1b]0;pwned\x07\r\n\u{202e}\u{9b}31m 漢字漢字漢字 \\xff";
     let record = &mut report.record;
-    record.envelope.target = Target::Unit { unit: evil.into(), path: evil.into(), id: 1 };
+    record.envelope.target = Target { unit: Some(evil.into()), ..Target::of(TargetKind::Unit) };
     record.envelope.unavailable = vec![Unavailable {
         name: evil.into(),
         why: evil.into(),
         effect: "waits for it count as device".into(),
     }];
-    record.envelope.lost.insert("events", 12);
+    record.envelope.lost.0[Loss::Events as usize] = 12;
     record.body.operations.truncate(2);
     record.body.operations[1].filesystem = evil.into();
-    record.body.operations[1].device_name = Some(evil.into());
-    record.body.operations[1].tail.causes[0].cause = CauseName(Cause::OtherWait);
+    record.body.operations[1].device.name = Some(evil.into());
+    record.body.operations[1].tail.causes[0].keys = CauseKeys::plain(Cause::OtherWait);
     record.body.operations[1].tail.causes[0].stack = Some(vec![evil.into(), "b".into()]);
     for slow in &mut record.body.slowest {
-        (slow.comm, slow.file, slow.cgroup) = (evil.into(), Some(evil.repeat(9)), Some(evil.repeat(3)));
-        slow.tid = 1235;
+        slow.file = Some(evil.repeat(9));
+        (slow.task.comm, slow.task.cgroup) = (Some(evil.into()), Some(evil.repeat(3)));
+        slow.task.tid = Some(1235);
         slow.stack = Some(vec![evil.into(); 9]);
-        slow.causes[0].cause = CauseName(Cause::OtherWait);
+        slow.causes[0].keys = CauseKeys::plain(Cause::OtherWait);
     }
-    record.body.verdict = verdict(&record.body.operations, Duration::from_millis(1));
+    record.body.verdict = verdict(&record.body.operations, Duration::from_millis(1), 0);
     insta::assert_snapshot!(checked(whole(screen(80, false), &report), 80));
     for columns in [80, 81, 100, 120] {
         checked(whole(screen(columns, true), &report), columns);

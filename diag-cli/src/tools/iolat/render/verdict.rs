@@ -2,46 +2,41 @@
 
 use anstyle::Style;
 
-use super::Options;
 use crate::{
-    output::{bar, closing, page::Page, units},
-    tools::iolat::{Report, pending::PendingOperation, record::CauseName, verdict::nothing_slow},
+    output::{
+        bar, closing,
+        page::Page,
+        record::{cause::CauseWord, parties::Omitted},
+        units,
+    },
+    tools::iolat::{Report, pending::PendingOperation},
 };
 
 /// Draws the end of a summary.
-pub(crate) fn verdict(page: &mut Page, options: &Options, report: &Report) {
-    let stuck = &report.record.body.pending;
-    pending(page, stuck);
-    match &report.record.body.verdict {
-        None if !stuck.is_empty() => {
-            let words = "Nothing is slow of what returned; what did not return is the trouble";
-            page.wrapped(bar::STRONG, "", words);
-        }
-        None => {
-            let words = nothing_slow(&report.record.body.operations, options.slow);
-            page.wrapped(bar::STRONG, "", &words);
-        }
-        Some(verdict) => closing::verdict(page, &verdict.statement, &verdict.advice),
-    }
+pub(crate) fn verdict(page: &mut Page, report: &Report) {
+    let body = &report.record.body;
+    pending(page, body.pending.as_deref().unwrap_or_default(), body.pending_omitted);
+    closing::verdict(page, &body.verdict);
 }
 
 /// Pending operations that are named; more of them are counted.
 const NAMED: usize = 5;
 
 /// What had not returned.
-fn pending(page: &mut Page, pending: &[PendingOperation]) {
+fn pending(page: &mut Page, pending: &[PendingOperation], omitted: Option<Omitted>) {
     if pending.is_empty() {
         return;
     }
-    let stuck = units::counted(pending.len() as u64, "operation");
+    let more = omitted.map_or(0, |omitted| omitted.count);
+    let stuck = units::counted(pending.len() as u64 + more, "operation");
     page.wrapped(bar::WARNING, "", &format!("{stuck} had not returned, and stayed asleep:"));
     for operation in pending.iter().take(NAMED) {
-        let mut words = format!("{} by {}[{}]", operation.op.0.name(), operation.comm, operation.tid);
+        let mut words = format!("{} by {}", operation.op.0.name(), operation.task.label());
         if let Some(file) = &operation.file {
             words += &format!(" on {file}");
         }
-        if let Some(CauseName(cause)) = operation.cause {
-            words += &format!(": {}.{}", cause.layer().name(), cause.name());
+        if let Some(CauseWord(cause)) = operation.cause {
+            words += &format!(": {}", cause.path());
         }
         if let Some(stack) = &operation.stack {
             words += &format!(", in {}", stack.iter().take(3).cloned().collect::<Vec<_>>().join(" < "));

@@ -1,0 +1,62 @@
+//! What a session was asked for, beside its target.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a session was asked for, beside its target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Settings {
+    /// What the result is broken down by (`--by`); null where the command has no such option.
+    pub(crate) by: Option<&'static str>,
+    /// The length of an interval, ns; null without `--interval`.
+    pub(crate) interval_ns: Option<u64>,
+    /// How long the session was to last, ns; null without `--duration`.
+    pub(crate) duration_ns: Option<u64>,
+    /// From where on something is called slow, stuck, or worth a verdict.
+    pub(crate) thresholds: Vec<Threshold>,
+}
+
+/// One threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Threshold {
+    /// Which one.
+    pub(crate) threshold: ThresholdName,
+    /// Its value, in `unit`.
+    pub(crate) value: f64,
+    /// The unit of `value`.
+    pub(crate) unit: Unit,
+}
+
+/// Which threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ThresholdName {
+    /// `--slow`: a tail, or a wait, is slow from here on.
+    Slow,
+    /// `--tail`: the part of the operations that is the tail.
+    Tail,
+    /// `--threshold`: a task is stuck from here on.
+    Stuck,
+}
+
+/// A unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unit {
+    /// Nanoseconds.
+    Ns,
+    /// A part of a whole, 0 to 1.
+    Share,
+}
+
+impl Threshold {
+    /// A time.
+    pub(crate) fn time(threshold: ThresholdName, time: std::time::Duration) -> Threshold {
+        Threshold { threshold, value: time.as_nanos() as f64, unit: Unit::Ns }
+    }
+
+    /// A part of a whole.
+    pub(crate) fn share(threshold: ThresholdName, value: f64) -> Threshold {
+        Threshold { threshold, value, unit: Unit::Share }
+    }
+}
