@@ -118,7 +118,7 @@ fn on_a_block_device() -> Outcome {
     let traced = trace(&desk, &[], &desk.plan(vec![every(device.node())]));
     assert_every(&traced, &device_of(device.node()), "bdev");
     let summary = traced.finished.summary();
-    let name = &summary.operation("read", &device_of(device.node())).0["device_name"];
+    let name = &summary.operation("read", &device_of(device.node())).0["device"]["name"];
     assert_eq!(*name, device.name());
     Ok(())
 }

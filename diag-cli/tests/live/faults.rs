@@ -42,7 +42,7 @@ fn nothing_wrong() -> Outcome {
     let traced = trace(&desk, &[], &Plan { preferred: true, ..desk.plan(vec![job]) });
     let device = device_of(&file);
     let summary = explained(&traced, Call::Pread, &device);
-    let about = summary.verdict().map(|verdict| verdict["device"].clone());
+    let about = summary.verdict().map(|verdict| verdict["subject"]["device"]["id"].clone());
     assert!(about.is_none_or(|about| about != device.as_str()), "{}", summary.outline());
     assert_share(summary.operation("pread64", &device), "cpu.run", 1.0);
     Ok(())

@@ -5,7 +5,20 @@ use serde_json::Value;
 use crate::record::{Record, number, within};
 
 /// The layers of the contract.
-const LAYERS: [&str; 6] = ["memory", "filesystem", "block", "cpu", "hypervisor", "other"];
+const LAYERS: [&str; 12] = [
+    "memory",
+    "filesystem",
+    "block",
+    "uring",
+    "cpu",
+    "hypervisor",
+    "lock",
+    "network",
+    "ipc",
+    "stopped",
+    "idle",
+    "other",
+];
 
 fn layers_total(value: &Value) -> u64 {
     LAYERS.iter().map(|layer| number(&value["layers"][layer]["ns"])).sum()
@@ -47,7 +60,7 @@ impl Record {
 
     /// The verdict, where there is one.
     pub(crate) fn verdict(&self) -> Option<&Value> {
-        Some(&self.0["verdict"]).filter(|verdict| !verdict.is_null())
+        Some(&self.0["verdict"]).filter(|verdict| verdict["status"] == "found")
     }
 
     /// What a failure message shows: each operation with its causes.
@@ -76,8 +89,8 @@ impl Record {
                 );
             }
             let tail = &value["tail"];
-            let tail_sum = number(&tail["ops"]) * number(&tail["mean_ns"]);
-            let rounding = number(&tail["ops"]) + sum / 1000;
+            let tail_sum = number(&tail["operation_count"]) * number(&tail["mean_ns"]);
+            let rounding = number(&tail["operation_count"]) + sum / 1000;
             assert!(layers_total(tail).abs_diff(tail_sum) <= rounding, "tail: {}", operation.outline());
         }
         for slow in self.slowest() {
@@ -105,7 +118,7 @@ impl<'a> Operation<'a> {
 
     /// The device, `MAJOR:MINOR`.
     pub(crate) fn device(self) -> &'a str {
-        self.key("device")
+        self.0["device"]["id"].as_str().expect("a device has an id")
     }
 
     /// The file system.
@@ -160,7 +173,7 @@ impl<'a> Operation<'a> {
                 == text.split_once('.')
         };
         let list = self.0["causes"].as_array().expect("causes is a list");
-        let found = list.iter().filter(|entry| is(entry, cause) && is(&entry["via"], via));
+        let found = list.iter().filter(|entry| is(entry, cause) && entry["via"] == via);
         found.map(|entry| number(&entry["ns"])).sum::<u64>() as f64 / self.sum() as f64
     }
 

@@ -72,8 +72,11 @@ pub(crate) fn assert_verdict(record: &Record, call: Call, device: &str, cause: &
     let said = format!("{}.{}", says("layer"), says("cause"));
     let layer = cause.split('.').next().expect("a cause has a layer");
     let known = if record.missed() > 0 && said == format!("{layer}.wait") { &said } else { cause };
-    assert_eq!((said.as_str(), says("op").as_str()), (known, call.name()), "{}", record.outline());
-    assert_eq!(says("device"), device);
+    let subject = &verdict["subject"];
+    let name = subject["name"].as_str().unwrap_or_default();
+    assert_eq!(said, known, "{}", record.outline());
+    assert!(name.starts_with(&format!("{} on ", call.name())), "{}", record.outline());
+    assert_eq!((&subject["type"], &subject["device"]["id"]), (&"operation".into(), &device.into()));
     assert!(says("statement").len() > 20, "a statement is a sentence: {verdict}");
 }
 
@@ -315,10 +318,10 @@ fn does_not_end() -> Outcome {
     drop(frozen);
     writer.join().expect("the writer goes on");
     let summary = finished.summary();
-    let own = summary.pending().iter().find(|pending| pending["tid"] == tid);
+    let own = summary.pending().iter().find(|pending| pending["task"]["tid"] == tid);
     let own = own.unwrap_or_else(|| panic!("{tid} is not among {:?}", summary.pending()));
     assert_eq!((own["op"].as_str(), own["file"].as_str()), (Some("write"), path.to_str()));
-    assert_eq!(own["cause"]["cause"], "freeze", "{own}");
+    assert_eq!((own["layer"].as_str(), own["cause"].as_str()), (Some("filesystem"), Some("freeze")), "{own}");
     assert!(summary.on(&device_of(&path)).is_empty(), "{}", summary.outline());
     Ok(())
 }

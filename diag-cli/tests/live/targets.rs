@@ -106,7 +106,7 @@ fn in_cgroup(scene: &Scene, group: &Cgroup, name: &str) -> Outcome {
     scene.assert_mine(&finished, 2 * CALLS);
     let target = &finished.summary().0["target"];
     assert_eq!(target["kind"], "cgroup");
-    assert_eq!(target["id"], group.id());
+    assert_eq!(target["cgroup_id"], group.id());
     Ok(())
 }
 
