@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use diag_common::{
-    cause::Cause,
+    cause::{COUNTED, Cause},
     iolat::{CAUSE_STACK, Event, Op, VIA_NONE},
 };
 
@@ -79,7 +79,7 @@ fn chain(part: &CausePart) -> Vec<Step> {
 
 fn causes(event: &Event, namer: &mut Namer<'_>) -> HashMap<Explained, Part> {
     let mut waits: Vec<(Wait, u64)> = Vec::new();
-    for &cause in Cause::ALL {
+    for &cause in &Cause::ALL[..COUNTED] {
         let at = cause as usize;
         if event.touched & (1 << at) != 0 {
             waits.push((
