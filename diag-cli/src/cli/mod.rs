@@ -82,6 +82,7 @@ macro_rules! tools {
 
 tools! {
     Iolat = iolat;
+    Lock = lock;
 }
 
 /// Print the JSON Schema of a tool's records

@@ -1,3 +1,4 @@
 //! The tools, one module each.
 
 pub(crate) mod iolat;
+pub(crate) mod lock;

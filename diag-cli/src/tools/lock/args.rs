@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::cli::{SessionArgs, time_or_zero};
 
@@ -11,7 +11,7 @@ const TOP_IN_RECORD: u32 = 20;
 /// Locks that the screen shows unless asked otherwise.
 const TOP_ON_SCREEN: u32 = 5;
 /// The most locks that can be asked for.
-const MAX_TOP: u32 = 1000;
+const MAX_TOP: u32 = 200;
 
 /// Which kernel locks are waited for, by whom, held by whom
 ///
@@ -28,8 +28,8 @@ pub(crate) struct Args {
 
     /// Call a lock slow when one wait in a hundred takes this time
     ///
-    /// A lock for which tasks wait more than 5 % of the time in total is worth telling of, too. Where there is neither,
-    /// there is nothing to explain, and no verdict.
+    /// A lock for which tasks wait more than 5 % of the time in total counts as slow, too. Where there is neither, there is
+    /// nothing to explain, and the verdict says so.
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = time_or_zero)]
     #[arg(allow_hyphen_values = true, help_heading = "What counts as slow")]
     pub(crate) slow: Duration,
@@ -41,12 +41,27 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Output")]
     pub(crate) spin: bool,
 
-    /// Keep this many locks one by one, 1 to 1000 [default: 20 in records, 5 on screen]
+    /// Keep this many locks one by one, 1 to 200 [default: 20 in records, 5 on screen]
     ///
-    /// The others are added up by kind and name.
+    /// The others are added up by type and name.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TOP)))]
     #[arg(allow_hyphen_values = true, help_heading = "Output")]
     top: Option<u32>,
+
+    /// Put locks in this order, largest first
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Wait, help_heading = "Output")]
+    pub(crate) sort: Sort,
+}
+
+/// By what locks are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Time of all waits together
+    Wait,
+    /// Waits
+    Count,
+    /// The longest wait
+    Max,
 }
 
 impl Args {
@@ -98,6 +113,9 @@ mod tests {
         assert_eq!((args.top_in_record(), args.top_on_screen()), (20, 5));
         let args = Line::try_parse_from(["lock", "--top", "7", "--spin", "--slow", "0"]).unwrap().args;
         assert_eq!((args.top_in_record(), args.top_on_screen(), args.spin), (7, 7, true));
-        assert!(Line::try_parse_from(["lock", "--top", "0"]).is_err());
+        assert_eq!(args.sort, Sort::Wait);
+        for wrong in [["--top", "0"], ["--top", "201"], ["--sort", "name"]] {
+            assert!(Line::try_parse_from(["lock"].iter().chain(&wrong)).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! What `osdiag lock` attaches, and with what settings.
 
-use diag_common::loss::Loss;
-
 use crate::{
     ebpf::{
         object::{Kernel, Objects, Settings, Value},
@@ -21,16 +19,6 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "contention_end",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
-    losses: &[
-        Loss::TaskState,
-        Loss::LockWaits,
-        Loss::Locks,
-        Loss::LockParts,
-        Loss::Identities,
-        Loss::Stacks,
-        Loss::MissedRuns,
-        Loss::Processes,
-    ],
 };
 
 /// The order in which they are attached: what lets go of state before what makes it.
@@ -71,6 +59,7 @@ const fn sleeping(name: &'static str, effect: &'static str) -> ProbeSpec {
 }
 
 const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
+    name: "rwsem-readers",
     global: "TASK_BLOCKER",
     why: "the kernel is older than 6.16, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
     effect: "of a rwsem that readers hold, no holder is named",

@@ -3,6 +3,7 @@
 mod advice;
 mod args;
 mod attach;
+mod causes;
 mod collect;
 mod model;
 mod names;
@@ -20,6 +21,7 @@ use diag_common::lock::TaskState;
 
 pub(crate) use self::{args::Args, record::Locks as Body};
 use self::{
+    args::Sort,
     collect::{Collector, Harvest},
     model::{Namer, Places},
     render::Options,
@@ -35,7 +37,10 @@ use crate::{
     kernel::symbols::Symbols,
     output::{
         page::Page,
-        record::{Kind, Unavailable},
+        record::{
+            Kind, Unavailable,
+            settings::{Threshold, ThresholdName},
+        },
     },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
@@ -49,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// The tool while it works.
 struct Locks {
     top: usize,
+    sort: Sort,
     options: Options,
     collector: Collector,
     stacks: Stacks,
@@ -86,6 +92,10 @@ impl Tool for Locks {
         &args.session
     }
 
+    fn thresholds(args: &Args) -> Vec<Threshold> {
+        vec![Threshold::time(ThresholdName::Slow, args.slow)]
+    }
+
     fn settings(args: &Args, kernel: &Kernel) -> Result<Settings> {
         Ok(attach::settings(args, kernel))
     }
@@ -93,6 +103,7 @@ impl Tool for Locks {
     fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Locks> {
         Ok(Locks {
             top: args.top_in_record() as usize,
+            sort: args.sort,
             options: Options { slow: args.slow, top: args.top_on_screen() as usize },
             collector: Collector::new(&mut object.ebpf)?,
             stacks: Stacks::of_callers(&mut object.ebpf, attach::KERNEL_SIDE.probes)?,
@@ -128,18 +139,19 @@ impl Tool for Locks {
             places: &self.places,
             cgroups,
         };
-        let (locks, picture): (Vec<_>, Vec<_>) =
-            model::locks(harvest, self.top, &mut namer).into_iter().unzip();
-        let verdict = verdict::verdict(&locks, lasted, self.options.slow);
-        let pending = match kind {
-            Kind::Summary => pending::pending(&self.target, &self.states, &mut namer),
-            _ => Vec::new(),
+        let found = model::locks(harvest, self.top, self.sort, &mut namer);
+        let (locks, picture): (Vec<_>, Vec<_>) = found.locks.into_iter().unzip();
+        let (pending, pending_omitted) = match kind {
+            Kind::Summary => Some(pending::pending(&self.target, &self.states, &mut namer)).unzip(),
+            _ => (None, None),
         };
-        (Body { locks, pending, verdict }, picture)
+        let stuck = pending.as_ref().map_or(0, Vec::len);
+        let verdict = verdict::verdict(&locks, lasted, self.options.slow, stuck);
+        (Body { locks, locks_omitted: found.omitted, pending, pending_omitted, verdict }, picture)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
-        let effect = "stacks have no names, and locks are told by their kind and address alone";
+        let effect = "stacks have no names, and locks are known by their type and address alone";
         self.stacks.unavailable(effect).into_iter().collect()
     }
 
@@ -152,6 +164,6 @@ impl Tool for Locks {
     }
 
     fn draw_verdict(&self, page: &mut Page, report: &Report) {
-        render::verdict(page, &self.options, report);
+        render::verdict(page, report);
     }
 }

@@ -6,23 +6,27 @@ use super::{
     collect::{LockKey, Waits},
     model::Namer,
     names,
-    record::{KindName, PendingWait},
+    record::{LockType, PendingWait},
 };
 use crate::{
     ebpf::{clock, states::States},
-    output::text::escape,
+    output::{
+        record::parties::{Omitted, Task},
+        text::escape,
+    },
     target::{Target, Thread, staying, threads},
 };
 
 /// More than these are not listed.
 const MOST: usize = 64;
 
-/// The waits of the target's tasks that are in uninterruptible sleep and stay there, longest first.
+/// The waits of the target's tasks that are in uninterruptible sleep and stay there, longest first, and how many of them the
+/// list lacks.
 pub(super) fn pending(
     target: &Target,
     states: &States<TaskState>,
     namer: &mut Namer<'_>,
-) -> Vec<PendingWait> {
+) -> (Vec<PendingWait>, Omitted) {
     let now_ns = clock::now();
     let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
     let met = asleep.filter_map(|thread| {
@@ -30,11 +34,13 @@ pub(super) fn pending(
         let account = thread.account()?;
         Some(((thread, wait), account))
     });
-    let stuck = staying(met.take(MOST).collect(), |(thread, _)| thread.account());
-    let mut pending: Vec<PendingWait> =
-        stuck.iter().filter_map(|(thread, wait)| describe(thread, wait, now_ns, namer)).collect();
-    pending.sort_by_key(|wait| (std::cmp::Reverse(wait.waited_ns), wait.tid));
-    pending
+    let mut stuck = staying(met.collect(), |(thread, _)| thread.account());
+    stuck.sort_by_key(|(thread, wait)| (wait.since, thread.stat.pid));
+    let waited = |(_, wait): &(Thread, Wait)| now_ns.saturating_sub(wait.since);
+    let rest = stuck.get(MOST..).unwrap_or_default();
+    let omitted = Omitted { count: rest.len() as u64, ns: Some(rest.iter().map(waited).sum()) };
+    let listed = stuck.iter().take(MOST);
+    (listed.filter_map(|(thread, wait)| describe(thread, wait, now_ns, namer)).collect(), omitted)
 }
 
 /// The wait in which the task is: of several the last to begin.
@@ -46,17 +52,18 @@ fn describe(thread: &Thread, wait: &Wait, now_ns: u64, namer: &mut Namer<'_>) ->
     let kind = Kind::from_number(wait.kind)?;
     let stack = thread.stack();
     let waits = Waits { class: wait.class, ..Waits::default() };
-    let owner = namer.people.get(wait.owner);
     Some(PendingWait {
-        kind: KindName(kind),
+        lock_type: LockType(kind),
         name: namer.name(LockKey { address: wait.lock, kind }, &waits, Some(names::callers(&stack))),
-        address: format!("{:#x}", wait.lock),
-        pid: thread.pid.cast_unsigned(),
-        tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
+        address: Some(format!("{:#x}", wait.lock)),
+        task: Task {
+            pid: Some(thread.pid.cast_unsigned()),
+            tid: Some(thread.stat.pid.cast_unsigned()),
+            comm: Some(escape(thread.stat.comm.as_bytes())),
+            ..Task::default()
+        },
         waited_ns: now_ns.saturating_sub(wait.since),
-        owner_tid: owner.map(|owner| owner.tid),
-        owner_comm: owner.map(|owner| escape(&owner.name())),
+        owner: namer.task(wait.owner),
         stack: Some(stack).filter(|stack| !stack.is_empty()),
     })
 }

@@ -6,116 +6,146 @@ use diag_common::lock::Kind;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::output::{histogram::Histogram, record::Body};
+use super::{advice, attach::KERNEL_SIDE, verdict::title};
+use crate::output::{
+    advice::ids,
+    consistency::Contradiction,
+    histogram::Histogram,
+    record::{
+        Body,
+        parties::{Omitted, Task},
+        verdict::Verdict,
+    },
+};
 
 /// What `osdiag lock` found in an interval or a session.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Locks {
-    /// Locks that were waited for, most time first: those of `--top` one by one, the others by kind and name.
+    /// Locks that were waited for, in the order of `--sort`: those of `--top` one by one, the others by type and name.
     pub(crate) locks: Vec<Lock>,
-    /// Waits that had not ended when tracing did, and are in none of the numbers; absent without any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) pending: Vec<PendingWait>,
-    /// The lock that cost most; null where none is worth telling of (see `--slow`).
-    pub(crate) verdict: Option<Verdict>,
+    /// Locks that have no entry of their own in `locks`, as far as they were known from each other, and the time of waits for
+    /// them: it is in the entries of several locks.
+    pub(crate) locks_omitted: Omitted,
+    /// Waits that had not ended when tracing did, and are in none of the numbers; null but in a summary.
+    pub(crate) pending: Option<Vec<PendingWait>>,
+    /// What `pending` lacks; null but in a summary.
+    pub(crate) pending_omitted: Option<Omitted>,
+    /// The lock that cost most: its type is `lock`, `share` is its part of all time waited for locks, and `via` what its main
+    /// owner was doing.
+    pub(crate) verdict: Verdict,
 }
 
 impl Body for Locks {
     const SCHEMA: &'static str = "osdiag.lock/1";
+
+    fn unavailable_names() -> Vec<&'static str> {
+        KERNEL_SIDE.unavailable_names()
+    }
+
+    fn advice_rules() -> Vec<&'static str> {
+        ids(advice::RULES)
+    }
+
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    fn set_verdict(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+
+    fn counted(&self) -> Option<u64> {
+        Some(self.locks.iter().map(|lock| lock.wait.count).sum())
+    }
+
+    fn contradictions(&self) -> Vec<Contradiction> {
+        self.locks.iter().filter_map(Lock::parts_exceed).collect()
+    }
 }
 
-/// One lock, or several of one kind and name.
+/// One lock, or several of one type and name.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Lock {
     /// What sort of lock, and which side of it was waited for.
-    pub(crate) kind: KindName,
-    /// A symbol, or what its callers tell: `inode i_rwsem`; `in FUNCTION` where nothing names it but its caller, and
-    /// `unknown` where not even that is known.
-    pub(crate) name: String,
-    /// Where it lies in the kernel's memory, hexadecimal; absent where the entry is several locks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    pub(crate) lock_type: LockType,
+    /// A symbol, or what its callers say: `inode i_rwsem`; `in FUNCTION` where nothing names it but its caller. Null where not
+    /// even that is known, and where the entry is locks of several names.
+    pub(crate) name: Option<String>,
+    /// Where it lies in the kernel's memory, hexadecimal; null where the entry is several locks.
     pub(crate) address: Option<String>,
-    /// How many locks the entry is; absent where that is not known, because there was no room to tell them apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u64")]
-    pub(crate) locks: Option<u64>,
+    /// How many locks the entry is; null where that is not known, because there was no room to keep them apart.
+    pub(crate) lock_count: Option<u64>,
     /// How long tasks waited for it.
     pub(crate) wait: Histogram,
-    /// Where they waited; of some short waits no stack is taken, and those are in none of the entries.
+    /// Where they waited, most time first; of some short waits no stack is taken, and those are in none of the entries.
     pub(crate) callers: Vec<Caller>,
-    /// Who waited; adds up to `wait`, but for what `lost` says.
+    /// What `callers` lacks.
+    pub(crate) callers_omitted: Omitted,
+    /// Who waited, most time first; adds up to `wait`, but for what `lost` says.
     pub(crate) waiters: Vec<Waiter>,
-    /// Who owned the lock when a wait for it began; of some waits that is not known, or nobody did any more.
+    /// Waiters without an entry of their own: together they are the last entry.
+    pub(crate) waiters_omitted: Omitted,
+    /// Who owned the lock when a wait for it began, most time first; of some waits that is not known, or nobody did any more.
     pub(crate) owners: Vec<Owner>,
+    /// Owners without an entry of their own: together they are the last entry.
+    pub(crate) owners_omitted: Omitted,
+}
+
+impl Lock {
+    /// Parts of the whole that are more than it.
+    fn parts_exceed(&self) -> Option<Contradiction> {
+        let whole_ns = self.wait.sum_ns;
+        let parts = [
+            self.waiters.iter().map(|waiter| waiter.ns).sum::<u64>(),
+            self.owners.iter().map(|owner| owner.ns).sum(),
+            self.callers.iter().map(|caller| caller.ns).sum(),
+        ];
+        let parts_ns = parts.into_iter().find(|&parts_ns| parts_ns > whole_ns)?;
+        Some(Contradiction::PartsDiffer { of: title(self), parts_ns, whole_ns })
+    }
 }
 
 /// A place from which a lock was waited for.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Caller {
-    /// The waiter's kernel stack from the lock's caller on, innermost function first.
-    pub(crate) stack: Vec<String>,
+    /// The waiter's kernel stack from the lock's caller on, innermost function first; null where functions have no names.
+    pub(crate) stack: Option<Vec<String>>,
     /// Time waited there, ns.
     pub(crate) ns: u64,
     /// Waits there.
-    pub(crate) waits: u64,
-}
-
-/// A task, or several.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Task {
-    /// The process; absent where the entry is several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32")]
-    pub(crate) pid: Option<u32>,
-    /// The name of its thread; absent where the entry is several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) comm: Option<String>,
-    /// The path of its cgroup within the hierarchy, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) cgroup: Option<String>,
-    /// How many the entry is; absent for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u64")]
-    pub(crate) tasks: Option<u64>,
+    pub(crate) wait_count: u64,
 }
 
 /// Who waited for a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Waiter {
-    #[serde(flatten)]
-    pub(crate) task: Task,
-    /// Time that it waited, ns, all its threads of this name together.
+    /// All threads of one name of a process; null where the entry is several of those.
+    pub(crate) task: Option<Task>,
+    /// How many of those the entry is.
+    pub(crate) task_count: u64,
+    /// Time that they waited, ns.
     pub(crate) ns: u64,
     /// How often.
-    pub(crate) waits: u64,
+    pub(crate) wait_count: u64,
 }
 
 /// Who owned a lock when waits for it began, and what it was doing.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Owner {
-    #[serde(flatten)]
-    pub(crate) task: Task,
-    /// The thread; absent where the entry is several, or nobody is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32")]
-    pub(crate) tid: Option<u32>,
+    /// The thread; null where it is not known, and where the entry is several.
+    pub(crate) task: Option<Task>,
+    /// How many threads the entry is, each once for each state; null where they are not known.
+    pub(crate) task_count: Option<u64>,
     /// Whether it held the lock as a reader. Then it is the last of the readers to have come, and others may have held
     /// the lock, too; nobody is named where the kernel does not keep that.
     pub(crate) reader: bool,
-    /// What it was doing when the waits began; absent where nobody is named.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Doing")]
+    /// What it was doing when the waits began; null where nobody is named.
     pub(crate) state: Option<Doing>,
     /// Time of those waits, ns.
     pub(crate) ns: u64,
     /// Those waits.
-    pub(crate) waits: u64,
-    /// Its kernel stack when the longest of them began for which one was taken, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
+    pub(crate) wait_count: u64,
+    /// Its kernel stack when the longest of them began for which one was taken, innermost function first; null without any.
     pub(crate) stack: Option<Vec<String>>,
 }
 
@@ -139,69 +169,102 @@ pub(crate) enum Doing {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct PendingWait {
     /// What sort of lock.
-    pub(crate) kind: KindName,
+    pub(crate) lock_type: LockType,
     /// As in `locks`.
-    pub(crate) name: String,
+    pub(crate) name: Option<String>,
     /// Where it lies in the kernel's memory, hexadecimal.
-    pub(crate) address: String,
-    /// The process that waits.
-    pub(crate) pid: u32,
-    /// Its thread.
-    pub(crate) tid: u32,
-    /// The thread's name.
-    pub(crate) comm: String,
+    pub(crate) address: Option<String>,
+    /// The thread that waits.
+    pub(crate) task: Task,
     /// How long it had waited, ns.
     pub(crate) waited_ns: u64,
-    /// Who owned the lock when the wait began, where that is known: the thread.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32")]
-    pub(crate) owner_tid: Option<u32>,
-    /// The owner's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) owner_comm: Option<String>,
-    /// Where it waits, innermost function first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
+    /// The thread that owned the lock when the wait began; null where that is not known.
+    pub(crate) owner: Option<Task>,
+    /// Where it waits, innermost function first; null where that cannot be read.
     pub(crate) stack: Option<Vec<String>>,
 }
 
-/// The lock that cost most, and what it was about.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Verdict {
-    /// As in `locks`.
-    pub(crate) kind: KindName,
-    /// As in `locks`.
-    pub(crate) name: String,
-    /// As in `locks`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub(crate) address: Option<String>,
-    /// Its share of all time waited for locks, 0 to 1.
-    pub(crate) share: f64,
-    /// All of this in one plain sentence.
-    pub(crate) statement: String,
-    /// What to look at next, most telling first.
-    pub(crate) advice: Vec<String>,
-}
-
-/// A kind of locks, by its name.
+/// A type of locks, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct KindName(pub(crate) Kind);
+pub(crate) struct LockType(pub(crate) Kind);
 
-impl Serialize for KindName {
+impl Serialize for LockType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.name())
     }
 }
 
-impl JsonSchema for KindName {
+impl JsonSchema for LockType {
     fn schema_name() -> Cow<'static, str> {
-        "Kind".into()
+        "LockType".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         json_schema!({ "type": "string", "enum": names })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        output::{
+            record::Record,
+            sample::{check_keys, check_refused, complaints, keys},
+        },
+        tools::lock::sample::{convoy, folded, quiet, report, report_with, stuck},
+    };
+
+    #[test]
+    fn records_follow_the_schema_and_nothing_less_does() {
+        let record =
+            serde_json::to_value(report_with(vec![convoy(), quiet(), folded()], vec![stuck()]).record)
+                .unwrap();
+        check_keys::<Locks>(&record);
+        let empty = serde_json::to_value(report(vec![]).record).unwrap();
+        assert_eq!(complaints::<Locks>(&empty), Vec::<String>::new());
+        jsonschema::draft202012::meta::validate(&Record::<Locks>::json_schema()).unwrap();
+        for (pointer, wrong) in [
+            ("/schema", json!("osdiag.lock/2")),
+            ("/locks/0/lock_type", json!("lock")),
+            ("/locks/0/owners/0/state", json!("busy")),
+            ("/locks/0/waiters/0/task_count", json!(null)),
+            ("/locks/0/callers/0/stack", json!("vfs_write")),
+            ("/verdict/advice/0/rule", json!("reboot")),
+            ("/verdict/via", json!("disk")),
+        ] {
+            check_refused::<Locks>(&record, pointer, wrong);
+        }
+    }
+
+    #[test]
+    fn a_record_has_the_keys_of_the_contract() {
+        let record = serde_json::to_value(report_with(vec![convoy()], vec![stuck()]).record).unwrap();
+        insta::assert_snapshot!(
+            [
+                "",
+                "/locks/0",
+                "/locks/0/callers/0",
+                "/locks/0/waiters/0",
+                "/locks/0/owners/0",
+                "/pending/0",
+                "/verdict"
+            ]
+            .map(|pointer| format!("{pointer}: {}", keys(&record, pointer)))
+            .join("\n")
+        );
+    }
+
+    #[test]
+    fn parts_that_are_more_than_their_whole_are_a_contradiction() {
+        let record = |lock: Lock| report(vec![lock]).record.body;
+        assert_eq!(record(convoy()).contradictions(), vec![]);
+        let mut wrong = convoy();
+        wrong.owners[0].ns = 3_000_000_000;
+        let found = record(wrong).contradictions();
+        assert!(matches!(found[..], [Contradiction::PartsDiffer { .. }]), "{found:?}");
     }
 }

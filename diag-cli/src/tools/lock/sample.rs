@@ -1,20 +1,36 @@
 //! Built reports, for the tests of this tool.
 
+use std::time::Duration;
+
 use diag_common::{hist, lock::Kind};
 
 use super::{
     Bin, Report,
-    record::{Caller, Doing, KindName, Lock, Locks, Owner, Task, Waiter},
+    record::{Caller, Doing, Lock, LockType, Locks, Owner, PendingWait, Waiter},
     verdict::verdict,
 };
-use crate::output::{histogram::Histogram, record::Record, sample::envelope};
+use crate::output::{
+    histogram::Histogram,
+    record::{
+        Record,
+        parties::{Omitted, Task},
+    },
+    sample::envelope,
+};
+
+/// Nothing, of a list of times.
+pub(super) const NONE: Omitted = Omitted { count: 0, ns: Some(0) };
 
 fn stack(functions: &str) -> Vec<String> {
     functions.split(' ').map(str::to_owned).collect()
 }
 
-fn task(pid: u32, comm: &str) -> Task {
-    Task { pid: Some(pid), comm: Some(comm.into()), cgroup: Some("/db".into()), tasks: None }
+fn task(pid: u32, tid: Option<u32>, comm: &str) -> Task {
+    Task { pid: Some(pid), tid, comm: Some(comm.into()), cgroup: Some("/db".into()), ..Task::default() }
+}
+
+fn waiter(pid: u32, comm: &str, ns: u64, wait_count: u64) -> Waiter {
+    Waiter { task: Some(task(pid, None, comm)), task_count: 1, ns, wait_count }
 }
 
 fn histogram(waits: &[(u64, u64)]) -> Histogram {
@@ -25,30 +41,29 @@ fn histogram(waits: &[(u64, u64)]) -> Histogram {
 
 /// Writers that wait for one whose disk is slow.
 pub(super) fn convoy() -> Lock {
-    let owner = |pid, tid, state, ns, waits, functions: Option<&str>| Owner {
-        task: task(pid, "writer"),
-        tid: Some(tid),
+    let owner = |pid, tid, state, ns, wait_count, functions: Option<&str>| Owner {
+        task: Some(task(pid, Some(tid), "writer")),
+        task_count: Some(1),
         reader: false,
         state: Some(state),
         ns,
-        waits,
+        wait_count,
         stack: functions.map(stack),
     };
     Lock {
-        kind: KindName(Kind::RwsemWrite),
-        name: "inode i_rwsem".into(),
+        lock_type: LockType(Kind::RwsemWrite),
+        name: Some("inode i_rwsem".into()),
         address: Some("0xffff8881023c4d18".into()),
-        locks: Some(1),
+        lock_count: Some(1),
         wait: histogram(&[(8_000_000, 100), (10_000_000, 100), (12_000_000, 100)]),
         callers: vec![Caller {
-            stack: stack("ext4_file_write_iter vfs_write ksys_write do_syscall_64"),
+            stack: Some(stack("ext4_file_write_iter vfs_write ksys_write do_syscall_64")),
             ns: 2_970_000_000,
-            waits: 297,
+            wait_count: 297,
         }],
-        waiters: vec![
-            Waiter { task: task(412, "writer"), ns: 2_400_000_000, waits: 240 },
-            Waiter { task: task(500, "reader"), ns: 600_000_000, waits: 60 },
-        ],
+        callers_omitted: NONE,
+        waiters: vec![waiter(412, "writer", 2_400_000_000, 240), waiter(500, "reader", 600_000_000, 60)],
+        waiters_omitted: NONE,
         owners: vec![
             owner(
                 412,
@@ -61,58 +76,87 @@ pub(super) fn convoy() -> Lock {
             owner(412, 415, Doing::Running, 600_000_000, 60, None),
             owner(412, 416, Doing::Runnable, 200_000_000, 30, None),
         ],
+        owners_omitted: NONE,
     }
 }
 
 /// A few short waits.
 pub(super) fn quiet() -> Lock {
     Lock {
-        kind: KindName(Kind::Mutex),
-        name: "pipe mutex".into(),
+        lock_type: LockType(Kind::Mutex),
+        name: Some("pipe mutex".into()),
         address: Some("0xffff888104a5c000".into()),
-        locks: Some(1),
+        lock_count: Some(1),
         wait: histogram(&[(900, 40), (2_000, 8), (21_000, 1)]),
-        callers: vec![Caller { stack: stack("anon_pipe_write vfs_write"), ns: 21_000, waits: 1 }],
-        waiters: vec![Waiter { task: task(77, "cat"), ns: 73_000, waits: 49 }],
+        callers: vec![Caller { stack: Some(stack("anon_pipe_write vfs_write")), ns: 21_000, wait_count: 1 }],
+        callers_omitted: NONE,
+        waiters: vec![waiter(77, "cat", 73_000, 49)],
+        waiters_omitted: NONE,
         owners: vec![Owner {
-            task: Task { tasks: Some(3), ..Task::default() },
-            tid: None,
+            task: None,
+            task_count: Some(3),
             reader: false,
             state: None,
             ns: 60_000,
-            waits: 40,
+            wait_count: 40,
             stack: None,
         }],
+        owners_omitted: Omitted { count: 3, ns: Some(60_000) },
     }
 }
 
 /// Many that have no entry of their own.
 pub(super) fn folded() -> Lock {
     Lock {
-        kind: KindName(Kind::Spinlock),
-        name: "dentry d_lock".into(),
+        lock_type: LockType(Kind::Spinlock),
+        name: Some("dentry d_lock".into()),
         address: None,
-        locks: Some(17),
-        callers: Vec::new(),
-        owners: Vec::new(),
-        waiters: vec![Waiter { task: task(90, "find"), ns: 5_000, waits: 10 }],
+        lock_count: Some(17),
         wait: histogram(&[(500, 10)]),
+        callers: Vec::new(),
+        callers_omitted: NONE,
+        waiters: vec![waiter(90, "find", 5_000, 10)],
+        waiters_omitted: NONE,
+        owners: Vec::new(),
+        owners_omitted: NONE,
+    }
+}
+
+/// A wait that has not ended.
+pub(super) fn stuck() -> PendingWait {
+    PendingWait {
+        lock_type: LockType(Kind::Mutex),
+        name: Some("pipe mutex".into()),
+        address: Some("0xffff888104a5c000".into()),
+        task: task(600, Some(601), "tee"),
+        waited_ns: 3_000_000_000,
+        owner: Some(task(77, Some(77), "cat")),
+        stack: Some(stack("anon_pipe_write vfs_write ksys_write")),
     }
 }
 
 /// A report of these locks.
 pub(super) fn report(locks: Vec<Lock>) -> Report {
+    report_with(locks, Vec::new())
+}
+
+/// A report of these locks, and of waits that have not ended.
+pub(super) fn report_with(locks: Vec<Lock>, pending: Vec<PendingWait>) -> Report {
     let bins = |lock: &Lock| {
-        let bucket = hist::bucket(lock.wait.p50_ns);
+        let bucket = hist::bucket(lock.wait.p50_ns.unwrap_or_default());
         let (low_ns, high_ns) = (hist::lowest(bucket), hist::highest(bucket));
         vec![Bin { low_ns, high_ns, waits: lock.wait.count, ns: lock.wait.sum_ns }]
     };
     let picture = locks.iter().map(bins).collect();
     let envelope = envelope();
-    let verdict = verdict(
-        &locks,
-        std::time::Duration::from_nanos(envelope.duration_ns),
-        std::time::Duration::from_millis(1),
-    );
-    Report { record: Record::new(envelope, Locks { locks, pending: Vec::new(), verdict }), picture }
+    let lasted = Duration::from_nanos(envelope.duration_ns);
+    let verdict = verdict(&locks, lasted, Duration::from_millis(1), pending.len());
+    let body = Locks {
+        locks,
+        locks_omitted: NONE,
+        pending: Some(pending),
+        pending_omitted: Some(Omitted { count: 0, ns: None }),
+        verdict,
+    };
+    Report { record: Record::new(envelope, body), picture }
 }

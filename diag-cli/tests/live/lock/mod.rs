@@ -8,6 +8,8 @@ pub(crate) mod work;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
 
+use serde_json::json;
+
 pub(crate) use self::{bench::BENCHES, record::check};
 use self::{
     record::Lock,
@@ -66,18 +68,18 @@ fn assert_waited(lock: Lock<'_>, seen: &Seen, least: Duration, tolerance: f64) {
         seen.waits_ns.len()
     );
     assert!(known > 100_000_000, "nobody had to wait: {known} ns");
-    let waiter = lock.list("waiters").iter().find(|waiter| waiter["comm"] == WAITER);
-    let waits = waiter.map_or(0, |waiter| number(&waiter["waits"]));
+    let waiter = lock.list("waiters").iter().find(|waiter| waiter["task"]["comm"] == WAITER);
+    let waits = waiter.map_or(0, |waiter| number(&waiter["wait_count"]));
     // Ending, the thread gives memory back as well.
     assert!(waits <= seen.waits_ns.len() as u64 + 10, "{waits} waits are more than there were calls");
     assert!(within(tolerance, lock.sum(), known), "{} ns of {known}", lock.sum());
-    let mine = lock.share("waiters", |waiter| waiter["comm"] == WAITER);
+    let mine = lock.share("waiters", |waiter| waiter["task"]["comm"] == WAITER);
     assert!(mine > 0.95, "the waiter is not told: {}", lock.0);
 }
 
 /// The share of time in which the thread that holds the lock is said to.
 fn held_by(lock: Lock<'_>, tid: u32) -> f64 {
-    lock.share("owners", |owner| owner["tid"] == tid)
+    lock.share("owners", |owner| owner["task"]["tid"] == tid)
 }
 
 fn inode() -> Outcome {
@@ -92,7 +94,8 @@ fn inode() -> Outcome {
     let lock = summary.lock("rwsem-read", "inode i_rwsem");
     assert_waited(lock, &seen, MS, 0.03);
     assert!(held_by(lock, seen.holder) > 0.9, "{}", lock.0);
-    let by_holder = |owner: &serde_json::Value| owner["comm"] == HOLDER && owner["pid"] == worker.pid;
+    let by_holder =
+        |owner: &serde_json::Value| owner["task"]["comm"] == HOLDER && owner["task"]["pid"] == worker.pid;
     assert!(lock.share("owners", by_holder) > 0.9, "{}", lock.0);
     let asleep = |owner: &serde_json::Value| owner["state"] == "blocked-io" || owner["state"] == "blocked";
     assert!(lock.share("owners", asleep) > 0.5, "the holder waits for the disk: {}", lock.0);
@@ -100,7 +103,17 @@ fn inode() -> Outcome {
     if summary.0["probes"][0]["hook"] == "tp_btf" && longest["stack"].is_array() {
         assert!(longest["stack"].to_string().contains("ext4_file_write_iter"), "{longest}");
     }
-    assert_eq!(summary.0["verdict"]["name"], "inode i_rwsem");
+    let verdict = &summary.0["verdict"];
+    assert_eq!(
+        (&verdict["status"], &verdict["subject"]["type"]),
+        (&json!("found"), &json!("lock")),
+        "{verdict}"
+    );
+    assert_eq!(
+        (&verdict["layer"], &verdict["cause"]),
+        (&json!("filesystem"), &json!("inode-lock")),
+        "{verdict}"
+    );
     Ok(())
 }
 
@@ -116,17 +129,17 @@ fn convoy() -> Outcome {
     complete(&summary);
     let [read, write] = ["rwsem-read", "rwsem-write"].map(|kind| summary.lock(kind, "inode i_rwsem"));
     assert_eq!(read.0["address"], write.0["address"], "one lock, two sides");
-    let waits = |comm: &str| read.share("waiters", |waiter| waiter["comm"] == comm);
+    let waits = |comm: &str| read.share("waiters", |waiter| waiter["task"]["comm"] == comm);
     assert!(waits(WAITER) > 0.0 && waits(SHARER) > 0.0, "{}", read.0);
-    assert!(write.share("waiters", |waiter| waiter["comm"] == HOLDER) > 0.95, "{}", write.0);
+    assert!(write.share("waiters", |waiter| waiter["task"]["comm"] == HOLDER) > 0.95, "{}", write.0);
     let readers = write.share("owners", |owner| owner["reader"] == true);
     assert!(readers > 0.5, "a writer waits for readers: {}", write.0);
     // The last reader to come is not the one that reads for long, as often as not: then nobody is named.
-    let named = |owner: &serde_json::Value| owner["reader"] == true && owner["tid"].is_u64();
+    let named = |owner: &serde_json::Value| owner["reader"] == true && owner["task"]["tid"].is_u64();
     let strangers = write.list("owners").iter().filter(|owner| named(owner));
     let known = [SHARER, WAITER, HOLDER];
     for owner in strangers {
-        assert!(known.iter().any(|comm| owner["comm"] == *comm), "{owner}");
+        assert!(known.iter().any(|comm| owner["task"]["comm"] == *comm), "{owner}");
     }
     // Behind a writer in the queue, one who wants to look waits for the readers before it as well.
     let readers = read.share("owners", |owner| owner["reader"] == true);
@@ -173,13 +186,13 @@ fn pipe() -> Outcome {
 /// The holder of a mutex can have to wait, too, where the waiter takes it in between.
 fn assert_waited_mutex(lock: Lock<'_>, seen: &Seen) {
     let known = seen.waited_ns(Duration::from_micros(5));
-    let waiter = lock.list("waiters").iter().find(|waiter| waiter["comm"] == WAITER);
+    let waiter = lock.list("waiters").iter().find(|waiter| waiter["task"]["comm"] == WAITER);
     let waiter = waiter.unwrap_or_else(|| panic!("the waiter is not told: {}", lock.0));
     let ns = number(&waiter["ns"]);
-    println!("{} waits, {ns} ns of {known} ns", waiter["waits"]);
+    println!("{} waits, {ns} ns of {known} ns", waiter["wait_count"]);
     assert!(known > 50_000_000, "nobody had to wait: {known} ns");
     // Such waits are short: of each call the way in and out, the tool's own work and the waker's are outside of the wait.
-    let outside = 20_000 * number(&waiter["waits"]);
+    let outside = 20_000 * number(&waiter["wait_count"]);
     assert!(ns <= known + known / 50 && known <= ns + outside && known < 2 * ns, "{ns} ns of {known}");
     let held = held_by(lock, seen.holder) * lock.sum() as f64;
     assert!(held > 0.8 * ns as f64, "{}", lock.0);
@@ -203,8 +216,9 @@ fn spinning() -> Outcome {
     let known: u64 = line.split(',').next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let summary = session.interrupt().summary();
     complete(&summary);
-    let spins =
-        summary.locks().filter(|lock| lock.0["kind"].as_str().is_some_and(|kind| kind.starts_with("rwlock")));
+    let spins = summary
+        .locks()
+        .filter(|lock| lock.0["lock_type"].as_str().is_some_and(|kind| kind.starts_with("rwlock")));
     let waits: u64 = spins.map(Lock::count).sum();
     println!("{waits} waits of {known} in 1.5 s, {} calls, lost {}", seen.held, summary.0["lost"]);
     assert!(known > 10_000, "nobody had to wait: {told}");
@@ -232,13 +246,13 @@ fn freed() -> Outcome {
         .locks()
         .filter(|lock| lock.0["name"] == "mmap_lock")
         .flat_map(|lock| lock.list("waiters"))
-        .filter(|waiter| waiter["comm"] == WAITER)
+        .filter(|waiter| waiter["task"]["comm"] == WAITER)
         .collect();
-    let processes: BTreeSet<_> = waiters.iter().map(|waiter| waiter["pid"].as_u64()).collect();
+    let processes: BTreeSet<_> = waiters.iter().map(|waiter| waiter["task"]["pid"].as_u64()).collect();
     assert!(processes.len() > 3, "few were killed while they waited: {}", summary.lock_outline());
     let longest = summary.locks().map(|lock| number(&lock.0["wait"]["max_ns"])).max().unwrap_or(0);
     assert!(longest < 2_000_000_000, "a wait outlived its task: {longest} ns");
-    let of_last = waiters.iter().filter(|waiter| waiter["pid"] == last.pid);
+    let of_last = waiters.iter().filter(|waiter| waiter["task"]["pid"] == last.pid);
     let mine: u64 = of_last.map(|waiter| number(&waiter["ns"])).sum();
     let known = seen.waited_ns(MS / 20);
     assert!(mine > known / 2 && mine < known + known / 2, "{mine} ns of {known} after all that");
@@ -257,10 +271,13 @@ fn does_not_end() -> Outcome {
     let summary = session.finish().summary();
     disk.delay(Duration::ZERO);
     let pending = summary.0["pending"].as_array().cloned().unwrap_or_default();
-    let mine = pending.iter().find(|wait| wait["comm"] == WAITER);
+    let mine = pending.iter().find(|wait| wait["task"]["comm"] == WAITER);
     let mine = mine.unwrap_or_else(|| panic!("{pending:?} in {}", summary.lock_outline()));
-    assert_eq!((mine["kind"].as_str(), mine["name"].as_str()), (Some("rwsem-read"), Some("inode i_rwsem")));
-    assert_eq!(mine["owner_comm"], HOLDER, "{mine}");
+    assert_eq!(
+        (mine["lock_type"].as_str(), mine["name"].as_str()),
+        (Some("rwsem-read"), Some("inode i_rwsem"))
+    );
+    assert_eq!(mine["owner"]["comm"], HOLDER, "{mine}");
     let waited = number(&mine["waited_ns"]);
     assert!((100_000_000..1_500_000_000).contains(&waited), "{mine}");
     Ok(())
@@ -281,13 +298,17 @@ fn cgroup_target() -> Outcome {
     let seen = mine.work();
     let summary = session.interrupt().summary();
     summary.assert_complete();
-    let strangers = |lock: &Lock<'_>| lock.list("waiters").iter().any(|waiter| waiter["pid"] != mine.pid);
+    let strangers =
+        |lock: &Lock<'_>| lock.list("waiters").iter().any(|waiter| waiter["task"]["pid"] != mine.pid);
     let foreign: Vec<_> = summary.locks().filter(strangers).map(|lock| lock.0.to_string()).collect();
     assert!(foreign.is_empty(), "{foreign:#?}");
     let lock = summary.lock("rwsem-read", "mmap_lock");
     assert!(lock.sum() > 0 && held_by(lock, seen.holder) > 0.5, "{}", lock.0);
     let waiter = &lock.list("waiters")[0];
-    assert!(waiter["cgroup"].as_str().is_some_and(|cgroup| path.ends_with(cgroup)), "{waiter} in {path}");
+    assert!(
+        waiter["task"]["cgroup"].as_str().is_some_and(|cgroup| path.ends_with(cgroup)),
+        "{waiter} in {path}"
+    );
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn check(record: &Record) {
         let [callers, waiters, owners] = ["callers", "waiters", "owners"].map(|key| lock.parts(key));
         assert!(callers <= whole && owners <= whole, "parts are more than the whole: {}", lock.0);
         assert!(waiters == whole || !complete && waiters <= whole, "waiters do not add up: {}", lock.0);
-        assert_eq!(lock.0["address"].is_string(), lock.0["locks"] == 1, "{}", lock.0);
+        assert_eq!(lock.0["address"].is_string(), lock.0["lock_count"] == 1, "{}", lock.0);
     }
     let sums: Vec<u64> = record.locks().map(Lock::sum).collect();
     assert!(sums.is_sorted_by(|a, b| a >= b), "the longest is not the first: {sums:?}");
@@ -24,9 +24,9 @@ impl Record {
         self.0["locks"].as_array().expect("locks is a list").iter().map(Lock)
     }
 
-    /// The lock of this kind and name for which most time was waited.
+    /// The lock of this type and name for which most time was waited.
     pub(crate) fn lock(&self, kind: &str, name: &str) -> Lock<'_> {
-        let mut found = self.locks().filter(|lock| lock.0["kind"] == kind && lock.0["name"] == name);
+        let mut found = self.locks().filter(|lock| lock.0["lock_type"] == kind && lock.0["name"] == name);
         found.next().unwrap_or_else(|| panic!("no {name} ({kind}) in\n{}", self.lock_outline()))
     }
 
@@ -36,13 +36,13 @@ impl Record {
         for lock in self.locks() {
             text += &format!(
                 "{} {} {}: {} waits, {} ns; in {}; by {}; held by {}\n",
-                lock.0["kind"],
+                lock.0["lock_type"],
                 lock.0["name"],
                 lock.0["address"],
                 lock.count(),
                 lock.sum(),
                 lock.0["callers"][0]["stack"][0],
-                lock.0["waiters"][0]["comm"],
+                lock.0["waiters"][0]["task"]["comm"],
                 lock.0["owners"][0]
             );
         }
@@ -72,7 +72,7 @@ impl<'a> Lock<'a> {
 
     /// The time and number of waits in such a list.
     fn parts(self, key: &str) -> (u64, u64) {
-        let add = |(ns, waits), part: &Value| (ns + number(&part["ns"]), waits + number(&part["waits"]));
+        let add = |(ns, waits), part: &Value| (ns + number(&part["ns"]), waits + number(&part["wait_count"]));
         self.list(key).iter().fold((0, 0), add)
     }
 

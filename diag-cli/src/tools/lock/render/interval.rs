@@ -47,7 +47,7 @@ fn one(page: &mut Page, lock: &Lock) {
         "",
         units::count(wait.count),
         units::time(wait.sum_ns),
-        units::time(wait.p99_ns),
-        units::time(wait.max_ns),
+        units::time_or_dash(wait.p99_ns),
+        units::time_or_dash(wait.max_ns),
     ));
 }

@@ -7,7 +7,7 @@ use crate::{
     tools::lock::{
         advice::phrase,
         record::{Doing, Lock, Owner},
-        verdict::{task, title},
+        verdict::{owner, title, waiter},
     },
 };
 
@@ -28,7 +28,7 @@ const BAR: usize = 20;
 pub(super) fn heading(page: &mut Page, lock: &Lock) {
     let wait = &lock.wait;
     let counts = format!("{}, {}", units::counted(wait.count, "wait"), units::time(wait.sum_ns));
-    let which = match (&lock.address, lock.locks) {
+    let which = match (&lock.address, lock.lock_count) {
         (Some(address), _) => format!(" at {address}"),
         (None, Some(many)) => format!(", {}", units::counted(many, "lock")),
         (None, None) => ", any number of locks".to_owned(),
@@ -58,10 +58,10 @@ pub(super) fn brief(page: &mut Page, lock: &Lock) {
 pub(super) fn who_and_where(lock: &Lock) -> String {
     let percent = |ns: u64| units::percent(ns as f64 / lock.wait.sum_ns.max(1) as f64);
     let mut words = String::new();
-    if let Some(waiter) = lock.waiters.first() {
-        words += &format!("by {} {}", task(&waiter.task, None), percent(waiter.ns));
+    if let Some(first) = lock.waiters.first() {
+        words += &format!("by {} {}", waiter(first), percent(first.ns));
     }
-    if let Some(function) = lock.callers.first().and_then(|caller| caller.stack.first()) {
+    if let Some(function) = lock.callers.first().and_then(|caller| caller.stack.as_ref()?.first()) {
         words += &format!(", in {function}");
     }
     if let Some(owner) = lock.owners.first() {
@@ -79,7 +79,7 @@ fn callers(page: &mut Page, lock: &Lock) {
     page.line(&format!("  ├ waited for in{known}"));
     for caller in shown(&lock.callers, whole, |caller| caller.ns, CALLERS) {
         let lead = numbers("  │", caller.ns, whole);
-        page.wrapped(Style::new(), &lead, &one_line(&caller.stack));
+        page.wrapped(Style::new(), &lead, &one_line(caller.stack.as_deref().unwrap_or_default()));
     }
 }
 
@@ -87,11 +87,11 @@ fn waiters(page: &mut Page, lock: &Lock) {
     let whole = lock.wait.sum_ns.max(1);
     page.line("  ├ by");
     let shown = shown(&lock.waiters, whole, |waiter| waiter.ns, WAITERS);
-    let names: Vec<String> = shown.iter().map(|waiter| task(&waiter.task, None)).collect();
+    let names: Vec<String> = shown.iter().map(|shown| waiter(shown)).collect();
     let width = width_of(&names, page);
-    for (waiter, name) in shown.iter().zip(&names) {
-        let bar = bar::solid(page, bar::length(waiter.ns, whole, BAR));
-        row(page, &numbers("  │", waiter.ns, whole), name, width, &bar);
+    for (part, name) in shown.iter().zip(&names) {
+        let bar = bar::solid(page, bar::length(part.ns, whole, BAR));
+        row(page, &numbers("  │", part.ns, whole), name, width, &bar);
     }
     more(page, "  │", lock.waiters.len() - shown.len());
 }
@@ -99,7 +99,7 @@ fn waiters(page: &mut Page, lock: &Lock) {
 fn owners(page: &mut Page, lock: &Lock) {
     let whole = lock.wait.sum_ns.max(1);
     if lock.owners.is_empty() {
-        let kept = lock.kind.0.has_owner();
+        let kept = lock.lock_type.0.has_owner();
         page.line(if kept {
             "  └ held by nobody known"
         } else {
@@ -124,14 +124,12 @@ fn owners(page: &mut Page, lock: &Lock) {
 }
 
 /// `writer[415], blocked in I/O`
-fn holder(owner: &Owner) -> String {
-    match (&owner.task.comm, owner.reader, owner.state) {
+fn holder(of: &Owner) -> String {
+    match (&of.task, of.reader, of.state) {
         (None, true, _) => "readers".to_owned(),
-        (Some(_), true, Some(doing)) => {
-            format!("{}, reader, {}", task(&owner.task, owner.tid), phrase(doing))
-        }
-        (_, _, Some(doing)) => format!("{}, {}", task(&owner.task, owner.tid), phrase(doing)),
-        (_, _, None) => task(&owner.task, owner.tid),
+        (Some(_), true, Some(doing)) => format!("{}, reader, {}", owner(of), phrase(doing)),
+        (_, _, Some(doing)) => format!("{}, {}", owner(of), phrase(doing)),
+        (_, _, None) => owner(of),
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn summary(page: &mut Page, options: &Options, report: &Report) {
     let rest = locks.get(options.top..).unwrap_or_default();
     if !rest.is_empty() {
         let (waits, ns) = total(rest);
-        let many: u64 = rest.iter().map(|lock| lock.locks.unwrap_or(1)).sum();
+        let many: u64 = rest.iter().map(|lock| lock.lock_count.unwrap_or(1)).sum();
         let words = format!(
             "and {many} more, of less time: {}, {} together; --json has them",
             units::counted(waits, "wait"),

@@ -5,10 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     output::{closing, sample::checked, terminal::Screen},
-    tools::lock::{
-        record::{Task, Waiter},
-        sample::{convoy, folded, quiet, report},
-    },
+    tools::lock::sample::{convoy, folded, quiet, report, report_with, stuck},
 };
 
 const OPTIONS: Options = Options { slow: Duration::from_millis(1), top: 2 };
@@ -17,13 +14,14 @@ fn whole(columns: usize, colour: bool, report: &Report) -> String {
     let mut page = Page::new(Screen { columns, colour });
     summary(&mut page, &OPTIONS, report);
     closing::draw(&mut page, &report.record.envelope);
-    verdict(&mut page, &OPTIONS, report);
+    verdict(&mut page, report);
     page.into_text()
 }
 
 #[test]
 fn a_convoy() {
-    insta::assert_snapshot!(checked(whole(80, false, &report(vec![convoy(), quiet(), folded()])), 80));
+    let report = report_with(vec![convoy(), quiet(), folded()], vec![stuck()]);
+    insta::assert_snapshot!(checked(whole(80, false, &report), 80));
 }
 
 #[test]
@@ -56,11 +54,11 @@ fn an_interval() {
 fn hostile_text() {
     let evil = "\x1b]0;pwned\x07\r\n\u{202e}\u{9b}31m 漢字漢字漢字";
     let mut lock = convoy();
-    lock.name = evil.into();
-    lock.callers[0].stack = vec![evil.into(); 9];
+    lock.name = Some(evil.into());
+    lock.callers[0].stack = Some(vec![evil.into(); 9]);
     lock.owners[0].stack = Some(vec![evil.into(); 9]);
-    lock.owners[0].task.comm = Some(evil.into());
-    let task = Task { comm: Some(evil.into()), ..lock.waiters[0].task.clone() };
-    lock.waiters[0] = Waiter { task, ..lock.waiters[0].clone() };
+    for task in [&mut lock.owners[0].task, &mut lock.waiters[0].task] {
+        task.as_mut().unwrap().comm = Some(evil.into());
+    }
     checked(whole(80, false, &report(vec![lock])), 80);
 }
