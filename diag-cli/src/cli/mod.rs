@@ -83,6 +83,7 @@ macro_rules! tools {
 tools! {
     Iolat = iolat;
     Lock = lock;
+    Vmexit = vmexit;
 }
 
 /// Print the JSON Schema of a tool's records

@@ -3,6 +3,7 @@
 pub(crate) mod btf;
 pub(crate) mod fields;
 pub(crate) mod files;
+pub(crate) mod hypervisor;
 pub(crate) mod mounts;
 pub(crate) mod symbols;
 pub(crate) mod waits;

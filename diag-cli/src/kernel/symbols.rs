@@ -140,7 +140,7 @@ impl Functions {
     /// What the records lack where functions have no names.
     pub(crate) fn unavailable(&self, effect: &str) -> Option<Unavailable> {
         let why = self.symbols.as_ref()?.as_ref().err()?;
-        Some(Unavailable { name: "kernel symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
+        Some(Unavailable { name: "kernel-symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
     }
 }
 

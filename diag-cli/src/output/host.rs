@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::text;
+use crate::kernel::hypervisor;
 
 /// The machine that a record comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -58,11 +59,11 @@ impl Host {
             kernel: line("/proc/sys/kernel/osrelease"),
             arch: std::env::consts::ARCH,
             os: os(),
-            hypervisor: hypervisor(),
+            hypervisor: hypervisor_word(),
             vendor: line("/sys/class/dmi/id/sys_vendor"),
             product: line("/sys/class/dmi/id/product_name"),
             instance: line("/var/lib/cloud/data/instance-id").or_else(asset_tag),
-            cpus: cpus("online"),
+            cpus: online_cpus(),
             possible_cpus: cpus("possible"),
             memory_bytes: memory(),
         }
@@ -72,6 +73,11 @@ impl Host {
 /// EC2 has the instance's id as the board's asset tag; elsewhere that is a serial number, or a word for none.
 fn asset_tag() -> Option<String> {
     line("/sys/class/dmi/id/board_asset_tag").filter(|tag| tag.starts_with("i-"))
+}
+
+/// CPUs that are online, whatever this process may use of them; none where `/sys` does not tell.
+pub(crate) fn online_cpus() -> Option<u32> {
+    cpus("online")
 }
 
 fn cpus(which: &str) -> Option<u32> {
@@ -113,65 +119,12 @@ fn cpus_in(list: &str) -> Option<u32> {
 }
 
 /// The hypervisor; see [`Host::hypervisor`].
-fn hypervisor() -> Option<String> {
-    if let Some(signature) = cpuid_signature() {
-        return Some(word_for_signature(&signature).map_or(signature, str::to_owned));
-    }
+fn hypervisor_word() -> Option<String> {
     // Xen's paravirtual guests may see the machine's own CPUID (Documentation/ABI/stable/sysfs-hypervisor-xen).
-    line("/sys/hypervisor/type")
-        .or_else(|| word_for_vendor(&line("/sys/class/dmi/id/sys_vendor")?).map(str::to_owned))
-}
-
-/// The 12 bytes by which a hypervisor names itself in CPUID, where the CPU says that there is one.
-#[cfg(target_arch = "x86_64")]
-fn cpuid_signature() -> Option<String> {
-    use std::arch::x86_64::__cpuid;
-
-    // Leaf 1, ECX bit 31: a hypervisor is present; leaf 0x40000000: its signature (KVM's cpuid.rst).
-    let present = __cpuid(1).ecx >> 31 == 1;
-    let leaf = __cpuid(0x4000_0000);
-    let bytes = [leaf.ebx, leaf.ecx, leaf.edx].into_iter().flat_map(u32::to_le_bytes);
-    let signature: String = bytes.filter(|byte| (b' '..=b'~').contains(byte)).map(char::from).collect();
-    present.then(|| signature.trim().to_owned()).filter(|signature| !signature.is_empty())
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpuid_signature() -> Option<String> {
-    None
-}
-
-/// systemd's word for a CPUID signature (src/basic/virt.c, v257).
-fn word_for_signature(signature: &str) -> Option<&'static str> {
-    Some(match signature {
-        "XenVMMXenVMM" => "xen",
-        "KVMKVMKVM" | "Linux KVM Hv" => "kvm",
-        "TCGTCGTCGTCG" => "qemu",
-        "VMwareVMware" => "vmware",
-        "Microsoft Hv" => "microsoft",
-        "bhyve bhyve" => "bhyve",
-        "QNXQVMBSQG" => "qnx",
-        "ACRNACRNACRN" => "acrn",
-        "SRESRESRESRE" => "sre",
-        "Apple VZ" => "apple",
-        "prl hyperv" | "lrpepyh  vr" => "parallels",
-        _ => return None,
-    })
-}
-
-/// systemd's word for a DMI vendor (src/basic/virt.c, v257).
-fn word_for_vendor(vendor: &str) -> Option<&'static str> {
-    const VENDORS: [(&str, &str); 9] = [
-        ("KVM", "kvm"),
-        ("QEMU", "qemu"),
-        ("VMware", "vmware"),
-        ("VMW", "vmware"),
-        ("innotek GmbH", "oracle"),
-        ("Xen", "xen"),
-        ("Parallels", "parallels"),
-        ("BHYVE", "bhyve"),
-        ("Apple Virtualization", "apple"),
-    ];
-    VENDORS.iter().find(|(prefix, _)| vendor.starts_with(prefix)).map(|&(_, word)| word)
+    hypervisor::find(&hypervisor::Cpuid)
+        .and_then(|found| found.word)
+        .or_else(|| line("/sys/hypervisor/type"))
+        .or_else(|| hypervisor::word_for_vendor(&line("/sys/class/dmi/id/sys_vendor")?).map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -195,13 +148,5 @@ mod tests {
         assert!(host.hostname.is_some() && host.kernel.is_some(), "{host:?}");
         assert!(host.cpus.unwrap() >= 1 && host.possible_cpus >= host.cpus, "{host:?}");
         assert!(host.memory_bytes.unwrap() > 64 << 20 && host.os.id.is_some(), "{host:?}");
-    }
-
-    #[test]
-    fn hypervisors_have_their_usual_names() {
-        assert_eq!(word_for_signature("KVMKVMKVM"), Some("kvm"));
-        assert_eq!(word_for_signature("something"), None);
-        assert_eq!(word_for_vendor("QEMU"), Some("qemu"));
-        assert_eq!(word_for_vendor("Dell Inc."), None);
     }
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod iolat;
 pub(crate) mod lock;
+pub(crate) mod vmexit;

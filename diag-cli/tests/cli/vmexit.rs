@@ -14,30 +14,38 @@ fn a_record_of_the_contract_is_valid() {
     jsonschema::draft202012::meta::validate(&schema).expect("valid");
     assert_eq!(complaints(&schema, &record()), Vec::<String>::new());
     let mut without = record();
-    for key in ["verdict", "exit_cost_ns", "vcpu_share", "vcpu_share_certain"] {
+    for key in ["exit_cost", "cpu_share", "cpu_share_certain", "cpu_share_idle", "steal_ns"] {
         without[key] = Value::Null;
     }
-    without["causes"] = json!([]);
+    for key in ["subject", "layer", "cause", "via", "share", "ns", "advice"] {
+        without["verdict"][key] = Value::Null;
+    }
+    without["activities"] = json!([]);
+    without["activities_omitted"]["ns"] = Value::Null;
     assert_eq!(complaints(&schema, &without), Vec::<String>::new());
 }
 
 #[test]
 fn every_key_of_the_contract_is_required() {
-    let schema = schema("vmexit");
     let objects = [
-        ("", &["exit_cost_ns", "vcpu_share", "vcpu_share_certain", "verdict"][..]),
-        ("/causes/0", &["msr", "estimated_ns", "vcpu_share"]),
-        ("/causes/1/by/0", &["cgroup"]),
-        ("/exit_cost_ns", &[]),
-        ("/features", &["hz"]),
-        ("/features/paravirtual/1", &["used"]),
-        ("/idle", &["halt_poll_ns"]),
-        ("/interrupts", &[]),
-        ("/verdict", &[]),
-        ("/advice/0", &[]),
-        ("/not_visible/0", &[]),
+        "",
+        "/activities/0",
+        "/activities/0/doers/0",
+        "/activities/0/doers/0/task",
+        "/activities/0/doers_omitted",
+        "/activities_omitted",
+        "/exit_cost",
+        "/features",
+        "/features/paravirtual_features/1",
+        "/idle",
+        "/idle/halted",
+        "/interrupts",
+        "/verdict",
+        "/verdict/subject",
+        "/verdict/advice/0",
+        "/invisible_exits/0",
     ];
-    check_required(&schema, &record(), &objects);
+    check_required(&schema("vmexit"), &record(), &objects.map(|object| (object, &[][..])));
 }
 
 #[test]
@@ -45,13 +53,18 @@ fn what_the_contract_does_not_allow_is_refused() {
     let schema = schema("vmexit");
     let places = [
         ("/schema", json!("osdiag.iolat/1")),
-        ("/causes/0/kind", json!("port-io")),
-        ("/causes/0/exits", json!("maybe")),
-        ("/causes/0/count", json!(-1)),
-        ("/causes/0/msr", json!("0x6e0")),
-        ("/causes/0/by/0/context", json!("nmi")),
-        ("/features/paravirtual/0/offered", json!("yes")),
-        ("/steal_ns", json!(null)),
+        ("/activities/0/activity", json!("port-io")),
+        ("/activities/0/exits", json!("maybe")),
+        ("/activities/0/event_count", json!(-1)),
+        ("/activities/0/msr", json!("0x6e0")),
+        ("/activities/0/doers/0/context", json!("nmi")),
+        ("/features/cpu_vendor", json!("GenuineIntel")),
+        ("/features/paravirtual_features/0/offered", json!("yes")),
+        ("/exit_cost/method", json!("guess")),
+        ("/verdict/advice/0/rule", json!("reboot")),
+        ("/verdict/layer", json!("host")),
+        ("/invisible_exits/0/exit", json!("luck")),
+        ("/interrupts/call_count", json!("many")),
     ];
     check_refused(&schema, &record(), &places);
 }

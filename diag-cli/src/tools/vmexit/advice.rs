@@ -1,38 +1,37 @@
-//! What would stop exits: rules, as data. Each has a condition, its text, and its source.
+//! What would stop exits: rules, as data.
 
 use super::{
-    guest::Guest,
-    model::SWAPPER,
-    record::{Advice, Cause, CauseKind, Context, Doer, Vmexit},
+    model::Scene,
+    record::{Activity, Context, Deed, Doer, Vmexit},
     words,
 };
-use crate::output::units;
+use crate::output::{
+    advice::{Adviser, Rule},
+    record::verdict::Advice,
+    units,
+};
 
 /// What the rules look at.
 pub(super) struct Facts<'a> {
-    pub(super) guest: &'a Guest,
-    pub(super) body: &'a Vmexit,
-    pub(super) cpus: u64,
-    pub(super) duration_ns: u64,
+    scene: &'a Scene<'a>,
+    body: &'a Vmexit,
 }
 
-struct Rule {
-    name: &'static str,
-    /// Of what the text speaks, where the rule applies.
-    applies: fn(&Facts<'_>) -> Option<String>,
-    /// `{}` stands for that.
-    text: &'static str,
-    source: &'static str,
-}
+/// When a rule applies, beside that what fills its gap is known.
+type When = fn(&Facts<'_>) -> bool;
+
+const ALWAYS: When = |_| true;
 
 /// What applies, in the order of the rules.
-pub(super) fn advice(facts: &Facts<'_>) -> Vec<Advice> {
-    let one = |rule: &Rule| {
-        let subject = (rule.applies)(facts)?;
-        Some(Advice { rule: rule.name, text: rule.text.replace("{}", &subject), source: rule.source })
-    };
+pub(super) fn advice(scene: &Scene<'_>, body: &Vmexit) -> Vec<Advice> {
+    let facts = Facts { scene, body };
+    let gaps = facts.gaps();
+    let mut adviser = Adviser::new(&gaps);
     // Where nothing exits there is nothing to stop.
-    if facts.guest.cpu.can_exit() { RULES.iter().filter_map(one).collect() } else { Vec::new() }
+    if scene.guest.cpu.can_exit() {
+        adviser.add(RULES, usize::MAX, |when| when(&facts));
+    }
+    adviser.finish()
 }
 
 /// Halts of one CPU in a second from which on they are many.
@@ -53,38 +52,110 @@ const MANY_IDLE_TICKS: f64 = 50.0;
 /// A share of CPU time that the hypervisor takes.
 const MUCH_STEAL: f64 = 0.05;
 
+/// Timers that start themselves again: timerfd, timer_create, setitimer.
+const PERIODIC: &[&str] = &["timerfd_tmrproc", "posix_timer_fn", "it_real_fn"];
+/// Timers by which sending is paced.
+const PACING: &[&str] = &["tcp_pace_kick", "qdisc_watchdog"];
+/// What another CPU calls to read one of its registers.
+const READS_ELSEWHERE: &[&str] = &["__rdmsr_on_cpu", "__rdmsr_safe_on_cpu"];
+/// What another CPU calls for a performance counter.
+const COUNTERS_ELSEWHERE: &[&str] = &["remote_function", "__perf_event_read"];
+
 impl Facts<'_> {
-    fn causes(&self, kind: CauseKind) -> impl Iterator<Item = &Cause> {
-        self.body.causes.iter().filter(move |cause| cause.kind == kind)
+    /// What fills the rules' gaps; none of what does not apply.
+    fn gaps(&self) -> [(&'static str, Option<String>); 12] {
+        let calls = |names: &'static [&'static str]| self.named(Deed::IpiCall, names);
+        let timers = |names: &'static [&'static str]| self.named(Deed::Timer, names);
+        let paced = timers(PACING).map(|activity| activity.events_per_second).sum();
+        [
+            ("halts", self.short_halts()),
+            ("clock", self.slow_clock()),
+            ("idle-ticks", self.idle_ticks()),
+            ("ticks", self.fast_ticks()),
+            ("sleeper", self.busiest(timers(&[words::SLEEPS]), MANY_TIMERS)),
+            ("periodic", self.busiest(timers(PERIODIC), MANY_TIMERS)),
+            ("paced", (paced >= MANY_TIMERS).then(|| a_second(paced))),
+            ("unmapper", self.busiest(self.activities(Deed::TlbShootdown), MANY_SHOOTDOWNS)),
+            (
+                "waker",
+                self.busiest(
+                    calls(&[words::WAKE_UPS]).chain(self.activities(Deed::IpiReschedule)),
+                    MANY_WAKEUPS,
+                ),
+            ),
+            (
+                "register-reader",
+                self.busiest(calls(READS_ELSEWHERE).chain(self.activities(Deed::MsrRead)), MANY_READS),
+            ),
+            (
+                "counter-reader",
+                self.busiest(calls(COUNTERS_ELSEWHERE).chain(self.activities(Deed::PmcRead)), MANY_COUNTERS),
+            ),
+            ("stolen", self.much_steal()),
+        ]
+    }
+
+    fn activities(&self, deed: Deed) -> impl Iterator<Item = &Activity> {
+        self.body.activities.iter().filter(move |activity| activity.activity == deed)
+    }
+
+    /// Activities that have such a name.
+    fn named(&self, deed: Deed, names: &'static [&'static str]) -> impl Iterator<Item = &Activity> {
+        self.activities(deed).filter(|activity| activity.is_one_of(names))
     }
 
     fn per_second(&self, count: u64) -> f64 {
-        count as f64 * 1e9 / self.duration_ns.max(1) as f64
+        count as f64 * 1e9 / self.scene.duration_ns.max(1) as f64
     }
 
-    /// The busiest doer of some causes that is a task and not idle, and how often a second it does it.
-    fn busiest<'a>(&self, causes: impl Iterator<Item = &'a Cause>, least: f64) -> Option<String> {
-        let doers = causes.flat_map(|cause| &cause.by);
-        let is_task = |doer: &&Doer| doer.context == Context::Task && doer.comm != SWAPPER;
-        let busiest = doers.filter(is_task).max_by_key(|doer| doer.count)?;
-        let rate = self.per_second(busiest.count);
-        (rate >= least).then(|| format!("{}[{}] ({})", busiest.comm, busiest.pid, a_second(rate)))
-    }
-
-    /// How often a second causes happen that have such a name.
-    fn named(&self, kind: CauseKind, names: &[&str]) -> f64 {
-        let causes = self.causes(kind).filter(|cause| names.contains(&cause.name.as_str()));
-        causes.map(|cause| cause.per_second).sum()
+    /// The busiest task among the doers of some activities, and how often a second it does it.
+    fn busiest<'a>(&self, activities: impl Iterator<Item = &'a Activity>, least: f64) -> Option<String> {
+        let doers = activities.flat_map(|activity| &activity.doers);
+        let tasks = doers.filter_map(|doer| Some((doer.task.as_ref()?, doer.event_count)));
+        let (task, count) = tasks.max_by_key(|&(_, count)| count)?;
+        let rate = self.per_second(count);
+        (rate >= least).then(|| format!("{} ({})", task.label(), a_second(rate)))
     }
 
     /// CPUs that halt often and shortly: how often, how long, where that applies.
     fn short_halts(&self) -> Option<String> {
-        let halts: f64 = self.causes(CauseKind::Hlt).map(|cause| cause.per_second).sum();
-        let typical_ns = self.body.idle.halted.p50_ns;
-        let many = halts / self.cpus.max(1) as f64 >= MANY_HALTS && typical_ns <= SHORT_HALT_NS;
+        let halts: f64 = self.activities(Deed::Hlt).map(|activity| activity.events_per_second).sum();
+        let typical_ns = self.body.idle.halted.p50_ns?;
+        let many = halts / self.scene.cpus.max(1) as f64 >= MANY_HALTS && typical_ns <= SHORT_HALT_NS;
         let rate = units::count(halts.round() as u64);
         let words = format!("{rate} times a second, half of them for less than {}", units::time(typical_ns));
-        (many && !self.guest.kernel.polls_before_halt()).then_some(words)
+        (many && !self.scene.guest.kernel.polls_before_halt()).then_some(words)
+    }
+
+    fn slow_clock(&self) -> Option<String> {
+        let is_slow = |clock: &str| matches!(clock, "hpet" | "acpi_pm");
+        let kernel = &self.scene.guest.kernel;
+        let clock = kernel.clocksource.as_deref().filter(|clock| is_slow(clock))?;
+        let clocks = kernel.clocksources.iter().map(String::as_str);
+        let better: Vec<&str> = clocks.filter(|clock| !is_slow(clock)).collect();
+        let better = if better.is_empty() { "nothing better".to_owned() } else { better.join(", ") };
+        Some(format!("{clock} (there is {better})"))
+    }
+
+    fn idle_ticks(&self) -> Option<String> {
+        let is_idle = |doer: &&Doer| doer.context == Context::Idle;
+        let doers = self.named(Deed::Timer, words::TICKS).flat_map(|activity| &activity.doers);
+        let rate = self.per_second(doers.filter(is_idle).map(|doer| doer.event_count).sum());
+        let ticking = self.scene.guest.kernel.ticks_when_idle && rate >= MANY_IDLE_TICKS;
+        ticking.then(|| a_second(rate))
+    }
+
+    fn fast_ticks(&self) -> Option<String> {
+        let hz = self.scene.guest.kernel.hz.filter(|&hz| hz >= FAST_HZ)?;
+        let ticks: f64 =
+            self.named(Deed::Timer, words::TICKS).map(|activity| activity.events_per_second).sum();
+        (ticks >= f64::from(hz) / 2.0).then(|| format!("{hz} times a second"))
+    }
+
+    fn much_steal(&self) -> Option<String> {
+        let all_ns = self.scene.duration_ns * self.scene.cpus.max(1);
+        let share = self.body.steal_ns? as f64 / all_ns.max(1) as f64;
+        (share >= MUCH_STEAL).then(|| units::percent(share))
     }
 }
 
@@ -92,153 +163,107 @@ fn a_second(rate: f64) -> String {
     format!("{} a second", units::count(rate.round() as u64))
 }
 
-const RULES: &[Rule] = &[
+/// The rules; `{NAME}` stands for what they speak of.
+pub(super) const RULES: &[Rule<When>] = &[
     Rule {
-        name: "halt-polling-off",
-        applies: |facts| facts.short_halts().filter(|_| facts.guest.kernel.idle_driver == "haltpoll"),
-        text: "idle CPUs halt {}: let them poll first, echo 200000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns; \
-               it spares halts, wake-up IPIs and timer writes, and costs CPU time that the host then has not",
+        id: "halt-polling-off",
+        when: |facts| facts.scene.guest.kernel.has_haltpoll_driver(),
+        text: "idle CPUs halt {halts}: let them poll first, echo 200000 > \
+               /sys/module/haltpoll/parameters/guest_halt_poll_ns; it spares halts, wake-up IPIs and timer writes, and \
+               costs CPU time that the host then has not",
         source: "Linux 6.18, Documentation/virt/guest-halt-polling.rst",
     },
     Rule {
-        name: "halt-polling-missing",
-        applies: |facts| facts.short_halts().filter(|_| facts.guest.kernel.idle_driver != "haltpoll"),
-        text: "idle CPUs halt {}: boot with cpuidle_haltpoll.force=1 (CONFIG_HALTPOLL_CPUIDLE), so that they poll for a \
-               moment first",
+        id: "halt-polling-missing",
+        when: |facts| !facts.scene.guest.kernel.has_haltpoll_driver(),
+        text: "idle CPUs halt {halts}: boot with cpuidle_haltpoll.force=1 (CONFIG_HALTPOLL_CPUIDLE), so that they poll \
+               for a moment first",
         source: "Linux 6.18, Documentation/virt/guest-halt-polling.rst",
     },
     Rule {
-        name: "clocksource",
-        applies: |facts| {
-            const SLOW: [&str; 2] = ["hpet", "acpi_pm"];
-            let kernel = &facts.guest.kernel;
-            let is_slow = |clock: &str| SLOW.contains(&clock);
-            let better: Vec<&str> =
-                kernel.clocksources.iter().map(String::as_str).filter(|clock| !is_slow(clock)).collect();
-            let better = if better.is_empty() { "nothing better".to_owned() } else { better.join(", ") };
-            is_slow(&kernel.clocksource).then(|| format!("{} (there is {better})", kernel.clocksource))
-        },
-        text: "each read of the clock exits, which is {}: \
+        id: "clocksource",
+        when: ALWAYS,
+        text: "each read of the clock exits, which is {clock}: \
                /sys/devices/system/clocksource/clocksource0/current_clocksource takes another one, and dmesg says why \
                tsc was given up",
         source: "Linux 6.18, Documentation/virt/kvm/x86/timekeeping.rst",
     },
     Rule {
-        name: "tick-when-idle",
-        applies: |facts| {
-            let is_idle = |doer: &&Doer| doer.comm == SWAPPER && doer.pid == 0;
-            let ticks = facts.causes(CauseKind::Timer).filter(|cause| words::TICKS.contains(&&*cause.name));
-            let idle = ticks.flat_map(|cause| cause.by.iter().filter(is_idle)).map(|doer| doer.count).sum();
-            let rate = facts.per_second(idle);
-            let ticking = facts.guest.kernel.ticks_when_idle && rate >= MANY_IDLE_TICKS;
-            ticking.then(|| a_second(rate))
-        },
-        text: "idle CPUs have their tick, {}: boot without nohz=off, or with a kernel that has CONFIG_NO_HZ_IDLE",
+        id: "tick-when-idle",
+        when: ALWAYS,
+        text: "idle CPUs have their tick, {idle-ticks}: boot without nohz=off, or with a kernel that has \
+               CONFIG_NO_HZ_IDLE",
         source: "Linux 6.18, Documentation/timers/no_hz.rst",
     },
     Rule {
-        name: "tick-rate",
-        applies: |facts| {
-            let hz = facts.guest.kernel.hz.filter(|&hz| hz >= FAST_HZ)?;
-            let ticks = facts.named(CauseKind::Timer, words::TICKS);
-            (ticks >= f64::from(hz) / 2.0).then(|| format!("{hz} times a second"))
-        },
-        text: "busy CPUs tick {} (CONFIG_HZ): a kernel with 250 exits a quarter as often for it; \
+        id: "tick-rate",
+        when: ALWAYS,
+        text: "busy CPUs tick {ticks} (CONFIG_HZ): a kernel with 250 exits a quarter as often for it; \
                nohz_full= frees chosen CPUs altogether",
         source: "Linux 6.18, Documentation/timers/no_hz.rst",
     },
     Rule {
-        name: "sleeps",
-        applies: |facts| {
-            let sleeps = facts.causes(CauseKind::Timer).filter(|cause| cause.name == words::SLEEPS);
-            facts.busiest(sleeps, MANY_TIMERS)
-        },
-        text: "{} wakes up by short time limits: wait for the event instead of polling, sleep longer, or let the kernel \
-               put wake-ups together (prctl PR_SET_TIMERSLACK, systemd's TimerSlackNSec=)",
+        id: "sleeps",
+        when: ALWAYS,
+        text: "{sleeper} wakes up by short time limits: wait for the event instead of polling, sleep longer, or let the \
+               kernel put wake-ups together (prctl PR_SET_TIMERSLACK, systemd's TimerSlackNSec=)",
         source: "prctl(2), timer slack; Linux 6.18, kernel/time/hrtimer.c",
     },
     Rule {
-        name: "periodic-timers",
-        applies: |facts| {
-            const PERIODIC: [&str; 3] = ["timerfd_tmrproc", "posix_timer_fn", "it_real_fn"];
-            let timers =
-                facts.causes(CauseKind::Timer).filter(|cause| PERIODIC.contains(&cause.name.as_str()));
-            facts.busiest(timers, MANY_TIMERS)
-        },
-        text: "{} has a fast periodic timer (timerfd, timer_create or setitimer): a longer period, or one timer for \
-               several jobs",
+        id: "periodic-timers",
+        when: ALWAYS,
+        text: "{periodic} has a fast periodic timer (timerfd, timer_create or setitimer): a longer period, or one timer \
+               for several jobs",
         source: "timerfd_create(2), timer_create(2), setitimer(2)",
     },
     Rule {
-        name: "pacing",
-        applies: |facts| {
-            let rate = facts.named(CauseKind::Timer, &["tcp_pace_kick", "qdisc_watchdog"]);
-            (rate >= MANY_TIMERS).then(|| a_second(rate))
-        },
-        text: "sending is paced by timers, {} (BBR, SO_MAX_PACING_RATE, or the packet scheduler fq): where the network \
-               can take bursts, another net.ipv4.tcp_congestion_control, such as cubic without fq, needs none",
+        id: "pacing",
+        when: ALWAYS,
+        text: "sending is paced by timers, {paced} (BBR, SO_MAX_PACING_RATE, or the packet scheduler fq): where the \
+               network can take bursts, another net.ipv4.tcp_congestion_control, such as cubic without fq, needs none",
         source: "Linux 6.18, net/ipv4/tcp_output.c (tcp_update_skb_after_send), net/sched/sch_fq.c",
     },
     Rule {
-        name: "unmaps",
-        applies: |facts| facts.busiest(facts.causes(CauseKind::TlbShootdown), MANY_SHOOTDOWNS),
-        text: "{} makes other CPUs flush their TLBs: fewer and larger munmap, mprotect and madvise calls, an allocator \
-               that gives memory back later (glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, jemalloc's \
+        id: "unmaps",
+        when: ALWAYS,
+        text: "{unmapper} makes other CPUs flush their TLBs: fewer and larger munmap, mprotect and madvise calls, an \
+               allocator that gives memory back later (glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, jemalloc's \
                dirty_decay_ms), or its threads on fewer CPUs",
         source: "Linux 6.18, Documentation/arch/x86/tlb.rst; mallopt(3)",
     },
     Rule {
-        name: "wake-ups",
-        applies: |facts| {
-            let calls = facts.causes(CauseKind::IpiCall).filter(|cause| cause.name == words::WAKE_UPS);
-            facts.busiest(calls.chain(facts.causes(CauseKind::IpiReschedule)), MANY_WAKEUPS)
-        },
-        text: "{} wakes tasks on other CPUs: those that talk to each other are better off on one CPU (taskset, a \
+        id: "wake-ups",
+        when: ALWAYS,
+        text: "{waker} wakes tasks on other CPUs: those that talk to each other are better off on one CPU (taskset, a \
                cpuset), or with more work for each wake-up",
         source: "Linux 6.18, kernel/sched/core.c (ttwu_queue_wakelist); sched_setaffinity(2)",
     },
     Rule {
-        name: "pv-ipi-shunned",
-        applies: |facts| {
-            let off = facts.guest.kernel.shuns_paravirt && facts.guest.cpu.offers("PV_SEND_IPI");
-            off.then(|| "nopv".to_owned())
-        },
+        id: "pv-ipi-shunned",
+        when: |facts| facts.scene.guest.kernel.shuns_paravirt && facts.scene.guest.cpu.offers("PV_SEND_IPI"),
         text: "the hypervisor offers to send IPIs to many CPUs at the price of one exit, and the kernel was booted with \
-               {}: leave that away",
+               nopv: leave that away",
         source: "Linux 6.18, Documentation/virt/kvm/x86/hypercalls.rst (KVM_HC_SEND_IPI)",
     },
     Rule {
-        name: "msr-readers",
-        applies: |facts| {
-            const ELSEWHERE: [&str; 2] = ["__rdmsr_on_cpu", "__rdmsr_safe_on_cpu"];
-            let calls =
-                facts.causes(CauseKind::IpiCall).filter(|cause| ELSEWHERE.contains(&cause.name.as_str()));
-            facts.busiest(calls.chain(facts.causes(CauseKind::MsrRead)), MANY_READS)
-        },
-        text: "{} reads model-specific registers: a monitoring agent that asks for temperature, energy or frequency, \
-               which a guest has none of; turn that collector off",
+        id: "msr-readers",
+        when: ALWAYS,
+        text: "{register-reader} reads model-specific registers: a monitoring agent that asks for temperature, energy or \
+               frequency, which a guest has none of; turn that collector off",
         source: "msr(4); Linux 6.18, arch/x86/lib/msr-smp.c",
     },
     Rule {
-        name: "counter-readers",
-        applies: |facts| {
-            const ELSEWHERE: [&str; 2] = ["remote_function", "__perf_event_read"];
-            let calls =
-                facts.causes(CauseKind::IpiCall).filter(|cause| ELSEWHERE.contains(&cause.name.as_str()));
-            facts.busiest(calls.chain(facts.causes(CauseKind::PmcRead)), MANY_COUNTERS)
-        },
-        text: "{} uses performance counters: a profiler or agent; a lower frequency, fewer events, or clocks of the \
-               kernel instead (perf -e cpu-clock)",
+        id: "counter-readers",
+        when: ALWAYS,
+        text: "{counter-reader} uses performance counters: a profiler or agent; a lower frequency, fewer events, or \
+               clocks of the kernel instead (perf -e cpu-clock)",
         source: "perf_event_open(2)",
     },
     Rule {
-        name: "steal",
-        applies: |facts| {
-            let share = facts.body.steal_ns as f64 / (facts.duration_ns * facts.cpus.max(1)).max(1) as f64;
-            (share >= MUCH_STEAL).then(|| units::percent(share))
-        },
-        text: "the hypervisor ran something else for {} of this guest's CPU time: that is a busy host or a quota, which \
-               sparing exits does not cure",
+        id: "steal",
+        when: ALWAYS,
+        text: "the hypervisor ran something else for {stolen} of this guest's CPU time: that is a busy host or a quota, \
+               which sparing exits does not cure",
         source: "proc_stat(5), steal",
     },
 ];

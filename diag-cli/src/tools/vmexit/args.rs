@@ -1,6 +1,6 @@
 //! The command line of `osdiag vmexit`.
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::cli::SessionArgs;
 
@@ -15,6 +15,41 @@ use crate::cli::SessionArgs;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) session: SessionArgs,
+
+    /// Keep this many activities, 1 to 200; the others are summed up [default: 64 in records, 8 on screen]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(allow_hyphen_values = true, help_heading = "Output")]
+    top: Option<u32>,
+
+    /// Put activities in this order, largest first
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Time, help_heading = "Output")]
+    pub(crate) sort: Sort,
+}
+
+/// Activities that a record holds unless asked otherwise.
+const TOP_IN_RECORD: u32 = 64;
+/// Activities that the screen shows unless asked otherwise.
+const TOP_ON_SCREEN: u32 = 8;
+
+/// By what activities are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Estimated time that exits took from tasks and interrupts
+    Time,
+    /// Events
+    Count,
+}
+
+impl Args {
+    /// How many activities a record holds.
+    pub(crate) fn top_in_record(&self) -> usize {
+        self.top.unwrap_or(TOP_IN_RECORD) as usize
+    }
+
+    /// How many of them the screen shows.
+    pub(crate) fn top_on_screen(&self) -> usize {
+        self.top.unwrap_or(TOP_ON_SCREEN) as usize
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -23,7 +58,7 @@ Examples:
   osdiag vmexit -i 1s                     a block each second until Ctrl-C
   osdiag vmexit --container web -d 30s    what one container causes
   osdiag vmexit -- ./benchmark            what one command causes
-  osdiag vmexit --json -d 60s | jq -r '.causes[] | [.kind, .name, .per_second, .by[0].comm] | @tsv'
+  osdiag vmexit --json -d 60s | jq -r '.activities[] | [.activity, .name, .events_per_second] | @tsv'
                                           for a program; see 'osdiag schema'
 
 How to read it:

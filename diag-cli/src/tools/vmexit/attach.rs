@@ -1,7 +1,5 @@
 //! What `osdiag vmexit` attaches, and with what settings.
 
-use diag_common::loss::Loss;
-
 use crate::{
     ebpf::{
         object::{Kernel as Types, Objects, Settings, Value},
@@ -22,7 +20,6 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "hrtimer_expire_entry",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
-    losses: &[Loss::Cells, Loss::MissedRuns, Loss::Processes],
 };
 
 const NO_IPIS: &str =
@@ -47,12 +44,14 @@ const PROBES: &[ProbeSpec] = &[
 
 const FIELDS_MISSED: &[FieldMissed] = &[
     FieldMissed {
+        name: "interrupt-contexts",
         global: "PREEMPT_COUNT",
         why: "the kernel's types do not list per-CPU variables",
         effect: "what is done in an interrupt counts as done by the task that it interrupted, and an IPI that \
                  another one comes between counts twice",
     },
     FieldMissed {
+        name: "timer-functions",
         global: "HRTIMER_FUNCTION",
         why: "the kernel's types have no hrtimer.function",
         effect: "what timer interrupts are for is not known",

@@ -18,21 +18,29 @@ const BATCH: usize = 16;
 /// Below this many cycles CPUID did not leave the guest: without a hypervisor it takes 100 to 200.
 const NO_EXIT: u64 = 400;
 
+/// How the cost of an exit was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Method {
+    /// The time of the instruction CPUID, less that of reading the clock.
+    Cpuid,
+}
+
 /// What one exit costs, measured when the session begins: an estimate for exits of other kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct ExitCost {
-    /// How it was measured: `cpuid`, the time of that instruction less that of reading the clock.
-    pub(crate) method: &'static str,
+    /// How it was measured.
+    pub(crate) method: Method,
     /// The cheapest, ns.
-    pub(crate) min: u64,
+    pub(crate) min_ns: u64,
     /// The median, ns: what estimates are made with.
-    pub(crate) p50: u64,
+    pub(crate) p50_ns: u64,
     /// The value that 99 % do not exceed, ns.
-    pub(crate) p99: u64,
+    pub(crate) p99_ns: u64,
     /// Exits that were measured.
-    pub(crate) samples: u64,
+    pub(crate) sample_count: u64,
     /// Exits that were left out, since the thread was preempted meanwhile.
-    pub(crate) discarded: u64,
+    pub(crate) discarded_count: u64,
 }
 
 /// Measures on one CPU, for some milliseconds. None where CPUID does not exit.
@@ -69,7 +77,7 @@ fn measure() -> Option<ExitCost> {
     summary(exits, empty, ns_per_cycle, discarded)
 }
 
-fn summary(mut exits: Vec<u64>, empty: u64, ns_per_cycle: f64, discarded: u64) -> Option<ExitCost> {
+fn summary(mut exits: Vec<u64>, empty: u64, ns_per_cycle: f64, discarded_count: u64) -> Option<ExitCost> {
     exits.sort_unstable();
     let quantile = |q: f64| exits.get(((exits.len().max(1) - 1) as f64 * q).round() as usize).copied();
     let cost = |q| quantile(q).map(|cycles| cycles.saturating_sub(empty));
@@ -78,12 +86,12 @@ fn summary(mut exits: Vec<u64>, empty: u64, ns_per_cycle: f64, discarded: u64) -
     }
     let ns = |q| cost(q).map(|cycles| (cycles as f64 * ns_per_cycle).round() as u64);
     Some(ExitCost {
-        method: "cpuid",
-        min: ns(0.0)?,
-        p50: ns(0.5)?,
-        p99: ns(0.99)?,
-        samples: exits.len() as u64,
-        discarded,
+        method: Method::Cpuid,
+        min_ns: ns(0.0)?,
+        p50_ns: ns(0.5)?,
+        p99_ns: ns(0.99)?,
+        sample_count: exits.len() as u64,
+        discarded_count,
     })
 }
 
@@ -130,8 +138,8 @@ mod tests {
     fn the_cost_of_an_exit_is_without_that_of_measuring() {
         let exits = (0..1000).map(|n| 5_000 + n).collect();
         let cost = summary(exits, 50, 0.5, 16).unwrap();
-        assert_eq!((cost.min, cost.p50, cost.p99), (2475, 2725, 2970));
-        assert_eq!((cost.samples, cost.discarded, cost.method), (1000, 16, "cpuid"));
+        assert_eq!((cost.min_ns, cost.p50_ns, cost.p99_ns), (2475, 2725, 2970));
+        assert_eq!((cost.sample_count, cost.discarded_count, cost.method), (1000, 16, Method::Cpuid));
     }
 
     #[test]

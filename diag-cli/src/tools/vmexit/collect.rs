@@ -28,9 +28,9 @@ const NO_IDLE: Idle = Idle {
 /// What the kernel counts since boot.
 #[derive(Debug, Clone, Copy, Default)]
 struct Clocks {
-    steal_ns: u64,
-    polls: u64,
-    polling_ns: u64,
+    steal_ns: Option<u64>,
+    /// How often idle CPUs polled, and how long, ns.
+    polled: Option<(u64, u64)>,
     interrupts: Interrupts,
 }
 
@@ -40,11 +40,12 @@ pub(super) struct Harvest {
     pub(super) counts: StdHashMap<CellKey, u64>,
     /// All CPUs' idle loops.
     pub(super) idle: Idle,
-    /// Time that the hypervisor ran something else on this guest's CPUs, ns.
-    pub(super) steal_ns: u64,
-    /// How often idle CPUs polled, and how long, ns.
-    pub(super) polls: u64,
-    pub(super) polling_ns: u64,
+    /// Time that the hypervisor ran something else on this guest's CPUs, ns; none where the kernel does not tell.
+    pub(super) steal_ns: Option<u64>,
+    /// Whether that clock has ever gone on since boot.
+    pub(super) steal_goes_on: bool,
+    /// How often idle CPUs polled, and how long, ns; none where there is no idle state that polls.
+    pub(super) polled: Option<(u64, u64)>,
     /// Interrupts that came.
     pub(super) interrupts: Interrupts,
 }
@@ -54,9 +55,9 @@ impl Default for Harvest {
         Harvest {
             counts: StdHashMap::new(),
             idle: NO_IDLE,
-            steal_ns: 0,
-            polls: 0,
-            polling_ns: 0,
+            steal_ns: None,
+            steal_goes_on: false,
+            polled: None,
             interrupts: Interrupts::default(),
         }
     }
@@ -69,14 +70,24 @@ impl Harvest {
             *self.counts.entry(*key).or_default() += count;
         }
         add_idle(&mut self.idle, &epoch.idle);
-        self.steal_ns += epoch.steal_ns;
-        self.polls += epoch.polls;
-        self.polling_ns += epoch.polling_ns;
+        add_known(&mut self.steal_ns, epoch.steal_ns);
+        self.steal_goes_on |= epoch.steal_goes_on;
+        if let Some((count, ns)) = epoch.polled {
+            let (all, all_ns) = self.polled.get_or_insert((0, 0));
+            *all += count;
+            *all_ns += ns;
+        }
         let (mine, theirs) = (&mut self.interrupts, &epoch.interrupts);
-        mine.timer += theirs.timer;
-        mine.reschedule += theirs.reschedule;
-        mine.call += theirs.call;
-        mine.tlb += theirs.tlb;
+        add_known(&mut mine.timer_count, theirs.timer_count);
+        add_known(&mut mine.reschedule_count, theirs.reschedule_count);
+        add_known(&mut mine.call_count, theirs.call_count);
+        add_known(&mut mine.tlb_count, theirs.tlb_count);
+    }
+}
+
+fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
+    if let Some(more) = more {
+        *sum.get_or_insert(0) += more;
     }
 }
 
@@ -162,49 +173,55 @@ impl Collector {
 impl Clocks {
     fn read(states: &[IdleState]) -> Clocks {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let (polls, polling_ns) = polling(states);
+        let polled = polling(states);
         // Last, so that as little as can be comes between them and the turn of the epoch.
         let interrupts = fs::read_to_string("/proc/interrupts").unwrap_or_default();
         Clocks {
             steal_ns: steal_ns(&stat, rustix::param::clock_ticks_per_second()),
-            polls,
-            polling_ns,
+            polled,
             interrupts: interrupts_in(&interrupts),
         }
     }
 
     /// A harvest with no more than the clocks in it. A CPU that goes away takes its counts along.
     fn since(&self, before: &Clocks) -> Harvest {
+        let passed = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
         let (now, then) = (&self.interrupts, &before.interrupts);
+        let polled = self.polled.zip(before.polled);
         Harvest {
-            steal_ns: self.steal_ns.saturating_sub(before.steal_ns),
-            polls: self.polls.saturating_sub(before.polls),
-            polling_ns: self.polling_ns.saturating_sub(before.polling_ns),
+            steal_ns: passed(self.steal_ns, before.steal_ns),
+            steal_goes_on: self.steal_ns.is_some_and(|ns| ns > 0),
+            polled: polled.map(|(now, then)| (now.0.saturating_sub(then.0), now.1.saturating_sub(then.1))),
             interrupts: Interrupts {
-                timer: now.timer.saturating_sub(then.timer),
-                reschedule: now.reschedule.saturating_sub(then.reschedule),
-                call: now.call.saturating_sub(then.call),
-                tlb: now.tlb.saturating_sub(then.tlb),
+                timer_count: passed(now.timer_count, then.timer_count),
+                reschedule_count: passed(now.reschedule_count, then.reschedule_count),
+                call_count: passed(now.call_count, then.call_count),
+                tlb_count: passed(now.tlb_count, then.tlb_count),
             },
             ..Harvest::default()
         }
     }
 }
 
-/// The steal clock of all CPUs, the eighth of `/proc/stat` (proc(5)).
-fn steal_ns(stat: &str, ticks_per_second: u64) -> u64 {
-    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "));
-    let ticks = all.and_then(|all| all.split_whitespace().nth(7)?.parse::<u64>().ok()).unwrap_or(0);
-    ticks * (1_000_000_000 / ticks_per_second.max(1))
+/// The steal clock of all CPUs, the eighth of `/proc/stat` (proc(5)); none where it has none.
+fn steal_ns(stat: &str, ticks_per_second: u64) -> Option<u64> {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: u64 = all.split_whitespace().nth(7)?.parse().ok()?;
+    Some(ticks * (1_000_000_000 / ticks_per_second.max(1)))
 }
 
 fn interrupts_in(table: &str) -> Interrupts {
     let row = |name: &str| {
-        let line = table.lines().find_map(|line| line.trim_start().strip_prefix(name));
-        let counts = line.map(|line| line.split_whitespace().map_while(|word| word.parse::<u64>().ok()));
-        counts.map_or(0, Iterator::sum)
+        let line = table.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+        let counts = line.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+        Some(counts.sum())
     };
-    Interrupts { timer: row("LOC:"), reschedule: row("RES:"), call: row("CAL:"), tlb: row("TLB:") }
+    Interrupts {
+        timer_count: row("LOC:"),
+        reschedule_count: row("RES:"),
+        call_count: row("CAL:"),
+        tlb_count: row("TLB:"),
+    }
 }
 
 #[cfg(test)]
@@ -213,8 +230,8 @@ mod tests {
 
     #[test]
     fn steal_is_the_eighth_clock() {
-        assert_eq!(steal_ns("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 1 2 3 4 5 6 7 8\n", 100), 800_000_000);
-        assert_eq!(steal_ns("intr 5\n", 100), 0);
+        assert_eq!(steal_ns("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 1 2 3 4 5 6 7 8\n", 100), Some(800_000_000));
+        assert_eq!(steal_ns("intr 5\n", 100), None);
     }
 
     #[test]
@@ -222,7 +239,12 @@ mod tests {
         let table = "            CPU0       CPU1\n  8:          0         1   IO-APIC   8-edge      rtc0\n\
                      LOC:       1000         24   Local timer interrupts\nRES:  3 4   Rescheduling interrupts\n\
                      CAL:          5          6   Function call interrupts\nTLB: 7 8   TLB shootdowns\n";
-        let expected = Interrupts { timer: 1024, reschedule: 7, call: 11, tlb: 15 };
+        let expected = Interrupts {
+            timer_count: Some(1024),
+            reschedule_count: Some(7),
+            call_count: Some(11),
+            tlb_count: Some(15),
+        };
         assert_eq!(interrupts_in(table), expected);
         assert_eq!(interrupts_in(""), Interrupts::default());
     }
@@ -233,11 +255,11 @@ mod tests {
         (idle.entered[1], idle.min_inverted, idle.max_ns) = (3, !10, 500);
         idle.bins[7] = IdleBin { count: 3, sum_ns: 21 };
         let key = CellKey { detail: 7, ..CellKey::default() };
-        let epoch = Harvest { counts: [(key, 4)].into(), idle, steal_ns: 9, ..Harvest::default() };
+        let epoch = Harvest { counts: [(key, 4)].into(), idle, steal_ns: Some(9), ..Harvest::default() };
         let mut total = Harvest::default();
         total.add(&epoch);
         total.add(&epoch);
-        assert_eq!((total.counts[&key], total.steal_ns), (8, 18));
+        assert_eq!((total.counts[&key], total.steal_ns), (8, Some(18)));
         assert_eq!((total.idle.entered[1], !total.idle.min_inverted, total.idle.max_ns), (6, 10, 500));
         assert_eq!(total.idle.bins[7], IdleBin { count: 6, sum_ns: 42 });
     }

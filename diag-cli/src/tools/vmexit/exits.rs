@@ -4,16 +4,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    guest::{
-        Guest,
-        cpuid::{Hypervisor, Vendor},
-    },
+    guest::Guest,
     msr::{TIME_STAMP_COUNTER, TSC_DEADLINE},
+    record::Vendor,
 };
+use crate::kernel::hypervisor::Hypervisor;
 
 /// Whether it exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Exits {
     /// Each time.
     Yes,
@@ -71,11 +70,11 @@ const fn any(_: Act) -> bool {
 }
 
 fn kvm(guest: &Guest) -> bool {
-    guest.cpu.hypervisor == Hypervisor::Kvm
+    guest.cpu.hypervisor == Some(Hypervisor::Kvm)
 }
 
 fn hyper_v(guest: &Guest) -> bool {
-    guest.cpu.hypervisor == Hypervisor::HyperV
+    guest.cpu.hypervisor == Some(Hypervisor::HyperV)
 }
 
 fn on_intel(guest: &Guest) -> bool {
@@ -124,7 +123,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         about: any,
-        on: |guest| guest.cpu.hypervisor == Hypervisor::Tcg,
+        on: |guest| guest.cpu.hypervisor == Some(Hypervisor::Tcg),
         exits: Exits::No,
         why: "emulated",
         reason: "QEMU emulates this CPU, so there is nothing to exit from",
@@ -207,7 +206,7 @@ const RULES: &[Rule] = &[
     // drivers/xen/events/events_base.c (6.18): notify_remote_via_irq.
     Rule {
         about: |act| act == Act::IpiOtherwise,
-        on: |guest| guest.cpu.hypervisor == Hypervisor::Xen,
+        on: |guest| guest.cpu.hypervisor == Some(Hypervisor::Xen),
         exits: Exits::Yes,
         why: "a hypercall",
         reason: "sent through an event channel, which is a hypercall for each CPU",

@@ -2,54 +2,48 @@
 
 use super::{
     collect::Harvest,
-    guest::{Guest, cpuid::Vendor, offers::Offer},
-    record::{Cause, CauseKind, Feature, Features},
+    guest::{Guest, offers::Offer},
+    record::{Activity, Feature, Features},
 };
 
-/// The hypervisor's features, and what is known of their use.
-pub(super) fn features(guest: &Guest, harvest: &Harvest, causes: &[Cause]) -> Features {
+/// The features, and what is known of their use.
+pub(super) fn features(guest: &Guest, harvest: &Harvest, activities: &[Activity]) -> Features {
     let feature = |offer: &&'static Offer| {
         let offered = guest.cpu.offers(offer.name);
-        let used = if offered { used(offer, guest, harvest, causes) } else { None };
+        let used = if offered { used(offer, guest, harvest, activities) } else { None };
         Feature { name: offer.name, offered, used }
     };
     Features {
-        hypervisor: if guest.cpu.is_virtual() { guest.cpu.name.clone() } else { "none".to_owned() },
         signatures: guest.cpu.signatures.clone(),
-        cpu: match guest.cpu.vendor {
-            Vendor::Intel => "intel",
-            Vendor::Amd => "amd",
-            Vendor::Other => "other",
-        },
-        paravirtual: guest.cpu.known.iter().map(feature).collect(),
+        cpu_vendor: guest.cpu.vendor,
+        paravirtual_features: guest.cpu.known.iter().map(feature).collect(),
         clocksource: guest.kernel.clocksource.clone(),
-        timer: guest.kernel.timer.clone(),
+        timer_device: guest.kernel.timer.clone(),
         hz: guest.kernel.hz,
     }
 }
 
 /// Whether the kernel uses a feature that is offered, by what shows it; none where nothing does.
-fn used(offer: &Offer, guest: &Guest, harvest: &Harvest, causes: &[Cause]) -> Option<bool> {
+fn used(offer: &Offer, guest: &Guest, harvest: &Harvest, activities: &[Activity]) -> Option<bool> {
     let kernel = &guest.kernel;
     if offer.of.is_some() && kernel.shuns_paravirt {
         return Some(false);
     }
     let if_so = |shown: bool| shown.then_some(true);
-    let ipis = |counts: fn(&Cause) -> bool| -> u64 {
-        let is_ipi = |cause: &&Cause| {
-            matches!(cause.kind, CauseKind::IpiCall | CauseKind::IpiReschedule | CauseKind::TlbShootdown)
-        };
-        causes.iter().filter(is_ipi).filter(|cause| counts(cause)).map(|cause| cause.count).sum()
+    let ipis = |counts: fn(&Activity) -> bool| -> u64 {
+        let ipis = activities.iter().filter(|activity| activity.activity.is_ipi());
+        ipis.filter(|activity| counts(activity)).map(|activity| activity.event_count).sum()
     };
+    let (clocksource, timer) = (kernel.clocksource.as_deref(), kernel.timer.as_deref());
     match offer.name {
-        "x2APIC" => if_so(causes.iter().any(|cause| cause.msr.is_some_and(|msr| msr >> 8 == 8))),
-        "TSC_DEADLINE" if !kernel.timer.is_empty() => Some(kernel.timer == "lapic-deadline"),
-        "POLL_CONTROL" => Some(kernel.idle_driver == "haltpoll"),
-        "STEAL_TIME" => if_so(harvest.steal_ns > 0),
-        "PV_SEND_IPI" | "HV_CLUSTER_IPI" => if_so(ipis(|cause| cause.msr.is_none()) > ipis(|_| true) / 50),
-        "CLOCKSOURCE2" => if_so(kernel.clocksource == "kvm-clock"),
-        "HV_REFERENCE_TSC" => if_so(kernel.clocksource == "hyperv_clocksource_tsc_page"),
-        "HV_SYNTHETIC_TIMER" => if_so(kernel.timer == "Hyper-V clockevent"),
+        "x2APIC" => if_so(activities.iter().any(|activity| activity.msr.is_some_and(|msr| msr >> 8 == 8))),
+        "TSC_DEADLINE" => timer.map(|timer| timer == "lapic-deadline"),
+        "POLL_CONTROL" => Some(kernel.has_haltpoll_driver()),
+        "STEAL_TIME" => if_so(harvest.steal_goes_on),
+        "PV_SEND_IPI" | "HV_CLUSTER_IPI" => if_so(ipis(|ipi| ipi.msr.is_none()) > ipis(|_| true) / 50),
+        "CLOCKSOURCE2" => if_so(clocksource == Some("kvm-clock")),
+        "HV_REFERENCE_TSC" => if_so(clocksource == Some("hyperv_clocksource_tsc_page")),
+        "HV_SYNTHETIC_TIMER" => if_so(timer == Some("Hyper-V clockevent")),
         _ => None,
     }
 }
@@ -66,7 +60,8 @@ mod tests {
 
     #[test]
     fn use_is_told_where_something_shows_it() {
-        let features = |guest: &Guest, harvest: &Harvest| body(guest, None, harvest).features.paravirtual;
+        let features =
+            |guest: &Guest, harvest: &Harvest| body(guest, None, harvest).features.paravirtual_features;
         let used = |features: &[Feature], name: &str| {
             features.iter().find(|feature| feature.name == name).and_then(|feature| feature.used)
         };

@@ -8,9 +8,9 @@ mod collect;
 mod exits;
 mod features;
 mod guest;
+mod invisible;
 mod model;
 mod msr;
-mod not_visible;
 mod record;
 mod render;
 #[cfg(test)]
@@ -24,18 +24,20 @@ use anyhow::Result;
 
 pub(crate) use self::{args::Args, record::Vmexit as Body};
 use self::{
+    args::Sort,
     collect::{Collector, Harvest},
     guest::{Guest, kernel},
     model::Scene,
-    record::{CauseKind, ExitCost},
+    record::{Deed, ExitCost},
 };
 use crate::{
     cli::SessionArgs,
     ebpf::object::{Kernel, Object, Settings},
     kernel::symbols::Functions,
     output::{
+        host,
         page::Page,
-        record::{Kind, Unavailable},
+        record::{Kind, Unavailable, settings::Threshold},
     },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
@@ -48,6 +50,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The tool while it works.
 struct Vmexit {
+    sort: Sort,
+    top: usize,
+    rows: usize,
     guest: Guest,
     cost: Option<ExitCost>,
     cpus: u64,
@@ -56,8 +61,17 @@ struct Vmexit {
     /// Whether timer interrupts came, and the deadline was written, so far.
     had_timer: bool,
     had_deadline: bool,
+    /// Whether the last record had steal.
+    tells_steal: bool,
     targets_all: bool,
 }
+
+/// What can turn out not to be available only while it works.
+const FOUND_UNAVAILABLE: [&str; 4] = [TIMER_INTERRUPTS, TSC_DEADLINE, EXIT_COST, STEAL_TIME];
+const TIMER_INTERRUPTS: &str = "timer-interrupts";
+const TSC_DEADLINE: &str = "tsc-deadline";
+const EXIT_COST: &str = "exit-cost";
+const STEAL_TIME: &str = "steal-time";
 
 /// What records lack where functions have no names.
 const NO_NAMES: &str =
@@ -70,14 +84,14 @@ type Report = session::Report<Vmexit>;
 struct Picture {
     /// Idle times by bucket of [`diag_common::hist`], and how often.
     halted: Vec<(u32, u64)>,
-    /// Why there is no verdict, where there is none.
-    nothing: String,
+    /// The hypervisor's name; none on a machine without one.
+    hypervisor: Option<String>,
 }
 
 impl Picture {
-    fn of(guest: &Guest, harvest: &Harvest, body: &Body) -> Picture {
+    fn of(guest: &Guest, harvest: &Harvest) -> Picture {
         let halted = (0u32..).zip(&harvest.idle.bins).map(|(bucket, bin)| (bucket, bin.count)).collect();
-        Picture { halted, nothing: verdict::nothing_exits(guest, body) }
+        Picture { halted, hypervisor: guest.cpu.is_virtual().then(|| guest.cpu.name.clone()) }
     }
 }
 
@@ -95,20 +109,28 @@ impl Tool for Vmexit {
         &args.session
     }
 
+    fn thresholds(_args: &Args) -> Vec<Threshold> {
+        Vec::new()
+    }
+
     fn settings(_args: &Args, types: &Kernel) -> Result<Settings> {
         attach::settings(types, &kernel::Kernel::read())
     }
 
-    fn open(_args: &Args, target: &Target, object: &mut Object) -> Result<Vmexit> {
+    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Vmexit> {
         let guest = Guest::read();
         let exits = guest.cpu.can_exit();
         Ok(Vmexit {
+            sort: args.sort,
+            top: args.top_in_record(),
+            rows: args.top_on_screen(),
             cost: if exits { calibrate::exit_cost() } else { None },
-            cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
+            cpus: host::online_cpus().map_or(1, u64::from),
             collector: Collector::new(&mut object.ebpf, guest.kernel.idle_states.clone())?,
             functions: Functions::default(),
             had_timer: false,
             had_deadline: false,
+            tells_steal: true,
             targets_all: matches!(target, Target::System),
             guest,
         })
@@ -143,12 +165,17 @@ impl Tool for Vmexit {
             cost: self.cost,
             cpus: self.cpus,
             duration_ns: lasted.as_nanos() as u64,
+            sort: self.sort,
+            top: self.top,
         };
         let body = model::body(&scene, harvest, &mut self.functions, cgroups);
-        self.had_timer |= body.causes.iter().any(|cause| cause.kind == CauseKind::Timer);
-        self.had_deadline |= body.causes.iter().any(|cause| cause.msr == Some(msr::TSC_DEADLINE));
-        let picture = Picture::of(&self.guest, harvest, &body);
-        (body, picture)
+        let has = |deed, msr| {
+            body.activities.iter().any(|activity| activity.activity == deed && activity.msr == msr)
+        };
+        self.had_timer |= has(Deed::Timer, None);
+        self.had_deadline |= has(Deed::MsrWrite, Some(msr::TSC_DEADLINE));
+        self.tells_steal = body.steal_ns.is_some();
+        (body, Picture::of(&self.guest, harvest))
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
@@ -158,19 +185,27 @@ impl Tool for Vmexit {
             effect: effect.to_owned(),
         };
         let mut found: Vec<Unavailable> = self.functions.unavailable(NO_NAMES).into_iter().collect();
-        let timer = &self.guest.kernel.timer;
-        if !timer.is_empty() && !self.guest.kernel.has_apic_timer() {
+        let timer = self.guest.kernel.timer.as_deref();
+        if let Some(timer) = timer.filter(|_| !self.guest.kernel.has_apic_timer()) {
             let why = format!("the timer is {timer}, whose interrupts no tracepoint tells");
-            found.push(unseen("timer interrupts", why, "timer interrupts are not counted"));
+            found.push(unseen(TIMER_INTERRUPTS, why, "timer interrupts are not counted"));
         }
-        if timer == "lapic-deadline" && self.targets_all && self.had_timer && !self.had_deadline {
+        if timer == Some("lapic-deadline") && self.targets_all && self.had_timer && !self.had_deadline {
             // lapic_next_deadline uses native_wrmsrq (arch/x86/kernel/apic/apic.c, 7.1).
             let why = "this kernel writes it past all tracepoints (7.1 and up)".to_owned();
-            found.push(unseen("IA32_TSC_DEADLINE", why, "its writes are not counted, nor estimated"));
+            found.push(unseen(
+                TSC_DEADLINE,
+                why,
+                "writes of IA32_TSC_DEADLINE are not counted, nor estimated",
+            ));
         }
         if self.guest.cpu.can_exit() && self.cost.is_none() {
             let why = "CPUID, by which it is measured, does not exit here".to_owned();
-            found.push(unseen("exit cost", why, "there are no estimates"));
+            found.push(unseen(EXIT_COST, why, "there are no estimates"));
+        }
+        if self.guest.cpu.is_virtual() && !self.tells_steal {
+            let why = "the hypervisor keeps no steal clock for this guest, or the kernel does not read it";
+            found.push(unseen(STEAL_TIME, why.to_owned(), "steal_ns is null"));
         }
         found
     }
@@ -180,7 +215,7 @@ impl Tool for Vmexit {
     }
 
     fn draw_summary(&self, page: &mut Page, report: &Report) {
-        render::summary(page, report);
+        render::summary(page, report, self.rows);
     }
 
     fn draw_verdict(&self, page: &mut Page, report: &Report) {

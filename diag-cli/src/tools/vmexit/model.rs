@@ -8,39 +8,55 @@ use diag_common::{
 };
 
 use super::{
-    advice::{Facts, advice},
+    args::Sort,
     collect::Harvest,
     exits::{Act, exits},
     features::features,
     guest::Guest,
+    invisible::INVISIBLE,
     msr,
-    not_visible::NOT_VISIBLE,
-    record::{Cause, CauseKind, Context, Doer, ExitCost, Exits, Idle, Vmexit},
+    record::{Activity, Context, Deed, Doer, ExitCost, Exits, Idle, Vmexit},
     verdict::verdict,
     words,
 };
 use crate::{
     kernel::symbols::Functions,
-    output::{histogram::Histogram, text, units},
+    output::{
+        histogram::Histogram,
+        record::{
+            parties::{Omitted, Task},
+            verdict::Verdict,
+        },
+        text, units,
+    },
     target::CgroupNames,
 };
 
-/// Doers that a cause names at most.
+/// Doers that an activity names at most.
 const MOST_DOERS: usize = 50;
 
-/// What a session has found out about the guest.
+/// What a session has found out about the guest, and what is wanted of it.
 pub(super) struct Scene<'a> {
     pub(super) guest: &'a Guest,
     pub(super) cost: Option<ExitCost>,
+    /// CPUs that are online.
     pub(super) cpus: u64,
     /// The time that is told of, ns.
     pub(super) duration_ns: u64,
+    pub(super) sort: Sort,
+    /// Activities in a record.
+    pub(super) top: usize,
 }
 
 impl Scene<'_> {
     /// All CPUs' time, ns.
     fn cpu_time_ns(&self) -> u64 {
         self.duration_ns * self.cpus
+    }
+
+    /// So much of it, where exits have a cost.
+    fn cpu_share(&self, ns: impl Iterator<Item = Option<u64>>) -> Option<f64> {
+        self.cost.map(|_| units::share(ns.flatten().sum(), self.cpu_time_ns()))
     }
 }
 
@@ -51,136 +67,163 @@ pub(super) fn body(
     functions: &mut Functions,
     cgroups: Option<&mut CgroupNames>,
 ) -> Vmexit {
-    let causes = causes(scene, harvest, functions, cgroups);
-    let total = |counts: fn(Exits) -> bool| {
-        let of = causes.iter().filter(|cause| counts(cause.exits)).filter_map(|cause| cause.estimated_ns);
-        scene.cost.map(|_| units::share(of.sum(), scene.cpu_time_ns()))
+    let mut activities = activities(scene, harvest, functions, cgroups);
+    let features = features(scene.guest, harvest, &activities);
+    let busy = |wanted: fn(Exits) -> bool| {
+        let wanted = activities.iter().filter(move |activity| wanted(activity.exits));
+        scene.cpu_share(wanted.map(Activity::busy_ns))
     };
+    let (cpu_share, cpu_share_certain) = (busy(|_| true), busy(|exits| exits == Exits::Yes));
+    let cpu_share_idle = scene.cpu_share(activities.iter().map(idle_ns));
+    // The sort is stable, so that what is equal stays in the order of time.
+    if scene.sort == Sort::Count {
+        activities.sort_by_key(|activity| std::cmp::Reverse(activity.event_count));
+    }
     let mut body = Vmexit {
-        exit_cost_ns: scene.cost,
-        vcpu_share: total(|_| true),
-        vcpu_share_certain: total(|exits| exits == Exits::Yes),
-        features: features(scene.guest, harvest, &causes),
+        activities,
+        activities_omitted: Omitted { count: 0, ns: scene.cost.map(|_| 0) },
+        other_event_count: 0,
+        exit_cost: scene.cost,
+        cpu_share,
+        cpu_share_certain,
+        cpu_share_idle,
+        features,
         idle: idle(scene.guest, harvest),
         interrupts: harvest.interrupts,
-        steal_ns: harvest.steal_ns,
-        not_visible: NOT_VISIBLE.to_vec(),
-        causes,
-        ..Vmexit::default()
+        steal_ns: harvest.steal_ns.filter(|_| harvest.steal_goes_on || scene.guest.serves_steal()),
+        verdict: Verdict::nothing(String::new()),
+        invisible_exits: INVISIBLE.to_vec(),
     };
-    body.verdict = verdict(&body);
-    let facts = Facts { guest: scene.guest, body: &body, cpus: scene.cpus, duration_ns: scene.duration_ns };
-    body.advice = advice(&facts);
+    body.verdict = verdict(scene, &body);
+    cut(&mut body, scene.top);
     body
 }
 
-/// What a cause is, apart from who did it.
+/// Leaves the first activities, and sums up the rest.
+fn cut(body: &mut Vmexit, top: usize) {
+    let rest = body.activities.split_off(body.activities.len().min(top));
+    body.activities_omitted.count = rest.len() as u64;
+    for activity in rest {
+        body.other_event_count += activity.event_count;
+        if let Some((sum, ns)) = body.activities_omitted.ns.as_mut().zip(activity.estimated_ns) {
+            *sum += ns;
+        }
+    }
+}
+
+/// Estimated time of exits of idle CPUs, ns.
+fn idle_ns(activity: &Activity) -> Option<u64> {
+    Some(activity.estimated_ns? - activity.busy_ns()?)
+}
+
+/// What an activity is, apart from who did it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct What {
-    kind: CauseKind,
-    name: String,
+    activity: Deed,
+    name: Option<String>,
     msr: Option<u32>,
 }
 
-/// Who did something, as far as the kernel side tells.
+/// Who did something, as far as the kernel side tells: the context, and of a task its name, process and cgroup.
 type Who = (Context, String, u32, u64);
 
-/// The causes, largest estimate first, then most frequent.
-fn causes(
+const IDLE: Who = (Context::Idle, String::new(), 0, 0);
+
+/// The activities: those that took most from tasks and interrupts first, then those that took most, then the most frequent.
+fn activities(
     scene: &Scene<'_>,
     harvest: &Harvest,
     functions: &mut Functions,
     mut cgroups: Option<&mut CgroupNames>,
-) -> Vec<Cause> {
+) -> Vec<Activity> {
     let mut found: BTreeMap<What, (Act, HashMap<Who, u64>)> = BTreeMap::new();
     for (key, &count) in &harvest.counts {
         let Some((what, act)) = what(key, functions) else { continue };
-        let (_, by) = found.entry(what).or_insert_with(|| (act, HashMap::new()));
-        *by.entry(who(key)).or_default() += count;
+        let (_, doers) = found.entry(what).or_insert_with(|| (act, HashMap::new()));
+        *doers.entry(who(key)).or_default() += count;
     }
     for (name, count) in halts(scene.guest, harvest) {
-        let what = What { kind: CauseKind::Hlt, name, msr: None };
-        let idle = (Context::Task, SWAPPER.to_owned(), 0, 0);
-        *found.entry(what).or_insert_with(|| (Act::Halt, HashMap::new())).1.entry(idle).or_default() += count;
+        let what = What { activity: Deed::Hlt, name, msr: None };
+        *found.entry(what).or_insert_with(|| (Act::Halt, HashMap::new())).1.entry(IDLE).or_default() += count;
     }
-    let mut causes: Vec<Cause> =
-        found.into_iter().map(|(what, (act, by))| cause(scene, what, act, by, &mut cgroups)).collect();
-    causes.sort_by(|a, b| b.estimated_ns.cmp(&a.estimated_ns).then(b.count.cmp(&a.count)));
-    causes
+    let mut activities: Vec<Activity> = found
+        .into_iter()
+        .map(|(what, (act, doers))| activity(scene, what, act, doers, &mut cgroups))
+        .collect();
+    activities.sort_by_key(|activity| {
+        std::cmp::Reverse((activity.busy_ns(), activity.estimated_ns, activity.event_count))
+    });
+    activities
 }
 
-fn cause(
+fn activity(
     scene: &Scene<'_>,
-    what: What,
+    What { activity, name, msr }: What,
     act: Act,
-    by: HashMap<Who, u64>,
+    doers: HashMap<Who, u64>,
     cgroups: &mut Option<&mut CgroupNames>,
-) -> Cause {
-    let count: u64 = by.values().sum();
+) -> Activity {
+    let event_count: u64 = doers.values().sum();
     let answer = exits(scene.guest, act);
-    let estimated_ns = scene.cost.map(|cost| if answer.exits == Exits::No { 0 } else { count * cost.p50 });
-    let mut by: Vec<(Who, u64)> = by.into_iter().collect();
-    by.sort_by(|(a, one), (b, other)| other.cmp(one).then_with(|| (&a.1, a.2, a.3).cmp(&(&b.1, b.2, b.3))));
-    let others = by.iter().skip(MOST_DOERS).map(|(_, count)| count).sum();
-    let doer = |((context, comm, pid, cgroup), count): (Who, u64)| Doer {
-        comm,
-        pid,
+    let cost_ns = scene.cost.map(|cost| if answer.exits == Exits::No { 0 } else { cost.p50_ns });
+    let mut doers: Vec<(Who, u64)> = doers.into_iter().collect();
+    doers.sort_by(|(a, one), (b, other)| other.cmp(one).then_with(|| a.cmp(b)));
+    let idle = doers.iter().filter(|((context, ..), _)| *context == Context::Idle);
+    let idle_event_count = idle.map(|(_, count)| count).sum();
+    let rest = doers.split_off(doers.len().min(MOST_DOERS));
+    let mut activity = Activity {
+        activity,
+        name,
+        msr,
+        event_count,
+        idle_event_count,
+        events_per_second: rate(event_count, scene.duration_ns),
+        doers: doers.into_iter().map(|(who, count)| doer(who, count, cgroups)).collect(),
+        doers_omitted: Omitted { count: rest.len() as u64, ns: None },
+        other_event_count: rest.iter().map(|(_, count)| count).sum(),
+        exits: answer.exits,
+        why: answer.reason,
+        in_short: answer.why,
+        estimated_ns: cost_ns.map(|ns| event_count * ns),
+        cpu_share: None,
+        cpu_share_idle: None,
+    };
+    activity.cpu_share = scene.cpu_share([activity.busy_ns()].into_iter());
+    activity.cpu_share_idle = scene.cpu_share([idle_ns(&activity)].into_iter());
+    activity
+}
+
+fn doer((context, comm, pid, cgroup): Who, event_count: u64, cgroups: &mut Option<&mut CgroupNames>) -> Doer {
+    let task = (context == Context::Task).then(|| Task {
+        pid: Some(pid),
+        comm: Some(comm),
         cgroup: cgroups
             .as_mut()
             .filter(|_| cgroup != 0)
             .and_then(|names| names.path(cgroup).map(str::to_owned)),
-        context,
-        count,
-    };
-    Cause {
-        kind: what.kind,
-        name: what.name,
-        msr: what.msr,
-        count,
-        per_second: rate(count, scene.duration_ns),
-        by: by.into_iter().take(MOST_DOERS).map(doer).collect(),
-        others,
-        exits: answer.exits,
-        why: answer.reason.to_owned(),
-        in_short: answer.why,
-        estimated_ns,
-        vcpu_share: estimated_ns.map(|ns| units::share(ns, scene.cpu_time_ns())),
-    }
+        ..Task::default()
+    });
+    Doer { context, task, event_count }
 }
 
 /// What a count is of, and what that does to the CPU.
 fn what(key: &CellKey, functions: &mut Functions) -> Option<(What, Act)> {
     let register = key.detail as u32;
-    let by_register = key.via == BY_ICR;
     let (ipi_act, ipi_msr) =
-        if by_register { (Act::IpiByRegister, Some(X2APIC_ICR)) } else { (Act::IpiOtherwise, None) };
-    let ipi_name = if by_register { msr::name(X2APIC_ICR) } else { "IPI".to_owned() };
-    let of = |kind, name, msr| What { kind, name, msr };
+        if key.via == BY_ICR { (Act::IpiByRegister, Some(X2APIC_ICR)) } else { (Act::IpiOtherwise, None) };
+    let of = |activity, name, msr| What { activity, name, msr };
     Some(match Kind::from_number(key.kind)? {
-        Kind::MsrWrite => {
-            let name = msr::name(register);
-            (of(CauseKind::MsrWrite, name, Some(register)), Act::Write(register))
-        }
-        Kind::MsrRead => {
-            let name = msr::name(register);
-            (of(CauseKind::MsrRead, name, Some(register)), Act::Read(register))
-        }
-        Kind::IpiReschedule => (of(CauseKind::IpiReschedule, ipi_name, ipi_msr), ipi_act),
-        Kind::IpiCall if key.detail == TLB_FLUSH => (of(CauseKind::TlbShootdown, ipi_name, ipi_msr), ipi_act),
+        Kind::MsrWrite => (of(Deed::MsrWrite, msr::name(register), Some(register)), Act::Write(register)),
+        Kind::MsrRead => (of(Deed::MsrRead, msr::name(register), Some(register)), Act::Read(register)),
+        Kind::IpiReschedule => (of(Deed::IpiReschedule, None, ipi_msr), ipi_act),
+        Kind::IpiCall if key.detail == TLB_FLUSH => (of(Deed::TlbShootdown, None, ipi_msr), ipi_act),
         Kind::IpiCall => {
             let function = function(functions, key.detail);
-            let kind = if function.as_deref().is_some_and(words::is_tlb_flush) {
-                CauseKind::TlbShootdown
-            } else {
-                CauseKind::IpiCall
-            };
-            (of(kind, function.unwrap_or(ipi_name), ipi_msr), ipi_act)
+            let is_flush = function.as_deref().is_some_and(words::is_tlb_flush);
+            (of(if is_flush { Deed::TlbShootdown } else { Deed::IpiCall }, function, ipi_msr), ipi_act)
         }
-        Kind::Timer => {
-            let name = function(functions, key.detail).unwrap_or_else(|| words::NO_FUNCTION.to_owned());
-            (of(CauseKind::Timer, name, None), Act::Timer)
-        }
-        Kind::PmcRead => (of(CauseKind::PmcRead, format!("RDPMC {register:#x}"), None), Act::ReadCounter),
+        Kind::Timer => (of(Deed::Timer, function(functions, key.detail), None), Act::Timer),
+        Kind::PmcRead => (of(Deed::PmcRead, Some(format!("RDPMC {register:#x}")), None), Act::ReadCounter),
     })
 }
 
@@ -193,29 +236,23 @@ fn function(functions: &mut Functions, address: u64) -> Option<String> {
     }
 }
 
-/// What the idle tasks of all CPUs are called together.
-pub(super) const SWAPPER: &str = "swapper";
-
 fn who(key: &CellKey) -> Who {
-    let context = match key.context {
-        IN_TASK => Context::Task,
-        IN_INTERRUPT => Context::Interrupt,
-        _ => Context::Unknown,
-    };
-    if context == Context::Task && key.tgid == 0 {
-        return (context, SWAPPER.to_owned(), 0, 0);
+    match key.context {
+        IN_TASK if key.tgid == 0 => IDLE,
+        IN_TASK => (Context::Task, text::escape(&identity::name(key.comm)), key.tgid, key.cgroup),
+        IN_INTERRUPT => (Context::Interrupt, String::new(), 0, 0),
+        _ => (Context::Unknown, String::new(), 0, 0),
     }
-    (context, text::escape(&identity::name(key.comm)), key.tgid, key.cgroup)
 }
 
 /// How often CPUs entered each state in which they halt.
-fn halts(guest: &Guest, harvest: &Harvest) -> Vec<(String, u64)> {
+fn halts(guest: &Guest, harvest: &Harvest) -> Vec<(Option<String>, u64)> {
     let polling = guest.kernel.polling_states();
     let states = harvest.idle.entered.iter().enumerate();
     let halting = states.filter(|&(state, &count)| count > 0 && polling >> state & 1 == 0);
     let name = |state: usize| {
         let known = guest.kernel.idle_states.iter().find(|known| known.number as usize == state);
-        known.map_or_else(|| "HLT".to_owned(), |known| known.name.clone())
+        known.map(|known| known.name.clone())
     };
     halting.map(|(state, &count)| (name(state), count)).collect()
 }
@@ -229,9 +266,9 @@ fn idle(guest: &Guest, harvest: &Harvest) -> Idle {
     Idle {
         driver: guest.kernel.idle_driver.clone(),
         governor: guest.kernel.idle_governor.clone(),
-        halt_poll_ns: guest.kernel.halt_poll_ns.filter(|_| guest.kernel.idle_governor == "haltpoll"),
-        polls: harvest.polls,
-        polling_ns: harvest.polling_ns,
+        halt_poll_ns: guest.kernel.halt_poll_ns.filter(|_| guest.kernel.has_haltpoll_governor()),
+        poll_count: harvest.polled.map(|(count, _)| count),
+        polling_ns: harvest.polled.map(|(_, ns)| ns),
         halted: Histogram::from_bins(bins.map(|(bucket, bin)| (bucket, bin.count)), sum_ns, min_ns, max_ns),
     }
 }
@@ -246,95 +283,133 @@ mod tests {
     use diag_common::vmexit::{NOT_BY_MSR, UNKNOWN};
 
     use super::*;
-    use crate::tools::vmexit::sample::{COST, CPUS, DURATION_NS, FLUSH, body, busy, guest, interrupt, key};
+    use crate::tools::vmexit::sample::{
+        COST, CPUS, DURATION_NS, FLUSH, body, busy, functions, guest, interrupt, key, scene,
+    };
 
-    fn of(harvest: &Harvest) -> Vec<Cause> {
-        body(&guest(), Some(COST), harvest).causes
+    fn of(harvest: &Harvest) -> Vec<Activity> {
+        body(&guest(), Some(COST), harvest).activities
     }
 
-    fn one(key: CellKey) -> Cause {
+    fn one(key: CellKey) -> Activity {
         let harvest = Harvest { counts: [(key, 10)].into(), ..Harvest::default() };
         of(&harvest).remove(0)
     }
 
     #[test]
-    fn each_count_is_in_one_cause_and_each_cause_adds_up() {
+    fn each_count_is_in_one_activity_and_each_adds_up() {
         let harvest = busy();
-        let causes = of(&harvest);
+        let activities = of(&harvest);
         let halts: u64 = harvest.idle.entered.iter().sum();
-        let counted: u64 = causes.iter().map(|cause| cause.count).sum();
+        let counted: u64 = activities.iter().map(|activity| activity.event_count).sum();
         assert_eq!(counted, harvest.counts.values().sum::<u64>() + halts);
-        for cause in &causes {
-            let by: u64 = cause.by.iter().map(|doer| doer.count).sum();
-            assert_eq!(by + cause.others, cause.count, "{cause:?}");
-            assert_eq!(cause.estimated_ns, Some(cause.count * COST.p50));
+        for activity in &activities {
+            let by: u64 = activity.doers.iter().map(|doer| doer.event_count).sum();
+            assert_eq!(by + activity.other_event_count, activity.event_count, "{activity:?}");
+            assert_eq!(activity.estimated_ns, Some(activity.event_count * COST.p50_ns));
         }
-        assert!(causes.is_sorted_by_key(|cause| std::cmp::Reverse(cause.estimated_ns)));
+        assert!(activities.is_sorted_by_key(|activity| std::cmp::Reverse(activity.busy_ns())));
     }
 
     #[test]
     fn rates_and_shares() {
-        let causes = of(&busy());
-        let deadline = causes.iter().find(|cause| cause.name == "IA32_TSC_DEADLINE").unwrap();
-        assert_eq!(
-            (deadline.kind, deadline.msr, deadline.count),
-            (CauseKind::MsrWrite, Some(0x6e0), 750_000)
-        );
-        assert!((deadline.per_second - 75_000.0).abs() < 0.001);
-        let expected = 750_000.0 * COST.p50 as f64 / (CPUS * DURATION_NS) as f64;
-        assert!((deadline.vcpu_share.unwrap() - expected).abs() < 1e-6);
-        let idle = &deadline.by[0];
-        assert_eq!((idle.comm.as_str(), idle.pid, idle.count), (SWAPPER, 0, 700_000), "all CPUs' idle tasks");
-        let interrupt = &deadline.by[1];
-        assert_eq!((interrupt.comm.as_str(), interrupt.context), ("", Context::Interrupt));
+        let activities = of(&busy());
+        let deadline = activities.iter().find(|activity| activity.msr == Some(0x6e0)).unwrap();
+        assert_eq!(deadline.label(), "msr-write IA32_TSC_DEADLINE");
+        assert_eq!((deadline.event_count, deadline.idle_event_count), (750_000, 700_000));
+        assert!((deadline.events_per_second - 75_000.0).abs() < 0.001);
+        let share = |count: u64| (count * COST.p50_ns) as f64 / (CPUS * DURATION_NS) as f64;
+        assert!((deadline.cpu_share.unwrap() - share(50_000)).abs() < 1e-6);
+        assert!((deadline.cpu_share_idle.unwrap() - share(700_000)).abs() < 1e-6);
+        let idle = &deadline.doers[0];
+        assert_eq!((idle.context, &idle.task, idle.event_count), (Context::Idle, &None, 700_000));
+        let interrupt = &deadline.doers[1];
+        assert_eq!((interrupt.context, &interrupt.task), (Context::Interrupt, &None));
+    }
+
+    #[test]
+    fn shares_of_all_are_the_sums() {
+        let body = body(&guest(), Some(COST), &busy());
+        let sum = |of: fn(&Activity) -> Option<f64>| -> f64 { body.activities.iter().filter_map(of).sum() };
+        assert!((sum(|activity| activity.cpu_share) - body.cpu_share.unwrap()).abs() < 1e-5);
+        assert!((sum(|activity| activity.cpu_share_idle) - body.cpu_share_idle.unwrap()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_is_cut_is_summed_up() {
+        let (guest, harvest) = (guest(), busy());
+        let whole = body(&guest, Some(COST), &harvest);
+        let scene = Scene { top: 2, sort: Sort::Count, ..scene(&guest, Some(COST)) };
+        let cut = super::body(&scene, &harvest, &mut functions(), None);
+        let names: Vec<String> = cut.activities.iter().map(Activity::label).collect();
+        assert_eq!(names, ["msr-write IA32_TSC_DEADLINE", "ipi-call sched_ttwu_pending"]);
+        assert_eq!(cut.activities_omitted.count, whole.activities.len() as u64 - 2);
+        assert_eq!((cut.event_count(), cut.cpu_share), (whole.event_count(), whole.cpu_share));
+        let ns =
+            |body: &Vmexit| body.activities.iter().filter_map(|activity| activity.estimated_ns).sum::<u64>();
+        assert_eq!(ns(&cut) + cut.activities_omitted.ns.unwrap(), ns(&whole));
     }
 
     #[test]
     fn an_ipi_is_told_by_its_function_and_its_way() {
         let flush = one(key(Kind::IpiCall, FLUSH, b"java", 1));
-        assert_eq!(
-            (flush.kind, flush.name.as_str(), flush.msr),
-            (CauseKind::TlbShootdown, "flush_tlb_func", Some(0x830))
-        );
+        assert_eq!((flush.label().as_str(), flush.msr), ("tlb-shootdown flush_tlb_func", Some(0x830)));
         let old = one(key(Kind::IpiCall, TLB_FLUSH, b"java", 1));
-        assert_eq!((old.kind, old.name.as_str()), (CauseKind::TlbShootdown, "x2APIC_ICR"));
+        assert_eq!((old.activity, &old.name), (Deed::TlbShootdown, &None));
         let unknown = one(key(Kind::IpiCall, 0, b"java", 1));
-        assert_eq!((unknown.kind, unknown.name.as_str()), (CauseKind::IpiCall, "x2APIC_ICR"));
+        assert_eq!((unknown.activity, &unknown.name), (Deed::IpiCall, &None));
         let called = one(CellKey { via: NOT_BY_MSR, ..key(Kind::IpiReschedule, 0, b"java", 1) });
-        assert_eq!((called.name.as_str(), called.msr, called.exits), ("IPI", None, Exits::Yes));
+        assert_eq!((called.label().as_str(), called.msr, called.exits), ("ipi-reschedule", None, Exits::Yes));
     }
 
     #[test]
-    fn what_nobody_armed_has_no_name() {
+    fn what_nothing_armed_has_no_name() {
         let none = one(interrupt(Kind::Timer, 0));
-        assert_eq!((none.kind, none.name.as_str()), (CauseKind::Timer, "none"));
+        assert_eq!((none.activity, &none.name), (Deed::Timer, &None));
         let earlier = one(CellKey { context: UNKNOWN, ..key(Kind::Timer, FLUSH, b"", 0) });
-        assert_eq!(earlier.by[0].context, Context::Unknown);
+        assert_eq!(earlier.doers[0].context, Context::Unknown);
+    }
+
+    #[test]
+    fn a_register_without_a_name_has_its_number() {
+        let register = one(key(Kind::MsrRead, 0xdead_beef, b"agent", 5));
+        assert_eq!((&register.name, register.msr), (&None, Some(0xdead_beef)));
+        assert_eq!(register.label(), "msr-read 0xdeadbeef");
     }
 
     #[test]
     fn names_of_threads_are_data() {
-        let cause = one(key(Kind::MsrRead, 0x10, b"\xff\x1b[0m", 5));
-        assert_eq!(cause.by[0].comm, "\\xff\x1b[0m");
+        let activity = one(key(Kind::MsrRead, 0x10, b"\xff\x1b[0m", 5));
+        let task = activity.doers[0].task.as_ref().unwrap();
+        assert_eq!((task.comm.as_deref(), task.pid), (Some("\\xff\x1b[0m"), Some(5)));
     }
 
     #[test]
     fn many_doers_are_summed_up() {
         let counts = (1..=60).map(|pid| (key(Kind::MsrRead, 0x10, b"agent", pid), u64::from(pid))).collect();
-        let cause = of(&Harvest { counts, ..Harvest::default() }).remove(0);
-        assert_eq!((cause.by.len(), cause.others, cause.count), (50, 55, 1830));
-        assert_eq!(cause.by[0].pid, 60);
+        let activity = of(&Harvest { counts, ..Harvest::default() }).remove(0);
+        assert_eq!((activity.doers.len(), activity.doers_omitted.count), (50, 10));
+        assert_eq!((activity.other_event_count, activity.event_count), (55, 1830));
+        assert_eq!(activity.doers[0].task.as_ref().unwrap().pid, Some(60));
     }
 
     #[test]
     fn polling_is_no_halt() {
         let mut harvest = Harvest::default();
         harvest.idle.entered = [7, 5, 0, 0, 0, 0, 0, 0, 0, 0];
-        let causes = of(&harvest);
-        assert_eq!(causes.len(), 1);
-        assert_eq!(
-            (causes[0].kind, causes[0].name.as_str(), causes[0].count),
-            (CauseKind::Hlt, "haltpoll idle", 5)
-        );
+        let activities = of(&harvest);
+        assert_eq!(activities.len(), 1);
+        assert_eq!((activities[0].label().as_str(), activities[0].event_count), ("hlt haltpoll idle", 5));
+    }
+
+    #[test]
+    fn a_steal_clock_that_stands_still_is_none_unless_it_is_served() {
+        let harvest = |goes_on| Harvest { steal_ns: Some(0), steal_goes_on: goes_on, ..Harvest::default() };
+        let steal = |guest: &Guest, goes_on| body(guest, None, &harvest(goes_on)).steal_ns;
+        assert_eq!(steal(&guest(), false), Some(0));
+        let mut shunning = guest();
+        shunning.kernel.shuns_paravirt = true;
+        assert_eq!(steal(&shunning, false), None);
+        assert_eq!(steal(&shunning, true), Some(0));
     }
 }

@@ -16,12 +16,12 @@ const fn row(first: u32, count: u32, names: &'static [&'static str]) -> Name {
     Name { first, count, names }
 }
 
-/// The name of a register; its number where it has none here.
-pub(super) fn name(msr: u32) -> String {
-    let found = NAMES.iter().find(|name| (name.first..name.first + name.count).contains(&msr));
-    let Some(Name { first, names, .. }) = found else { return format!("{msr:#x}") };
+/// The name of a register; none where it has none here.
+pub(super) fn name(msr: u32) -> Option<String> {
+    let Name { first, names, .. } =
+        NAMES.iter().find(|name| (name.first..name.first + name.count).contains(&msr))?;
     let (at, each) = ((msr - first) as usize, names.len());
-    names[at % each].replace('#', &(at / each).to_string())
+    Some(names[at % each].replace('#', &(at / each).to_string()))
 }
 
 const NAMES: &[Name] = &[
@@ -182,17 +182,21 @@ mod tests {
 
     #[test]
     fn registers_have_their_names() {
-        assert_eq!(name(0x6e0), "IA32_TSC_DEADLINE");
-        assert_eq!(name(0x830), "x2APIC_ICR");
-        assert_eq!(name(0x3b), "IA32_TSC_ADJUST");
-        assert_eq!(name(0x188), "IA32_PERFEVTSEL2");
-        assert_eq!(name(0xc000_0102), "IA32_KERNEL_GS_BASE");
-        assert_eq!((name(0x404), name(0x407)), ("IA32_MC1_CTL".to_owned(), "IA32_MC1_MISC".to_owned()));
-        assert_eq!(name(0xc001_0203), "MSR_F15H_PERF_CTR1");
-        assert_eq!(name(0x4000_00b6), "HV_X64_MSR_STIMER3_CONFIG");
-        assert_eq!(name(0x4b56_4d03), "MSR_KVM_STEAL_TIME");
-        assert_eq!(name(0xdead_beef), "0xdeadbeef");
-        assert_eq!(name(u32::MAX), "0xffffffff");
+        for (msr, expected) in [
+            (0x6e0, "IA32_TSC_DEADLINE"),
+            (0x830, "x2APIC_ICR"),
+            (0x3b, "IA32_TSC_ADJUST"),
+            (0x188, "IA32_PERFEVTSEL2"),
+            (0xc000_0102, "IA32_KERNEL_GS_BASE"),
+            (0x404, "IA32_MC1_CTL"),
+            (0x407, "IA32_MC1_MISC"),
+            (0xc001_0203, "MSR_F15H_PERF_CTR1"),
+            (0x4000_00b6, "HV_X64_MSR_STIMER3_CONFIG"),
+            (0x4b56_4d03, "MSR_KVM_STEAL_TIME"),
+        ] {
+            assert_eq!(name(msr).as_deref(), Some(expected));
+        }
+        assert_eq!((name(0xdead_beef), name(u32::MAX)), (None, None));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use diag_common::{
 
 use super::{
     Picture, Report,
+    args::Sort,
+    calibrate::Method,
     collect::Harvest,
     guest::{
         Guest,
@@ -73,11 +75,11 @@ pub(super) fn interrupt(kind: Kind, detail: u64) -> CellKey {
 pub(super) fn guest() -> Guest {
     let state = |number, name: &str| IdleState { number, name: name.into() };
     let kernel = Kernel {
-        clocksource: "tsc".into(),
+        clocksource: Some("tsc".into()),
         clocksources: vec!["tsc".into(), "kvm-clock".into()],
-        timer: "lapic-deadline".into(),
-        idle_driver: "haltpoll".into(),
-        idle_governor: "haltpoll".into(),
+        timer: Some("lapic-deadline".into()),
+        idle_driver: Some("haltpoll".into()),
+        idle_governor: Some("haltpoll".into()),
         idle_states: vec![state(0, "POLL"), state(1, "haltpoll idle")],
         halt_poll_ns: Some(0),
         hz: Some(250),
@@ -86,8 +88,14 @@ pub(super) fn guest() -> Guest {
     Guest { kernel, ..recorded::guest(&recorded::KVM_AMD) }
 }
 
-pub(super) const COST: ExitCost =
-    ExitCost { method: "cpuid", min: 3_910, p50: 4_050, p99: 5_800, samples: 2_048, discarded: 0 };
+pub(super) const COST: ExitCost = ExitCost {
+    method: Method::Cpuid,
+    min_ns: 3_910,
+    p50_ns: 4_050,
+    p99_ns: 5_800,
+    sample_count: 2_048,
+    discarded_count: 0,
+};
 
 /// Idle CPUs that halted so often, and for so long each time.
 pub(super) fn halted(harvest: &mut Harvest, state: usize, times: u64, ns: u64) {
@@ -101,13 +109,17 @@ pub(super) fn halted(harvest: &mut Harvest, state: usize, times: u64, ns: u64) {
 
 /// What a record says of a harvest.
 pub(super) fn body(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> Vmexit {
-    let scene = Scene { guest, cost, cpus: CPUS, duration_ns: DURATION_NS };
-    model::body(&scene, harvest, &mut functions(), None)
+    model::body(&scene(guest, cost), harvest, &mut functions(), None)
+}
+
+/// A session of the whole system.
+pub(super) fn scene(guest: &Guest, cost: Option<ExitCost>) -> Scene<'_> {
+    Scene { guest, cost, cpus: CPUS, duration_ns: DURATION_NS, sort: Sort::Time, top: 64 }
 }
 
 pub(super) fn report(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> Report {
     let body = body(guest, cost, harvest);
-    let picture = Picture::of(guest, harvest, &body);
+    let picture = Picture::of(guest, harvest);
     Report { record: Record::new(envelope(), body), picture }
 }
 
@@ -131,6 +143,6 @@ pub(super) fn busy() -> Harvest {
     halted(&mut harvest, 1, 350_000, 24_000);
     halted(&mut harvest, 1, 20_000, 80_000);
     halted(&mut harvest, 1, 90, 3_900_000);
-    harvest.steal_ns = 120_000_000;
+    (harvest.steal_ns, harvest.steal_goes_on) = (Some(120_000_000), true);
     harvest
 }

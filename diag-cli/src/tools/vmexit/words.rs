@@ -1,7 +1,7 @@
 //! What the kernel's functions stand for: data, of Linux 5.10 to 7.3 unless said otherwise.
 
-/// The function of a timer whose expiry nobody saw.
-pub(super) const NO_FUNCTION: &str = "none";
+/// What to say of an interrupt in which no timer expired.
+pub(super) const NO_TIMER: &str = "no timer due";
 
 /// Functions by which a CPU flushes the TLBs of another's behalf (arch/x86/mm/tlb.c).
 const TLB: &[&str] = &[
@@ -59,7 +59,6 @@ const MEANINGS: &[(&str, &str)] = &[
     ("perf_mux_hrtimer_handler", "perf: sharing counters"),
     ("perf_swevent_hrtimer", "perf: sampling by clock"),
     ("bpf_timer_cb", "BPF timers"),
-    (NO_FUNCTION, "no timer due"),
     // Calls on other CPUs.
     (WAKE_UPS, "wake-ups"),
     ("nohz_csd_func", "load balancing"),

@@ -26,22 +26,22 @@ const SHARE: f64 = 0.02;
 /// run.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether a cause is what is meant.
+/// Whether an activity is what is meant.
 type Meant = fn(&Value) -> bool;
 
 /// What perf counts, and how a record calls it.
 const EVENTS: &[(&str, Meant)] = &[
-    ("msr:write_msr", |cause| cause.get("msr").is_some() && cause["kind"] != "msr-read"),
-    ("msr:read_msr", |cause| cause["kind"] == "msr-read"),
-    ("msr:rdpmc", |cause| cause["kind"] == "pmc-read"),
-    ("irq_vectors:local_timer_entry", |cause| cause["kind"] == "timer"),
-    ("irq_vectors:reschedule_entry", |cause| cause["kind"] == "ipi-reschedule"),
+    ("msr:write_msr", |activity| !activity["msr"].is_null() && activity["activity"] != "msr-read"),
+    ("msr:read_msr", |activity| activity["activity"] == "msr-read"),
+    ("msr:rdpmc", |activity| activity["activity"] == "pmc-read"),
+    ("irq_vectors:local_timer_entry", |activity| activity["activity"] == "timer"),
+    ("irq_vectors:reschedule_entry", |activity| activity["activity"] == "ipi-reschedule"),
 ];
 /// Both kinds of calls on other CPUs.
 const CALLS: [&str; 2] = ["irq_vectors:call_function_single_entry", "irq_vectors:call_function_entry"];
 
-fn is_call(cause: &Value) -> bool {
-    cause["kind"] == "ipi-call" || cause["kind"] == "tlb-shootdown"
+fn is_call(activity: &Value) -> bool {
+    activity["activity"] == "ipi-call" || activity["activity"] == "tlb-shootdown"
 }
 
 /// perf comes later and goes earlier, so its counts lie between those of the intervals that were surely within its time
@@ -71,8 +71,8 @@ fn perf() -> Outcome {
     let maybe =
         |record: &&Record| time(record, "end") >= spawned && time(record, "start") <= ended + INTERVAL;
     let total = |records: Vec<&Record>, is_meant: Meant| -> u64 {
-        let causes = records.into_iter().flat_map(Record::causes).filter(|cause| is_meant(cause));
-        causes.map(|cause| number(&cause["count"])).sum()
+        let activities = records.into_iter().flat_map(Record::activities);
+        activities.filter(|activity| is_meant(activity)).map(|meant| number(&meant["event_count"])).sum()
     };
     let same = |event: &str, counted: u64, is_meant: Meant| {
         let least = total(records.iter().filter(surely).collect(), is_meant);

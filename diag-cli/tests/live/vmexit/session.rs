@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, thread};
 
-use serde_json::Value;
-
-use super::{STORM, assert_most, two_cpus, vmexit};
+use super::{STORM, assert_most, doers, two_cpus, vmexit};
 use crate::{
     Outcome, Skip, Test,
     lab::{Lab, cgroup::Cgroup},
@@ -24,13 +22,9 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// That all that is counted, but for halts, is of one process.
 fn assert_only(summary: &Record, pid: u32) {
-    let counted = summary.causes().iter().filter(|cause| cause["kind"] != "hlt");
-    for doer in counted.flat_map(|cause| cause["by"].as_array().expect("a list")) {
-        assert_eq!(
-            (number(&doer["pid"]), &doer["context"]),
-            (u64::from(pid), &Value::from("task")),
-            "{doer}"
-        );
+    let counted = summary.activities().iter().filter(|activity| activity["activity"] != "hlt");
+    for doer in counted.flat_map(doers) {
+        assert!(doer["context"] == "task" && doer["task"]["pid"] == pid, "{doer}");
     }
 }
 
@@ -81,9 +75,9 @@ fn intervals() -> Outcome {
     let records = session.interrupt().records();
     let count = |records: &[Record]| {
         let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for cause in records.iter().flat_map(Record::causes) {
-            let key = (cause["kind"].to_string(), cause["name"].to_string());
-            *sums.entry(key).or_default() += number(&cause["count"]);
+        for activity in records.iter().flat_map(Record::activities) {
+            let key = (activity["activity"].to_string(), activity["name"].to_string());
+            *sums.entry(key).or_default() += number(&activity["event_count"]);
         }
         sums
     };
@@ -101,9 +95,9 @@ fn calibration() -> Outcome {
     const RUNS: usize = 14;
     let cost = || {
         let summary = Session::start(vmexit(&["-d", "50ms"])).finish().summary();
-        let p50 = summary.0["exit_cost_ns"]["p50"].as_u64();
-        let cost = &summary.0["exit_cost_ns"];
-        assert!(p50.is_none() || cost["min"].as_u64() <= p50 && p50 <= cost["p99"].as_u64(), "{cost}");
+        let p50 = summary.0["exit_cost"]["p50_ns"].as_u64();
+        let cost = &summary.0["exit_cost"];
+        assert!(p50.is_none() || cost["min_ns"].as_u64() <= p50 && p50 <= cost["p99_ns"].as_u64(), "{cost}");
         p50.ok_or_else(|| Skip::because("CPUID does not exit here"))
     };
     let costs: Vec<u64> = (0..RUNS).map(|_| cost()).collect::<Outcome<_>>()?;
@@ -123,10 +117,16 @@ fn features() -> Outcome {
     let flags = fs::read_to_string("/proc/cpuinfo").expect("proc is mounted");
     let is_virtual = flags.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
     let features = &summary.0["features"];
-    assert_eq!(features["hypervisor"] != "none", is_virtual, "{features}");
+    assert_eq!(summary.0["host"]["hypervisor"].is_string(), is_virtual, "{}", summary.0["host"]);
+    assert_eq!(
+        features["signatures"].as_array().is_some_and(|all| !all.is_empty()),
+        is_virtual,
+        "{features}"
+    );
     if !is_virtual {
-        assert!(summary.0["exit_cost_ns"].is_null() && summary.0["verdict"].is_null());
-        assert!(summary.causes().iter().all(|cause| cause["exits"] == "no"), "{:#}", summary.0["causes"]);
+        assert!(summary.0["exit_cost"].is_null() && summary.0["verdict"]["status"] == "nothing");
+        let never = summary.activities().iter().all(|activity| activity["exits"] == "no");
+        assert!(never, "{:#}", summary.0["activities"]);
     }
     let clock = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     assert_eq!(features["clocksource"], clock.unwrap_or_default().trim());

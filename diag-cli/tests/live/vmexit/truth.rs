@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::record::{Record, number, within};
 
 /// How far a count may be from the kernel's own.
@@ -51,7 +53,7 @@ impl Window {
             |holds: bool, complaint: &dyn Fn() -> String| if holds { Ok(()) } else { Err(complaint()) };
         for (at, &(what, _)) in self.outer[0].interrupts.iter().enumerate() {
             let passed = |[from, to]: &[Truth; 2]| to.interrupts[at].1 - from.interrupts[at].1;
-            let kernel = number(&summary.0["interrupts"][what]);
+            let kernel = number(&summary.0["interrupts"][format!("{what}_count")]);
             let (inner, outer) = (passed(&self.inner), passed(&self.outer));
             same(inner <= kernel && kernel <= outer, &|| {
                 format!("{what}: {kernel} is not from {inner} to {outer}")
@@ -65,10 +67,11 @@ impl Window {
             };
             let near = told.abs_diff(kernel) <= EDGES || within(SHARE, told, kernel);
             same(near, &|| {
-                format!("{what}: {told}, and the kernel counts {kernel}: {:#}", summary.0["causes"])
+                format!("{what}: {told}, and the kernel counts {kernel}: {:#}", summary.0["activities"])
             })?;
         }
-        let many: u64 = most.iter().map(|what| number(&summary.0["interrupts"][what])).sum();
+        let many: u64 =
+            most.iter().map(|what| number(&summary.0["interrupts"][format!("{what}_count")])).sum();
         same(most.is_empty() || many >= MANY, &|| format!("{most:?}: {many} are too few to compare"))?;
         let passed = |[from, to]: &[Truth; 2]| Some(to.halts? - from.halts?);
         if let Some((inner, outer)) = passed(&self.inner).zip(passed(&self.outer)) {
@@ -104,8 +107,8 @@ fn halts() -> Option<u64> {
 /// (arch/x86/mm/tlb.c, 6.18: `irq_tlb_count` is of `flush_tlb_func` alone).
 fn uncounted_flushes(summary: &Record) -> u64 {
     const WHOLE: [&str; 2] = ["do_flush_tlb_all", "do_kernel_range_flush"];
-    let whole = summary.causes().iter().filter(|cause| WHOLE.iter().any(|name| cause["name"] == *name));
-    whole.map(|cause| number(&cause["count"])).sum()
+    let is_whole = |activity: &&Value| WHOLE.iter().any(|name| activity["name"] == *name);
+    summary.activities().iter().filter(is_whole).map(|activity| number(&activity["event_count"])).sum()
 }
 
 fn uses_apic_timer() -> bool {

@@ -18,19 +18,19 @@ impl IdleState {
     }
 }
 
-/// What `/sys` says; empty where it says nothing.
+/// What `/sys` says.
 #[derive(Debug, Clone, Default)]
 pub(in crate::tools::vmexit) struct Kernel {
     /// The clock that time is read from: `tsc`, `kvm-clock`, `hpet`…
-    pub(in crate::tools::vmexit) clocksource: String,
+    pub(in crate::tools::vmexit) clocksource: Option<String>,
     /// Those that there are.
     pub(in crate::tools::vmexit) clocksources: Vec<String>,
     /// The timer of the first CPU: `lapic-deadline`, `lapic`, `Hyper-V clockevent`…
-    pub(in crate::tools::vmexit) timer: String,
-    /// cpuidle's driver; `none` where idle CPUs do what the architecture does by default.
-    pub(in crate::tools::vmexit) idle_driver: String,
+    pub(in crate::tools::vmexit) timer: Option<String>,
+    /// cpuidle's driver; none where idle CPUs do what the architecture does by default.
+    pub(in crate::tools::vmexit) idle_driver: Option<String>,
     /// cpuidle's governor.
-    pub(in crate::tools::vmexit) idle_governor: String,
+    pub(in crate::tools::vmexit) idle_governor: Option<String>,
     /// Its states; none without a driver.
     pub(in crate::tools::vmexit) idle_states: Vec<IdleState>,
     /// How long the governor `haltpoll` polls at most before it halts, ns; none without it.
@@ -57,12 +57,14 @@ impl Kernel {
         let was_told = |word: &str| command_line.split_whitespace().any(|told| told == word);
         let system = Path::new("/sys/devices/system");
         let line = |path: &str| line(&system.join(path));
+        // cpuidle's word where it has none (drivers/cpuidle/sysfs.c, 6.18).
+        let is_some = |word: &String| word != "none";
         Kernel {
             clocksource: line("clocksource/clocksource0/current_clocksource"),
-            clocksources: words(&line("clocksource/clocksource0/available_clocksource")),
+            clocksources: words(&line("clocksource/clocksource0/available_clocksource").unwrap_or_default()),
             timer: line("clockevents/clockevent0/current_device"),
-            idle_driver: line("cpu/cpuidle/current_driver"),
-            idle_governor: line("cpu/cpuidle/current_governor"),
+            idle_driver: line("cpu/cpuidle/current_driver").filter(is_some),
+            idle_governor: line("cpu/cpuidle/current_governor").filter(is_some),
             idle_states: idle_states(&system.join("cpu/cpu0/cpuidle")),
             halt_poll_ns: fs::read_to_string("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
                 .ok()
@@ -80,18 +82,29 @@ impl Kernel {
 
     /// Whether the local timer is the local APIC's, whose interrupts a tracepoint tells.
     pub(in crate::tools::vmexit) fn has_apic_timer(&self) -> bool {
-        self.timer.starts_with("lapic")
+        self.timer.as_deref().is_some_and(|timer| timer.starts_with("lapic"))
+    }
+
+    /// Whether the governor `haltpoll` decides.
+    pub(in crate::tools::vmexit) fn has_haltpoll_governor(&self) -> bool {
+        self.idle_governor.as_deref() == Some("haltpoll")
+    }
+
+    /// Whether cpuidle's driver is `haltpoll`.
+    pub(in crate::tools::vmexit) fn has_haltpoll_driver(&self) -> bool {
+        self.idle_driver.as_deref() == Some("haltpoll")
     }
 
     /// Whether the governor `haltpoll` decides, and polls before it halts.
     pub(in crate::tools::vmexit) fn polls_before_halt(&self) -> bool {
-        self.idle_governor == "haltpoll" && self.halt_poll_ns.is_some_and(|ns| ns > 0)
+        self.has_haltpoll_governor() && self.halt_poll_ns.is_some_and(|ns| ns > 0)
     }
 }
 
-/// The one line of a file; empty where it cannot be read.
-fn line(path: &Path) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+/// The one line of a file; none where it cannot be read, or is empty.
+fn line(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -100,22 +113,26 @@ fn words(text: &str) -> Vec<String> {
 
 fn idle_states(directory: &Path) -> Vec<IdleState> {
     (0..diag_common::vmexit::IDLE_STATES as u32)
-        .map(|number| IdleState { number, name: line(&directory.join(format!("state{number}/name"))) })
-        .take_while(|state| !state.name.is_empty())
+        .map_while(|number| {
+            Some(IdleState { number, name: line(&directory.join(format!("state{number}/name")))? })
+        })
         .collect()
 }
 
-/// What all CPUs did in states that poll, since boot: how often, and how long, ns. cpuidle counts it.
-pub(in crate::tools::vmexit) fn polling(states: &[IdleState]) -> (u64, u64) {
-    let number = |path: &Path| line(path).parse::<u64>().unwrap_or(0);
-    let mut sum = (0, 0);
-    let Ok(cpus) = fs::read_dir("/sys/devices/system/cpu") else { return sum };
-    for cpu in cpus.flatten() {
+/// What all CPUs did in states that poll, since boot: how often, and how long, ns. cpuidle counts it. None where there is no
+/// such state.
+pub(in crate::tools::vmexit) fn polling(states: &[IdleState]) -> Option<(u64, u64)> {
+    let number = |path: &Path| line(path).and_then(|line| line.parse::<u64>().ok());
+    let mut sum = None;
+    for cpu in fs::read_dir("/sys/devices/system/cpu").ok()?.flatten() {
         for state in states.iter().filter(|state| state.polls()) {
             let directory = cpu.path().join(format!("cpuidle/state{}", state.number));
-            if directory.is_dir() {
-                sum.0 += number(&directory.join("usage"));
-                sum.1 += number(&directory.join("time")) * 1000;
+            if let Some((usage, time_us)) =
+                number(&directory.join("usage")).zip(number(&directory.join("time")))
+            {
+                let (count, ns) = sum.get_or_insert((0, 0));
+                *count += usage;
+                *ns += time_us * 1000;
             }
         }
     }
@@ -138,7 +155,7 @@ mod tests {
     #[test]
     fn haltpoll_polls_only_if_it_is_the_governor_and_has_time() {
         let kernel = |governor: &str, ns| Kernel {
-            idle_governor: governor.into(),
+            idle_governor: Some(governor.into()),
             halt_poll_ns: ns,
             ..Kernel::default()
         };
@@ -151,6 +168,6 @@ mod tests {
     #[test]
     fn this_kernel_has_a_clock() {
         let kernel = Kernel::read();
-        assert!(kernel.clocksources.contains(&kernel.clocksource), "{kernel:?}");
+        assert!(kernel.clocksources.contains(kernel.clocksource.as_ref().unwrap()), "{kernel:?}");
     }
 }

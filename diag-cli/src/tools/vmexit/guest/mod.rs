@@ -6,8 +6,10 @@ pub(super) mod offers;
 #[cfg(test)]
 pub(super) mod recorded;
 
-use cpuid::{Cpu, Cpuid};
+use cpuid::Cpu;
 use kernel::Kernel;
+
+use crate::kernel::hypervisor::Cpuid;
 
 /// The guest, as far as it can know itself.
 #[derive(Debug, Clone, Default)]
@@ -22,5 +24,10 @@ impl Guest {
     /// This machine.
     pub(super) fn read() -> Guest {
         Guest { cpu: Cpu::of(&Cpuid), kernel: Kernel::read() }
+    }
+
+    /// Whether the hypervisor says that it keeps a steal clock, and the kernel listens (arch/x86/kernel/kvm.c, 6.18).
+    pub(super) fn serves_steal(&self) -> bool {
+        self.cpu.offers("STEAL_TIME") && !self.kernel.shuns_paravirt
     }
 }

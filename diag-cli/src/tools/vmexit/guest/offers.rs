@@ -1,6 +1,6 @@
 //! Features of CPUs and hypervisors that decide what exits: data.
 
-use super::cpuid::Hypervisor;
+use crate::kernel::hypervisor::Hypervisor;
 
 /// A register of a leaf, by its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,7 @@
 //! Recorded CPUID leaves of machines, for tests. A leaf that is not here is zero.
 
-use super::{
-    Guest,
-    cpuid::{Cpu, Leaves, Registers},
-    kernel::Kernel,
-};
+use super::{Guest, cpuid::Cpu, kernel::Kernel};
+use crate::kernel::hypervisor::{Leaves, Registers};
 
 /// A machine's leaves.
 pub(in crate::tools::vmexit) struct Machine(pub(in crate::tools::vmexit) &'static [(u32, Registers)]);

@@ -15,17 +15,15 @@ use crate::{
 /// Draws the spectrum of halts; nothing where no CPU halted.
 pub(super) fn draw(page: &mut Page, body: &Vmexit, halted: &[(u32, u64)], duration_ns: u64) {
     let idle = &body.idle;
-    if idle.halted.count == 0 && idle.polls == 0 {
+    let polls = idle.poll_count.unwrap_or(0);
+    if idle.halted.count == 0 && polls == 0 {
         return;
     }
     let rate = idle.halted.count as f64 * 1e9 / duration_ns.max(1) as f64;
     let rate = if rate < 1.0 { "less than 1".to_owned() } else { units::count(rate.round() as u64) };
     let mut words = format!("{rate} halts a second");
-    if idle.halted.count > 0 {
-        words += &format!(
-            ", half of them shorter than {}",
-            units::time(idle.halted.p50_ns).replace(' ', "\u{a0}")
-        );
+    if let Some(typical_ns) = idle.halted.p50_ns {
+        words += &format!(", half of them shorter than {}", units::time(typical_ns).replace(' ', "\u{a0}"));
     }
     words += &format!("; {}", polling(body));
     page.gap();
@@ -36,9 +34,9 @@ pub(super) fn draw(page: &mut Page, body: &Vmexit, halted: &[(u32, u64)], durati
 /// Whether idle CPUs poll before they halt.
 fn polling(body: &Vmexit) -> String {
     let idle = &body.idle;
-    if idle.polls > 0 {
-        let polled = units::time(idle.polling_ns).replace(' ', "\u{a0}");
-        return format!("{} by polling instead, {polled} long", units::counted(idle.polls, "time"));
+    if let Some((polls, ns)) = idle.poll_count.zip(idle.polling_ns).filter(|&(polls, _)| polls > 0) {
+        let polled = units::time(ns).replace(' ', "\u{a0}");
+        return format!("{} by polling instead, {polled} long", units::counted(polls, "time"));
     }
     match idle.halt_poll_ns {
         Some(0) => "no polling before (haltpoll with guest_halt_poll_ns=0)".to_owned(),

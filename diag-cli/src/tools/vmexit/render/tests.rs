@@ -6,7 +6,7 @@ use crate::{
     tools::vmexit::{
         collect::Harvest,
         guest::recorded,
-        record::{Doer, Exits},
+        record::Exits,
         sample::{COST, busy, guest, report},
     },
 };
@@ -17,7 +17,7 @@ fn screen(columns: usize, colour: bool) -> Screen {
 
 fn whole(screen: Screen, report: &Report) -> String {
     let mut page = Page::new(screen);
-    summary(&mut page, report);
+    summary(&mut page, report, 8);
     closing::draw(&mut page, &report.record.envelope);
     verdict(&mut page, report);
     page.into_text()
@@ -42,7 +42,7 @@ fn an_interval() {
 #[test]
 fn no_virtual_machine() {
     let report = report(&recorded::guest(&recorded::BARE), None, &busy());
-    assert!(report.record.body.causes.iter().all(|cause| cause.exits == Exits::No));
+    assert!(report.record.body.activities.iter().all(|activity| activity.exits == Exits::No));
     insta::assert_snapshot!(checked(whole(screen(80, false), &report), 80));
 }
 
@@ -66,9 +66,10 @@ fn colour_changes_no_letter() {
 fn hostile_names_and_all_widths() {
     let evil = "\x1b]0;x\x07\u{202e}\u{9b}m漢";
     let mut report = report(&guest(), Some(COST), &busy());
-    for cause in &mut report.record.body.causes {
-        cause.name = evil.repeat(9);
-        cause.by.iter_mut().for_each(|doer: &mut Doer| evil.clone_into(&mut doer.comm));
+    for activity in &mut report.record.body.activities {
+        activity.name = Some(evil.repeat(9));
+        let tasks = activity.doers.iter_mut().filter_map(|doer| doer.task.as_mut());
+        tasks.for_each(|task| task.comm = Some(evil.into()));
     }
     for columns in [80, 81, 100, 120] {
         checked(whole(screen(columns, true), &report), columns);
