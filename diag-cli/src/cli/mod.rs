@@ -82,6 +82,7 @@ macro_rules! tools {
 
 tools! {
     Iolat = iolat;
+    Runq = runq;
     Lock = lock;
     Vmexit = vmexit;
 }

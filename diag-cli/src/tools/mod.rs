@@ -2,4 +2,5 @@
 
 pub(crate) mod iolat;
 pub(crate) mod lock;
+pub(crate) mod runq;
 pub(crate) mod vmexit;

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::cli::{SessionArgs, time_or_zero};
 
@@ -24,10 +22,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY", value_enum, default_value_t = By::Comm, help_heading = "What is told apart")]
     pub(crate) by: By,
 
-    /// Keep this many groups in a record, those that waited longest; the others are added up
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Keep this many groups in a record; the others are one group of type 'rest'
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200))]
     #[arg(allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) top: u32,
+
+    /// Put groups in this order, largest first
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Time, help_heading = "Output")]
+    pub(crate) sort: Sort,
 
     /// Call a wait slow from this time on
     ///
@@ -38,19 +40,44 @@ pub(crate) struct Args {
 }
 
 /// What waits are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum By {
     /// Threads of one name
     Comm,
     /// A process
-    Pid,
+    Process,
     /// A thread
-    Tid,
+    Thread,
     /// A cgroup
     Cgroup,
     /// The CPU that a wait ended on
     Cpu,
+}
+
+impl By {
+    /// The word of the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            By::Comm => "comm",
+            By::Process => "process",
+            By::Thread => "thread",
+            By::Cgroup => "cgroup",
+            By::Cpu => "cpu",
+        }
+    }
+}
+
+/// By what groups are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Time of all waits together, and under a quota
+    Time,
+    /// The longest wait
+    Longest,
+    /// Waits
+    Count,
+    /// Time on a CPU
+    Run,
 }
 
 const EXAMPLES: &str = "\
@@ -60,7 +87,7 @@ Examples:
   osdiag runq --container web -d 30s      one container, and who took its CPUs
   osdiag runq --by cgroup -d 30s          which cgroup waits, and for which
   osdiag runq --by cpu -d 10s             which CPU is too busy
-  osdiag runq -p 1234 --by tid            a process, thread by thread
+  osdiag runq -p 1234 --by thread         a process, thread by thread
   osdiag runq -- make -j8                 one command, from beginning to end
   osdiag runq --json -d 60s | jq -r .verdict.statement
                                           for a program; see 'osdiag schema'
@@ -92,14 +119,15 @@ mod tests {
     fn defaults_are_those_that_the_help_names() {
         let args = parse(&[]);
         assert_eq!((args.by, args.top, args.slow), (By::Comm, 100, Duration::from_millis(1)));
+        assert_eq!(args.sort, Sort::Time);
     }
 
     #[test]
     fn values_are_taken() {
-        for (name, by) in [("pid", By::Pid), ("tid", By::Tid), ("cgroup", By::Cgroup), ("cpu", By::Cpu)] {
-            assert_eq!(parse(&["--by", name]).by, by);
+        for by in By::value_variants() {
+            assert_eq!(parse(&["--by", by.word()]).by, *by);
         }
-        let args = parse(&["--top", "3", "--slow", "0"]);
-        assert_eq!((args.top, args.slow), (3, Duration::ZERO));
+        let args = parse(&["--top", "3", "--sort", "run", "--slow", "0"]);
+        assert_eq!((args.top, args.sort, args.slow), (3, Sort::Run, Duration::ZERO));
     }
 }

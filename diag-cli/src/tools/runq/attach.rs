@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use diag_common::loss::Loss;
 
 use super::args::{Args, By};
 use crate::{
@@ -23,7 +22,6 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     first: "sched_switch",
     probes: PROBES,
     fields_missed: FIELDS_MISSED,
-    losses: &[Loss::TaskState, Loss::Cells, Loss::Identities, Loss::MissedRuns, Loss::Processes],
 };
 
 const NO_IRQ: &str =
@@ -47,16 +45,19 @@ const PROBES: &[ProbeSpec] = &[
 
 const FIELDS_MISSED: &[FieldMissed] = &[
     FieldMissed {
+        name: "steal-time",
         global: "RQ_STEAL",
         why: "the kernel has no CONFIG_PARAVIRT",
         effect: "time that the hypervisor takes counts as the running task's",
     },
     FieldMissed {
+        name: "cpu-quota",
         global: "CFS_RQ_THROTTLE_COUNT",
         why: "the kernel has no CONFIG_CFS_BANDWIDTH",
         effect: "it has no CPU quotas either",
     },
     FieldMissed {
+        name: "cpu-quota-clock",
         global: "CFS_RQ_THROTTLED_TIME",
         why: "the kernel is older than 6.6, or has no CONFIG_CFS_BANDWIDTH",
         effect: "a wait that begins under a CPU quota counts as throttled throughout, one that comes under it later not at all",
@@ -82,7 +83,7 @@ pub(super) fn settings(args: &Args) -> Result<Settings> {
     let cpus = cpu_numbers()?;
     Ok(Settings {
         globals: vec![
-            ("BY_THREAD", Value::U32(u32::from(args.by == By::Tid))),
+            ("BY_THREAD", Value::U32(u32::from(args.by == By::Thread))),
             ("BY_CPU", Value::U32(u32::from(args.by == By::Cpu))),
         ],
         entries: vec![("CPUS", cpus), ("HALVES", 2 * cpus)],

@@ -18,7 +18,7 @@ use diag_common::{
 use super::{
     args::By,
     attach::cpu_numbers,
-    group::{CpuCount, Group, Harvest, Key, Names},
+    group::{CpuCount, Group, Had, Harvest, Key, Names},
     steal::StealClock,
 };
 use crate::ebpf::{clock, epoch::Epoch, maps::take};
@@ -178,9 +178,11 @@ impl Collector {
         for (&(kind, of), &cell) in cells {
             let (low, high) = (of as u32, (of >> 32) as u32);
             if self.by == By::Cpu {
-                if kind == kind::PAIR {
+                if kind == kind::PAIR
+                    && let Some(runner) = self.names.runner(high)
+                {
                     let group = groups.entry(Key::Cpu(low - 1)).or_default();
-                    *group.culprits.entry(self.names.runner(high)).or_default() += cell.ns;
+                    group.culprits.entry(runner).or_default().add(Had { ns: cell.ns, own_ns: 0 });
                 }
                 continue;
             }
@@ -192,7 +194,13 @@ impl Collector {
             }
             match kind {
                 kind::DELAY => group.add_waits(high, cell),
-                kind::PAIR => *group.culprits.entry(self.names.runner(high)).or_default() += cell.ns,
+                kind::PAIR => {
+                    if let Some(runner) = self.names.runner(high) {
+                        let own = self.names.is_own(self.by, low, high);
+                        let own_ns = if own { cell.ns } else { 0 };
+                        group.culprits.entry(runner).or_default().add(Had { ns: cell.ns, own_ns });
+                    }
+                }
                 kind::RUN => group.run_ns += cell.ns,
                 _ => group.throttled_ns += cell.ns,
             }

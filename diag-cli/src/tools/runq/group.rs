@@ -15,30 +15,45 @@ pub(crate) enum Key {
     /// Threads of one name.
     Comm([u64; 2]),
     /// A process.
-    Pid(u32),
+    Process(u32),
     /// A thread, and its process.
-    Tid(u32, u32),
+    Thread(u32, u32),
     /// A cgroup.
     Cgroup(u64),
     /// A CPU.
     Cpu(u32),
-    /// Threads that could not be told apart.
-    Unknown,
+    /// All that found no room: threads whose identity is not known, and groups beyond `--top`.
+    Rest,
 }
 
-/// Who had a CPU.
+/// What had a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Runner {
     /// A thread.
     Thread(Who),
-    /// Nobody.
+    /// Nothing.
     Idle,
     /// Interrupts.
     Irq,
     /// The hypervisor.
     Steal,
-    /// A thread that was not told from others.
-    Unknown,
+}
+
+/// How long somebody had a CPU that others waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Had {
+    /// Altogether, ns.
+    pub(crate) ns: u64,
+    /// While its own kind waited for it, ns: of its own process, or its own group.
+    pub(crate) own_ns: u64,
+}
+
+impl Had {
+    /// Adds more.
+    pub(crate) fn add(&mut self, more: Had) {
+        self.ns += more.ns;
+        self.own_ns += more.own_ns;
+    }
 }
 
 /// What is known of a group.
@@ -50,8 +65,8 @@ pub(crate) struct Group {
     pub(crate) throttled_ns: u64,
     /// Time that it ran, ns.
     pub(crate) run_ns: u64,
-    /// Who had the CPU while it waited, ns.
-    pub(crate) culprits: HashMap<Runner, u64>,
+    /// What had the CPU while it waited.
+    pub(crate) culprits: HashMap<Runner, Had>,
     /// Which thread names it has, and how long each waited or ran, ns.
     pub(crate) names: HashMap<[u64; 2], u64>,
 }
@@ -71,8 +86,8 @@ impl Group {
         }
         self.throttled_ns += other.throttled_ns;
         self.run_ns += other.run_ns;
-        for (&runner, ns) in &other.culprits {
-            *self.culprits.entry(runner).or_default() += ns;
+        for (&runner, &had) in &other.culprits {
+            self.culprits.entry(runner).or_default().add(had);
         }
         for (&name, ns) in &other.names {
             *self.names.entry(name).or_default() += ns;
@@ -102,7 +117,8 @@ pub(crate) struct CpuCount {
 }
 
 impl CpuCount {
-    fn merge(&mut self, other: &CpuCount) {
+    /// Adds what another has.
+    pub(crate) fn merge(&mut self, other: &CpuCount) {
         self.switches += other.switches;
         self.busy_ns += other.busy_ns;
         self.idle_ns += other.idle_ns;
@@ -150,24 +166,34 @@ pub(crate) struct Names(pub(crate) HashMap<u32, Who>);
 impl Names {
     /// The group that somebody belongs to.
     pub(crate) fn group(&self, by: By, number: u32) -> Key {
-        let Some(identity) = self.0.get(&number) else { return Key::Unknown };
+        let Some(identity) = self.0.get(&number) else { return Key::Rest };
         match by {
             By::Comm => Key::Comm(identity.comm),
-            By::Pid => Key::Pid(identity.tgid),
-            By::Tid => Key::Tid(identity.tid, identity.tgid),
+            By::Process => Key::Process(identity.tgid),
+            By::Thread => Key::Thread(identity.tid, identity.tgid),
             By::Cgroup => Key::Cgroup(identity.cgroup),
-            By::Cpu => Key::Unknown,
+            By::Cpu => Key::Rest,
         }
     }
 
-    /// Who somebody is that had a CPU.
-    pub(crate) fn runner(&self, number: u32) -> Runner {
+    /// What it is that had a CPU; none where that is not known.
+    pub(crate) fn runner(&self, number: u32) -> Option<Runner> {
         match number {
-            who::IDLE => Runner::Idle,
-            who::IRQ => Runner::Irq,
-            who::STEAL => Runner::Steal,
-            _ => self.0.get(&number).map_or(Runner::Unknown, |&identity| Runner::Thread(identity)),
+            who::IDLE => Some(Runner::Idle),
+            who::IRQ => Some(Runner::Irq),
+            who::STEAL => Some(Runner::Steal),
+            _ => self.0.get(&number).map(|&identity| Runner::Thread(identity)),
         }
+    }
+
+    /// Whether one who had a CPU is of the kind of one who waited for it: by cgroup of the same cgroup, else of the same
+    /// process. A name says nothing of that.
+    pub(crate) fn is_own(&self, by: By, waiter: u32, runner: u32) -> bool {
+        let both = self.0.get(&waiter).zip(self.0.get(&runner));
+        both.is_some_and(|(waiter, runner)| match by {
+            By::Cgroup => waiter.cgroup == runner.cgroup,
+            By::Comm | By::Process | By::Thread | By::Cpu => waiter.tgid == runner.tgid,
+        })
     }
 
     /// The thread's name of somebody.
@@ -188,26 +214,39 @@ mod tests {
     fn identities_fold_into_what_was_asked_for() {
         let names = Names([(8193, identity(7, 1, 5)), (16385, identity(8, 1, 6))].into());
         assert_eq!(names.group(By::Comm, 8193), names.group(By::Comm, 16385));
-        assert_ne!(names.group(By::Pid, 8193), names.group(By::Pid, 16385));
-        assert_eq!(names.group(By::Tid, 8193), Key::Tid(8, 7));
+        assert_ne!(names.group(By::Process, 8193), names.group(By::Process, 16385));
+        assert_eq!(names.group(By::Thread, 8193), Key::Thread(8, 7));
         assert_eq!(names.group(By::Cgroup, 16385), Key::Cgroup(6));
-        assert_eq!(names.group(By::Comm, who::UNKNOWN), Key::Unknown);
-        assert_eq!(names.runner(who::IDLE), Runner::Idle);
-        assert_eq!(names.runner(who::UNKNOWN), Runner::Unknown);
+        assert_eq!(names.group(By::Comm, who::UNKNOWN), Key::Rest);
+        assert_eq!(names.runner(who::IDLE), Some(Runner::Idle));
+        assert_eq!(names.runner(who::UNKNOWN), None);
+    }
+
+    #[test]
+    fn a_name_makes_nobody_kin() {
+        let names = Names([(11, identity(7, 1, 5)), (12, identity(8, 1, 5)), (13, identity(7, 2, 6))].into());
+        for (by, process, cgroup) in
+            [(By::Comm, true, false), (By::Thread, true, false), (By::Cgroup, false, true)]
+        {
+            assert_eq!((names.is_own(by, 11, 13), names.is_own(by, 11, 12)), (process, cgroup), "{by:?}");
+        }
+        assert!(
+            !names.is_own(By::Comm, 11, who::IDLE) && !names.is_own(By::Comm, who::UNKNOWN, who::UNKNOWN)
+        );
     }
 
     #[test]
     fn epochs_add_up() {
         let mut group = Group { run_ns: 5, throttled_ns: 1, ..Group::default() };
         group.add_waits(3, Cell { count: 2, ns: 6 });
-        group.culprits.insert(Runner::Idle, 6);
-        let epoch = Harvest { groups: [(Key::Pid(1), group)].into(), cpus: BTreeMap::new() };
+        group.culprits.insert(Runner::Idle, Had { ns: 6, own_ns: 0 });
+        let epoch = Harvest { groups: [(Key::Process(1), group)].into(), cpus: BTreeMap::new() };
         let mut total = Harvest::default();
         total.add(&epoch);
         total.add(&epoch);
-        let sum = &total.groups[&Key::Pid(1)];
+        let sum = &total.groups[&Key::Process(1)];
         assert_eq!(sum.waits[&3], Cell { count: 4, ns: 12 });
         assert_eq!((sum.run_ns, sum.throttled_ns), (10, 2));
-        assert_eq!(sum.culprits[&Runner::Idle], 12);
+        assert_eq!(sum.culprits[&Runner::Idle].ns, 12);
     }
 }

@@ -8,6 +8,7 @@ mod group;
 mod kin;
 mod model;
 mod policy;
+mod reason;
 mod record;
 mod render;
 #[cfg(test)]
@@ -25,7 +26,16 @@ use anyhow::Result;
 use diag_common::runq::TaskState;
 
 pub(crate) use self::{args::Args, record::Runq as Body};
-use self::{args::By, collect::Collector, group::Harvest, model::Spectrum, verdict::Found};
+use self::{
+    args::Sort,
+    collect::Collector,
+    group::Harvest,
+    model::{Facts, Groups, Measured, Wanted},
+    reason::Policies,
+    record::{CpuTime, Group},
+    verdict::Found,
+    waiting::Waiting,
+};
 use crate::{
     cli::SessionArgs,
     ebpf::{
@@ -33,7 +43,15 @@ use crate::{
         object::{Kernel, Object, Settings},
         states::States,
     },
-    output::{page::Page, record::Kind, streams},
+    output::{
+        page::Page,
+        record::{
+            Kind,
+            settings::{Threshold, ThresholdName},
+            verdict::Verdict,
+        },
+        streams,
+    },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
 };
@@ -48,9 +66,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The tool while it works.
 struct Runq {
-    by: By,
-    top: usize,
+    wanted: Wanted,
     slow: Duration,
+    /// Whether the kernel keeps a clock of steal.
+    steal: bool,
     target: Target,
     collector: Collector,
     states: States<TaskState>,
@@ -59,7 +78,7 @@ struct Runq {
     ended: u64,
 }
 
-/// A record with the spectra of its groups.
+/// A record with what is known of its groups besides.
 type Report = session::Report<Runq>;
 
 impl Tool for Runq {
@@ -67,7 +86,7 @@ impl Tool for Runq {
     type Harvest = Harvest;
     type Body = Body;
     /// One for each of the record's groups, in the same order.
-    type Picture = Vec<Spectrum>;
+    type Picture = Vec<Facts>;
 
     const NAME: &'static str = "runq";
     const SUBJECT: &'static str = "run-queue delay";
@@ -77,15 +96,23 @@ impl Tool for Runq {
         &args.session
     }
 
+    fn by(args: &Args) -> Option<&'static str> {
+        Some(args.by.word())
+    }
+
+    fn thresholds(args: &Args) -> Vec<Threshold> {
+        vec![Threshold::time(ThresholdName::Slow, args.slow)]
+    }
+
     fn settings(args: &Args, _kernel: &Kernel) -> Result<Settings> {
         attach::settings(args)
     }
 
     fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Runq> {
         Ok(Runq {
-            by: args.by,
-            top: args.top as usize,
+            wanted: Wanted { top: args.top as usize, sort: args.sort },
             slow: args.slow,
+            steal: object.has("RQ_STEAL"),
             target: target.clone(),
             collector: Collector::new(&mut object.ebpf, args.by)?,
             states: States::of(&mut object.ebpf)?,
@@ -123,24 +150,35 @@ impl Tool for Runq {
         _lasted: Duration,
         harvest: &Harvest,
         mut cgroups: Option<&mut CgroupNames>,
-    ) -> (Body, Vec<Spectrum>) {
-        let groups = model::groups(harvest, self.top, &mut cgroups);
-        let cpus = model::cpus(harvest);
-        let verdict = verdict::verdict(Found {
-            by: self.by,
-            groups: &groups.listed,
-            spectra: &groups.spectra,
-            cpus: &cpus,
-            slow: self.slow,
-        });
-        let steal_ns = cpus.iter().map(|cpu| cpu.steal_ns).sum();
-        let waiting = match kind {
-            Kind::Summary => waiting::waiting(&self.target, &self.states, self.ended),
-            _ => Vec::new(),
+    ) -> (Body, Vec<Facts>) {
+        let measured = Measured::of(harvest, self.steal);
+        let mut policies = Policies::default();
+        let mut groups = model::groups(harvest, self.wanted, measured, &mut cgroups);
+        for (group, facts) in groups.listed.iter_mut().zip(&groups.facts) {
+            group.reason = reason::of(group, facts, &mut policies);
+        }
+        let cpu_times = model::cpu_times(harvest, measured);
+        let (waiting, waiting_omitted) = match kind {
+            Kind::Summary => Some(waiting::waiting(&self.target, &self.states, self.ended)).unzip(),
+            _ => (None, None),
         };
-        let body =
-            Body { by: self.by, groups: groups.listed, rest: groups.rest, cpus, steal_ns, waiting, verdict };
-        (body, groups.spectra)
+        let worst = Wanted { top: CANDIDATES, sort: Sort::Time };
+        let candidates = match self.wanted {
+            Wanted { sort: Sort::Time, top } if top >= CANDIDATES => None,
+            _ => Some(model::groups(harvest, worst, measured, &mut cgroups)),
+        };
+        let Groups { listed, facts, .. } = candidates.as_ref().unwrap_or(&groups);
+        let verdict = self.verdict(listed, facts, &cpu_times, waiting.as_deref(), &mut policies);
+        let body = Body {
+            groups: groups.listed,
+            groups_omitted: groups.omitted,
+            steal_ns: cpu_times.iter().map(|cpu| cpu.steal_ns).sum(),
+            cpu_times,
+            waiting,
+            waiting_omitted,
+            verdict,
+        };
+        (body, groups.facts)
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {
@@ -152,6 +190,23 @@ impl Tool for Runq {
     }
 
     fn draw_verdict(&self, page: &mut Page, report: &Report) {
-        render::verdict(page, self.slow, report);
+        render::verdict(page, report);
+    }
+}
+
+/// Groups of which one can be the verdict's: those that waited longest, whatever `--sort` and `--top` say.
+const CANDIDATES: usize = 50;
+
+impl Runq {
+    fn verdict(
+        &self,
+        groups: &[Group],
+        facts: &[Facts],
+        cpu_times: &[CpuTime],
+        waiting: Option<&[Waiting]>,
+        policies: &mut Policies,
+    ) -> Verdict {
+        let waiting = waiting.unwrap_or_default();
+        verdict::verdict(Found { groups, facts, cpu_times, waiting, slow: self.slow }, policies)
     }
 }

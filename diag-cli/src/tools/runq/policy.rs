@@ -20,8 +20,8 @@ pub(crate) enum Policy {
     Idle,
     /// `SCHED_DEADLINE`
     Deadline,
-    /// A policy that is younger than this tool.
-    Unknown,
+    /// `SCHED_EXT`: a BPF scheduler's.
+    Ext,
 }
 
 impl Policy {
@@ -33,39 +33,41 @@ impl Policy {
     /// Its name for people, where it is not the ordinary one.
     pub(crate) fn name(self) -> Option<&'static str> {
         match self {
-            Policy::Other | Policy::Unknown => None,
+            Policy::Other => None,
             Policy::Fifo => Some("SCHED_FIFO"),
             Policy::Rr => Some("SCHED_RR"),
             Policy::Batch => Some("SCHED_BATCH"),
             Policy::Idle => Some("SCHED_IDLE"),
             Policy::Deadline => Some("SCHED_DEADLINE"),
+            Policy::Ext => Some("SCHED_EXT"),
         }
     }
 
-    fn from_number(number: u32) -> Policy {
+    fn from_number(number: u32) -> Option<Policy> {
         // include/uapi/linux/sched.h, 6.18.
-        match number {
+        Some(match number {
             0 => Policy::Other,
             1 => Policy::Fifo,
             2 => Policy::Rr,
             3 => Policy::Batch,
             5 => Policy::Idle,
             6 => Policy::Deadline,
-            _ => Policy::Unknown,
-        }
+            7 => Policy::Ext,
+            _ => return None,
+        })
     }
 }
 
-/// The policy of a thread.
-pub(super) fn of(stat: &Stat) -> Policy {
-    stat.policy.map_or(Policy::Unknown, Policy::from_number)
+/// The policy of a thread; none for one that is younger than this tool.
+pub(super) fn of(stat: &Stat) -> Option<Policy> {
+    stat.policy.and_then(Policy::from_number)
 }
 
 /// The most urgent policy among the threads of a process that have this name; none where there is no such thread now.
 pub(super) fn of_process(pid: u32, comm: &str) -> Option<Policy> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let stats = process.tasks().ok()?.flatten().filter_map(|task| task.stat().ok());
-    let policies = stats.filter(|stat| stat.comm == comm).map(|stat| of(&stat));
+    let policies = stats.filter(|stat| stat.comm == comm).filter_map(|stat| of(&stat));
     policies.max_by_key(|policy| policy.is_real_time())
 }
 
@@ -76,7 +78,7 @@ mod tests {
     #[test]
     fn this_test_has_an_ordinary_policy() {
         let me = Process::myself().unwrap().stat().unwrap();
-        assert!(!of(&me).is_real_time());
+        assert!(!of(&me).is_some_and(Policy::is_real_time));
         assert!(of_process(std::process::id(), &me.comm).is_some());
         assert_eq!(of_process(u32::MAX, "x"), None);
     }

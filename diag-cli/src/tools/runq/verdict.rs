@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
+use diag_common::cause::Cause;
+
 use super::{
-    advice,
-    args::By,
-    kin::{Kin, together},
-    model::Spectrum,
-    policy,
-    record::{Cpu, Culprit, CulpritKind, Group, Reason, Verdict},
+    advice::{self, Situation},
+    kin::Kin,
+    model::{Facts, Spectrum},
+    reason::{Largest, Policies, of_waiting},
+    record::{CpuTime, Group, Reason},
+    waiting::Waiting,
 };
-use crate::output::units;
+use crate::output::{
+    record::{
+        cause::{CauseWord, LayerWord},
+        parties::GroupType,
+        verdict::{Status, Subject, SubjectType, Verdict},
+    },
+    units::{self, share},
+};
 
 /// Below this share of the time that it ran or was held, a quota is not worth a word.
 const LEAST_HELD: f64 = 0.01;
-/// Waiting for one's own kind counts so much less than waiting for others: nobody but the group can change it.
+/// Waiting for one's own threads counts so much less than waiting for others: nobody but the group can change it.
 const OWN_COUNTS: f64 = 0.05;
 /// A CPU that is busy for less than this share could have done more.
 const FREE_BELOW: f64 = 0.5;
@@ -22,32 +31,45 @@ const FREE_BELOW: f64 = 0.5;
 /// What is known of a session.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
-    pub(super) by: By,
     pub(super) groups: &'a [Group],
-    pub(super) spectra: &'a [Spectrum],
-    pub(super) cpus: &'a [Cpu],
+    pub(super) facts: &'a [Facts],
+    pub(super) cpu_times: &'a [CpuTime],
+    pub(super) waiting: &'a [Waiting],
     pub(super) slow: Duration,
 }
 
-/// Names the group that lost most time in slow waits, or to its quota.
-pub(super) fn verdict(found: Found<'_>) -> Option<Verdict> {
-    let waits = found
-        .groups
-        .iter()
-        .zip(found.spectra)
-        .map(|(group, spectrum)| (group, slow(spectrum, found.slow)))
-        .filter(|(_, slow)| slow.count > 0)
-        .map(|(group, slow)| (weight(found.by, group, slow.ns), group, slow))
+/// Names the group that lost most time in slow waits, or to its quota; or the task that has waited longer than that, and
+/// still does.
+pub(super) fn verdict(found: Found<'_>, policies: &mut Policies) -> Verdict {
+    let ended = of_groups(found, policies);
+    let slow_ns = found.slow.as_nanos();
+    let waiting = found.waiting.first().filter(|waiting| u128::from(waiting.waited_ns) >= slow_ns);
+    match (ended, waiting) {
+        (Some(verdict), Some(waiting)) if verdict.ns.unwrap_or(0) < waiting.waited_ns => starved(waiting),
+        (Some(verdict), _) => verdict,
+        (None, Some(waiting)) => starved(waiting),
+        (None, None) => Verdict::nothing(nothing_slow(found.groups, found.slow)),
+    }
+}
+
+fn of_groups(found: Found<'_>, policies: &mut Policies) -> Option<Verdict> {
+    let named =
+        || found.groups.iter().zip(found.facts).filter(|(group, _)| group.group.kind != GroupType::Rest);
+    let waits = named()
+        .map(|(group, facts)| (group, facts, slow(&facts.spectrum, found.slow)))
+        .filter(|(.., slow)| slow.count > 0)
+        .map(|(group, facts, slow)| (weight(group, facts, slow.ns), group, facts, slow))
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    let held = found
-        .groups
-        .iter()
+    let held = named()
+        .map(|(group, _)| group)
         .filter(|group| group.throttled_ns as f64 > LEAST_HELD * (group.throttled_ns + group.run_ns) as f64)
         .filter(|group| u128::from(group.throttled_ns) >= found.slow.as_nanos())
         .max_by_key(|group| group.throttled_ns);
     match (waits, held) {
         (Some((weight, ..)), Some(group)) if group.throttled_ns as f64 > weight => Some(quota(group)),
-        (Some((_, group, slow)), _) => Some(waited(found, group, slow)),
+        (Some((_, group, facts, slow)), _) => {
+            Some(waited(found, group, slow, &of_waiting(group, facts, policies)))
+        }
         (None, held) => held.map(quota),
     }
 }
@@ -66,27 +88,28 @@ fn slow(spectrum: &Spectrum, slow: Duration) -> Slow {
 }
 
 /// How much a group's slow waits count: more for one that mostly waits than for one that mostly runs.
-fn weight(by: By, group: &Group, slow_ns: u64) -> f64 {
-    let own = own_share(by, group);
+fn weight(group: &Group, facts: &Facts, slow_ns: u64) -> f64 {
     let waited = group.delay.sum_ns as f64;
-    let share = waited / (waited + group.run_ns as f64).max(1.0);
-    slow_ns as f64 * share * (1.0 - own.min(1.0) * (1.0 - OWN_COUNTS))
+    let own = facts.own_ns() as f64 / waited.max(1.0);
+    let part = waited / (waited + group.run_ns as f64).max(1.0);
+    slow_ns as f64 * part * (1.0 - own.min(1.0) * (1.0 - OWN_COUNTS))
 }
 
-/// The share of a group's waiting in which it ran itself.
-fn own_share(by: By, group: &Group) -> f64 {
-    group.culprits.iter().filter(|culprit| is_own(by, group, culprit)).map(|culprit| culprit.share).sum()
-}
-
-/// Whether a culprit belongs to the group that waited.
-fn is_own(by: By, group: &Group, culprit: &Culprit) -> bool {
-    culprit.kind == CulpritKind::Task
-        && match by {
-            By::Comm => culprit.comm == group.key,
-            By::Pid => Some(culprit.pid) == group.pid,
-            By::Cgroup => culprit.cgroup.as_deref() == Some(group.key.as_str()),
-            By::Tid | By::Cpu => false,
-        }
+/// A verdict on a group, of whose running and waiting `ns` are of this cause.
+fn on(group: &Group, cause: Cause, ns: u64, statement: String, advice: &Situation<'_>) -> Verdict {
+    let kind = if group.cpu.is_some() { SubjectType::Cpu } else { SubjectType::Group };
+    let time_ns = group.delay.sum_ns + group.throttled_ns + group.run_ns;
+    Verdict {
+        status: Status::Found,
+        statement,
+        subject: Some(Subject { group: Some(group.group.clone()), ..Subject::named(kind, group.label()) }),
+        layer: Some(LayerWord(cause.layer())),
+        cause: Some(CauseWord(cause)),
+        via: None,
+        share: Some(share(ns, time_ns)),
+        ns: Some(ns),
+        advice: Some(advice::advice(advice)),
+    }
 }
 
 fn quota(group: &Group) -> Verdict {
@@ -96,103 +119,123 @@ fn quota(group: &Group) -> Verdict {
         units::time(group.throttled_ns),
         units::time(group.run_ns)
     );
-    Verdict {
-        key: group.key.clone(),
-        reason: Reason::Quota,
-        lost_ns: group.throttled_ns,
-        culprit: None,
-        statement,
-        advice: advice::advice(Reason::Quota, None, None),
-    }
+    let situation = Situation::of(Some(Reason::Quota));
+    on(group, Cause::Throttled, group.throttled_ns, statement, &situation)
 }
 
-fn waited(found: Found<'_>, group: &Group, slow: Slow) -> Verdict {
-    let own = own_share(found.by, group);
-    let blamed = group.culprits.iter().filter(|culprit| own >= 0.5 || !is_own(found.by, group, culprit));
-    let kin = together(blamed).into_iter().next();
-    let first = kin.as_ref().map(|kin| kin.first);
-    let reason = reason(found.by, group, first);
+fn waited(found: Found<'_>, group: &Group, slow: Slow, largest: &Largest<'_>) -> Verdict {
+    let percent = |ns| units::percent(share(ns, group.delay.sum_ns));
     let mut statement = format!(
         "{} waited {} for a CPU in {} of {} and more (p99 {})",
         subject(group),
         units::time(slow.ns),
         units::counted(slow.count, "wait"),
         units::time(found.slow.as_nanos() as u64),
-        units::time(group.delay.p99_ns),
+        units::time_or_dash(group.delay.p99_ns),
     );
-    statement += &match (reason, &kin) {
-        (Reason::Itself, _) => {
-            format!("; {} of its waiting, threads of its own were running.", units::percent(own))
+    let part = percent(largest.ns);
+    statement += &match (largest.reason, &largest.tasks) {
+        (Some(Reason::Itself), _) if group.cpu.is_some() => {
+            format!("; {part} of that, threads of the waiting processes themselves were running.")
         }
-        (_, Some(culprit)) => {
-            format!("; {} of its waiting, {}.", units::percent(culprit.share), what(culprit))
+        (Some(Reason::Itself), _) => format!("; {part} of its waiting, threads of its own were running."),
+        (Some(Reason::Others | Reason::RealTime), Some(kin)) => {
+            format!("; {} of its waiting, {} running.", percent(kin.ns), subject_of(kin))
         }
-        (_, None) => "; who had the CPU meanwhile is not known.".to_owned(),
+        (Some(Reason::Others | Reason::RealTime), None) => {
+            format!("; {part} of its waiting, others were running, none of them most of the time.")
+        }
+        (Some(Reason::IdleCpu), _) => {
+            format!("; {part} of its waiting, the CPU was idle and had not taken up the wake-up yet.")
+        }
+        (Some(Reason::Interrupts), _) => {
+            format!("; {part} of its waiting, the CPU was busy with interrupts.")
+        }
+        (Some(Reason::Steal), _) => {
+            format!("; {part} of its waiting, the hypervisor ran something else.")
+        }
+        (Some(Reason::Quota) | None, _) => {
+            format!("; for {} of it, it is not known who had the CPU.", percent(group.unattributed_ns))
+        }
     };
-    let free = free_cpus(found.cpus);
-    Verdict {
-        key: group.key.clone(),
-        reason,
-        lost_ns: slow.ns,
-        culprit: first.cloned(),
-        statement,
-        advice: advice::advice(reason, first, free),
-    }
+    let (cause, ns) = match largest.reason {
+        Some(Reason::Interrupts) => (Cause::Irq, largest.ns),
+        Some(Reason::Steal) => (Cause::Steal, largest.ns),
+        _ => (Cause::Runqueue, slow.ns),
+    };
+    let situation = Situation {
+        culprit: largest.tasks.as_ref().map(|kin| kin.first),
+        free: free_cpus(found.cpu_times),
+        ..Situation::of(largest.reason)
+    };
+    on(group, cause, ns, statement, &situation)
 }
 
-fn reason(by: By, group: &Group, first: Option<&Culprit>) -> Reason {
-    let Some(culprit) = first else { return Reason::Unknown };
-    match culprit.kind {
-        CulpritKind::Task if is_own(by, group, culprit) => Reason::Itself,
-        CulpritKind::Task => match policy::of_process(culprit.pid, &culprit.comm) {
-            Some(policy) if policy.is_real_time() => Reason::RealTime,
-            _ => Reason::Others,
-        },
-        CulpritKind::Idle => Reason::IdleCpu,
-        CulpritKind::Irq => Reason::Interrupts,
-        CulpritKind::Steal => Reason::Steal,
-        CulpritKind::Unknown => Reason::Unknown,
+fn subject_of(kin: &Kin<'_>) -> String {
+    format!("{} {}", kin.name(), if kin.processes() > 1 { "were" } else { "was" })
+}
+
+/// A task that gets no CPU at all: no wait of its has ended, so it is in no number.
+fn starved(waiting: &Waiting) -> Verdict {
+    let held = waiting.throttled == Some(true);
+    let cause = if held { Cause::Throttled } else { Cause::Runqueue };
+    let name = waiting.task.label();
+    let least = if waiting.since_known { "" } else { "at least " };
+    let mut statement = if held {
+        format!("{name} was held by its CPU quota for {least}{}", units::time(waiting.waited_ns))
+    } else {
+        format!("{name} waited {least}{} for a CPU", units::time(waiting.waited_ns))
+    };
+    if let Some(cpu) = waiting.cpu {
+        statement += &format!(" on CPU {cpu}");
+    }
+    if let Some(policy) = waiting.policy.and_then(super::policy::Policy::name) {
+        statement += &format!(", as {policy},");
+    }
+    statement += " and still did when tracing ended.";
+    let situation = Situation {
+        culprit: Some(&waiting.task),
+        starved: !held,
+        ..Situation::of(held.then_some(Reason::Quota))
+    };
+    Verdict {
+        subject: Some(Subject {
+            task: Some(waiting.task.clone()),
+            ..Subject::named(SubjectType::Task, name)
+        }),
+        layer: Some(LayerWord(cause.layer())),
+        cause: Some(CauseWord(cause)),
+        ns: Some(waiting.waited_ns),
+        advice: Some(advice::advice(&situation)),
+        ..Verdict::without_subject(Status::Found, statement)
     }
 }
 
 /// How many CPUs were mostly idle, of how many, while others were not.
-fn free_cpus(cpus: &[Cpu]) -> Option<(usize, usize)> {
-    let free = cpus.iter().filter(|cpu| cpu.utilization < FREE_BELOW).count();
-    let full = cpus.iter().any(|cpu| cpu.utilization > 0.9);
+fn free_cpus(cpus: &[CpuTime]) -> Option<(usize, usize)> {
+    let free = cpus.iter().filter(|cpu| cpu.busy_share < FREE_BELOW).count();
+    let full = cpus.iter().any(|cpu| cpu.busy_share > 0.9);
     (free > 0 && full).then_some((free, cpus.len()))
 }
 
 /// The group at the beginning of a sentence.
 fn subject(group: &Group) -> String {
-    match (&group.comm, group.pid) {
-        (Some(comm), Some(pid)) if group.key == pid.to_string() => format!("{comm}[{pid}]"),
-        (Some(comm), Some(pid)) => format!("{comm}[{pid}/{}]", group.key),
-        (None, None) => format!("What ran on CPU {}", group.key),
-        _ => group.key.clone(),
+    match group.cpu {
+        Some(cpu) => format!("What ran on CPU {cpu}"),
+        None => group.label(),
     }
 }
 
-fn what(kin: &Kin<'_>) -> String {
-    match kin.first.kind {
-        CulpritKind::Task if kin.processes > 1 => format!("{} were running", kin.name()),
-        CulpritKind::Task => format!("{} was running", kin.name()),
-        CulpritKind::Idle => "the CPU was idle and had not taken up the wake-up yet".to_owned(),
-        CulpritKind::Irq => "the CPU was busy with interrupts".to_owned(),
-        CulpritKind::Steal => "the hypervisor ran something else".to_owned(),
-        CulpritKind::Unknown => "tasks that could not be told apart were running".to_owned(),
-    }
-}
-
-/// What to say where there is no verdict.
-pub(super) fn nothing_slow(groups: &[Group], slow: Duration) -> String {
-    let slowest = groups.iter().max_by_key(|group| group.delay.max_ns).filter(|group| group.delay.count > 0);
-    match slowest {
+fn nothing_slow(groups: &[Group], slow: Duration) -> String {
+    let longest =
+        groups.iter().filter_map(|group| Some((group.delay.max_ns?, group))).max_by_key(|one| one.0);
+    match longest {
         None => "Nothing waited for a CPU.".to_owned(),
-        Some(group) => format!(
+        Some((max_ns, group)) => format!(
             "Nothing is slow: no wait reached {}; the longest was {} of {}.",
             humantime::format_duration(slow),
-            units::time(group.delay.max_ns),
-            subject(group)
+            units::time(max_ns),
+            group.label()
         ),
     }
 }
@@ -200,47 +243,117 @@ pub(super) fn nothing_slow(groups: &[Group], slow: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::runq::sample::{cpu, culprit, group, spectrum};
+    use crate::{
+        output::record::parties::Task,
+        tools::runq::{
+            policy::Policy,
+            sample::{cpu, culprit, facts, group, own},
+        },
+    };
 
     const SLOW: Duration = Duration::from_millis(1);
 
-    fn of(by: By, groups: &[Group], cpus: &[Cpu]) -> Option<Verdict> {
-        let spectra: Vec<Spectrum> = groups.iter().map(spectrum).collect();
-        verdict(Found { by, groups, spectra: &spectra, cpus, slow: SLOW })
+    fn of(groups: &[(Group, Facts)], cpu_times: &[CpuTime], waiting: &[Waiting]) -> Verdict {
+        let (groups, facts): (Vec<_>, Vec<_>) = groups.iter().cloned().unzip();
+        let found = Found { groups: &groups, facts: &facts, cpu_times, waiting, slow: SLOW };
+        verdict(found, &mut Policies::default())
+    }
+
+    fn alone(group: Group) -> (Group, Facts) {
+        let facts = facts(&group);
+        (group, facts)
+    }
+
+    fn rules(verdict: &Verdict) -> Vec<&str> {
+        verdict.advice().iter().map(|advice| advice.rule).collect()
+    }
+
+    fn name(verdict: &Verdict) -> &str {
+        verdict.subject.as_ref().map_or("", |subject| subject.name.as_str())
     }
 
     #[test]
     fn a_victim_comes_before_those_who_crowd_each_other() {
         let hogs = group("hog", 100, 10_000_000, vec![culprit("hog", 7, 100, 10_000_000, 0.98)]);
+        let crowd = own(&hogs);
         let web = group("web", 60, 8_000_000, vec![culprit("hog", 7, 60, 8_000_000, 0.97)]);
-        let verdict = of(By::Comm, &[hogs, web], &[cpu(0, 1.0), cpu(1, 0.1)]).unwrap();
-        assert_eq!((verdict.key.as_str(), verdict.reason), ("web", Reason::Others));
+        let verdict = of(&[(hogs, crowd), alone(web)], &[cpu(0, 1.0), cpu(1, 0.1)], &[]);
+        assert_eq!((name(&verdict), verdict.cause), ("web", Some(CauseWord(Cause::Runqueue))));
         assert!(verdict.statement.contains("hog[7] was running"), "{}", verdict.statement);
-        assert!(verdict.advice.iter().any(|advice| advice.contains("1 of 2 CPUs")), "{:?}", verdict.advice);
+        assert!(verdict.advice().iter().any(|advice| advice.text.contains("1 of 2 CPUs")), "{verdict:?}");
+        assert_eq!((verdict.ns, verdict.share), (Some(480_000_000), Some(0.489796)));
     }
 
     #[test]
     fn a_group_alone_waits_for_itself() {
         let hogs = group("hog", 100, 10_000_000, vec![culprit("hog", 7, 100, 10_000_000, 0.98)]);
-        let verdict = of(By::Comm, &[hogs], &[cpu(0, 1.0)]).unwrap();
-        assert_eq!(verdict.reason, Reason::Itself);
-        assert!(verdict.statement.contains("98 % of its waiting"), "{}", verdict.statement);
+        let crowd = own(&hogs);
+        let verdict = of(&[(hogs, crowd)], &[cpu(0, 1.0)], &[]);
+        assert!(
+            verdict.statement.contains("98 % of its waiting, threads of its own"),
+            "{}",
+            verdict.statement
+        );
+        assert!(rules(&verdict).contains(&"fewer-threads"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_name_that_is_the_same_is_nobody_of_ones_own() {
+        let python = group("python3", 500, 500_000, vec![culprit("python3", 8, 500, 500_000, 0.99)]);
+        let python = Group { delay: group("python3", 100, 2_840_000, vec![]).delay, ..python };
+        let single = group("kcompactd0", 1, 3_700_000, vec![culprit("python3", 8, 1, 3_700_000, 0.99)]);
+        let single = Group { run_ns: 10_000, ..single };
+        assert_eq!(name(&of(&[alone(single), alone(python)], &[cpu(0, 1.0)], &[])), "python3");
+    }
+
+    #[test]
+    fn who_is_not_known_is_not_named() {
+        let web = group("web", 60, 8_000_000, vec![culprit("hog", 7, 60, 8_000_000, 0.01)]);
+        let verdict = of(&[alone(web)], &[cpu(0, 1.0)], &[]);
+        assert!(!verdict.statement.contains("hog") && verdict.statement.contains("99 %"), "{verdict:?}");
+        assert_eq!(verdict.cause, Some(CauseWord(Cause::Runqueue)));
     }
 
     #[test]
     fn a_quota_is_a_reason_without_any_wait() {
         let mut held = group("batch", 3, 5_000, vec![]);
         (held.throttled_ns, held.run_ns) = (4_000_000_000, 1_000_000_000);
-        let verdict = of(By::Comm, &[held], &[cpu(0, 0.2)]).unwrap();
-        assert_eq!((verdict.reason, verdict.lost_ns), (Reason::Quota, 4_000_000_000));
-        assert!(verdict.advice[0].contains("cpu.max"), "{:?}", verdict.advice);
+        let verdict = of(&[alone(held)], &[cpu(0, 0.2)], &[]);
+        assert_eq!((verdict.cause, verdict.ns), (Some(CauseWord(Cause::Throttled)), Some(4_000_000_000)));
+        assert!(verdict.advice()[0].text.contains("cpu.max"), "{verdict:?}");
     }
 
     #[test]
     fn nothing_below_the_bound_is_slow() {
-        let groups = [group("web", 100, 20_000, vec![])];
-        assert_eq!(of(By::Comm, &groups, &[cpu(0, 0.2)]), None);
-        assert!(nothing_slow(&groups, SLOW).contains("20 µs of web"), "{}", nothing_slow(&groups, SLOW));
-        assert_eq!(nothing_slow(&[], SLOW), "Nothing waited for a CPU.");
+        let groups = [alone(group("web", 100, 20_000, vec![]))];
+        let verdict = of(&groups, &[cpu(0, 0.2)], &[]);
+        assert_eq!(verdict.status, Status::Nothing);
+        assert!(verdict.statement.contains("20 µs of web"), "{}", verdict.statement);
+        assert_eq!(of(&[], &[], &[]).statement, "Nothing waited for a CPU.");
+    }
+
+    #[test]
+    fn a_wait_that_does_not_end_is_a_verdict_too() {
+        let task = Task { pid: Some(9), tid: Some(9), comm: Some("batch".into()), ..Task::default() };
+        let waiting = |throttled| Waiting {
+            task: task.clone(),
+            policy: Some(Policy::Idle),
+            cpu: Some(1),
+            waited_ns: 900_000_000,
+            since_known: true,
+            throttled,
+        };
+        let verdict = of(&[], &[cpu(0, 1.0)], &[waiting(None)]);
+        assert_eq!(
+            (verdict.status, name(&verdict), verdict.ns),
+            (Status::Found, "batch[9]", Some(900_000_000))
+        );
+        assert!(verdict.statement.contains("as SCHED_IDLE") && !verdict.advice().is_empty(), "{verdict:?}");
+        assert_eq!(of(&[], &[], &[waiting(Some(true))]).cause, Some(CauseWord(Cause::Throttled)));
+        // It comes before less, and after more.
+        let little = group("web", 60, 8_000_000, vec![]);
+        assert_eq!(name(&of(&[alone(little)], &[], &[waiting(Some(false))])), "batch[9]");
+        let much = group("web", 200, 8_000_000, vec![]);
+        assert_eq!(name(&of(&[alone(much)], &[], &[waiting(Some(false))])), "web");
     }
 }

@@ -10,36 +10,35 @@ use serde::Serialize;
 use super::policy::{self, Policy};
 use crate::{
     ebpf::states::States,
-    output::text::escape,
+    output::{
+        record::parties::{Omitted, Task},
+        text::escape,
+    },
     target::{STAYS, Target, Thread, staying, threads},
 };
 
 /// A task that was runnable when tracing ended, and did not run for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Waiting {
-    /// The thread's name.
-    pub(crate) comm: String,
-    /// The process.
-    pub(crate) pid: u32,
-    /// The thread.
-    pub(crate) tid: u32,
-    /// Its scheduling policy.
-    pub(crate) policy: Policy,
-    /// The CPU on whose queue it is.
+    /// Which one.
+    pub(crate) task: Task,
+    /// Its scheduling policy; null where it is none that this program knows.
+    pub(crate) policy: Option<Policy>,
+    /// The CPU on whose queue it is; null where that is not known.
     pub(crate) cpu: Option<u32>,
     /// How long it had waited by then, ns; at least so long where `since_known` is false.
     pub(crate) waited_ns: u64,
     /// Whether it is known when the wait began.
     pub(crate) since_known: bool,
-    /// Whether a CPU quota held it.
-    pub(crate) throttled: bool,
+    /// Whether a CPU quota held it; null where that is not known.
+    pub(crate) throttled: Option<bool>,
 }
 
 /// More than these are not listed.
 const MOST: usize = 64;
 
-/// The target's tasks that want to run, and do not. `now` is when tracing ended, ns.
-pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> Vec<Waiting> {
+/// The target's tasks that want to run, and do not, and what the list lacks. `now` is when tracing ended, ns.
+pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> (Vec<Waiting>, Omitted) {
     let runnable = threads(target).filter(|thread| thread.stat.state == 'R');
     let met = runnable.filter_map(|thread| {
         let account = thread.account()?;
@@ -47,9 +46,11 @@ pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> 
     });
     let stuck = staying(met.collect(), Thread::account);
     let mut waiting: Vec<Waiting> = stuck.iter().map(|thread| describe(thread, states, now)).collect();
-    waiting.sort_by_key(|task| (std::cmp::Reverse(task.waited_ns), task.tid));
+    waiting.sort_by_key(|one| (std::cmp::Reverse(one.waited_ns), one.task.tid));
+    let more = waiting.get(MOST..).unwrap_or_default();
+    let omitted = Omitted { count: more.len() as u64, ns: Some(more.iter().map(|one| one.waited_ns).sum()) };
     waiting.truncate(MOST);
-    waiting
+    (waiting, omitted)
 }
 
 /// How often a thread has left a CPU.
@@ -70,13 +71,16 @@ fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64)
         Some(state.runs) == runs && state.since != 0 && state.since <= now
     });
     Waiting {
-        comm: escape(stat.comm.as_bytes()),
-        pid: pid.cast_unsigned(),
-        tid,
+        task: Task {
+            pid: Some(pid.cast_unsigned()),
+            tid: Some(tid),
+            comm: Some(escape(stat.comm.as_bytes())),
+            ..Task::default()
+        },
         policy: policy::of(stat),
         cpu: stat.processor.and_then(|cpu| u32::try_from(cpu).ok()),
         waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
         since_known: state.is_some(),
-        throttled: state.is_some_and(|state| state.flags & flag::THROTTLED != 0),
+        throttled: state.map(|state| state.flags & flag::THROTTLED != 0),
     }
 }

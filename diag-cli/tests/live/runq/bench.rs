@@ -127,7 +127,7 @@ fn beside_schedstat() -> Outcome {
     for (name, cpus) in [("on one CPU", [1, 1]), ("across two CPUs", [0, 1])] {
         let (mut ours, mut theirs, mut ratio) = (vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
-            let session = trace(&["--by", "pid", "-p", &process.to_string()]);
+            let session = trace(&["--by", "process", "-p", &process.to_string()]);
             let (before, mut after) = (account(), (0, 0));
             ping_pong_before(cpus, || after = account());
             let (ns, slices) = (after.0 - before.0, after.1 - before.1);

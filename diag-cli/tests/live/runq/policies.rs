@@ -73,7 +73,7 @@ fn moved_while_waiting() -> Outcome {
 
 fn fifo_behind_fifo() -> Outcome {
     let (mut hog, mut waiter) = (hog()?, waiter(Some((libc::SCHED_FIFO, 1))));
-    let session = trace(&["--by", "pid", "-p", &waiter.pid.to_string()]);
+    let session = trace(&["--by", "process", "-p", &waiter.pid.to_string()]);
     let least = behind(&mut hog, &mut waiter);
     let account = waiter.answer()[0];
     hog.answer();
@@ -81,7 +81,7 @@ fn fifo_behind_fifo() -> Outcome {
     let group = summary.group(&waiter.pid.to_string());
     assert!(group.max_ns() + 20 * MS >= least, "{least} ns, {account:?}: {}", group.0);
     assert!(group.waited_for(hog.pid) >= group.delay_ns() / 10 * 9, "{}", group.0);
-    assert_eq!(summary.0["verdict"]["reason"], "real-time", "{}", summary.0["verdict"]);
+    assert_eq!(summary.verdict_group().reason(), Some("real-time"), "{}", group.0);
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn fifo_behind_fifo() -> Outcome {
 fn idle_policy() -> Outcome {
     let mut idle = waiter(Some((libc::SCHED_IDLE, 0)));
     let mut hog = Runner::start(&Kind { comm: "hog".into(), cpu: Some(CROWDED), ..Kind::default() });
-    let session = trace(&["--by", "tid"]);
+    let session = trace(&["--by", "thread"]);
     hog.order(&Order::Spin(1_200));
     thread::sleep(Duration::from_millis(20));
     idle.order(&Order::Spin(1_000));
@@ -134,13 +134,13 @@ fn still_waiting() -> Outcome {
     waiter.order(&Order::Spin(10));
     thread::sleep(MEANWHILE);
     let summary = session.interrupt().summary();
-    let told: Vec<_> = summary.waiting().iter().filter(|task| task["tid"] == waiter.pid).collect();
+    let told: Vec<_> = summary.waiting().iter().filter(|task| task["task"]["tid"] == waiter.pid).collect();
     assert_eq!(told.len(), 1, "{:?}", summary.waiting());
     let waited_ns = number(&told[0]["waited_ns"]);
     if told[0]["since_known"] == true {
         assert!((280 * MS..900 * MS).contains(&waited_ns), "{:?}", told[0]);
     }
-    assert_eq!(told[0]["comm"], "waiter");
+    assert_eq!(told[0]["task"]["comm"], "waiter");
     waiter.answer();
     hog.answer();
     Ok(())

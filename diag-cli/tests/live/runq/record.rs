@@ -9,17 +9,21 @@ pub(crate) fn check(record: &Record) {
     let groups = record.groups();
     for group in &groups {
         let named: u64 = group.culprits().iter().map(|culprit| number(&culprit["ns"])).sum();
-        let others = number(&group.0["other_culprits_ns"]) + number(&group.0["unattributed_ns"]);
+        let or_none = |key: &str| group.0[key].as_u64().unwrap_or_default();
+        let others = number(&group.0["culprits_omitted"]["ns"]) + group.unattributed_ns();
+        let others = others + number(&group.0["idle_ns"]) + or_none("irq_ns") + or_none("steal_ns");
         assert_eq!(named + others, group.delay_ns(), "culprits do not add up: {}", group.0);
+        for culprit in group.culprits() {
+            let share = culprit["share"].as_f64().expect("a share");
+            assert!((0.0..=1.0).contains(&share), "{culprit}");
+        }
         let delay = &group.0["delay"];
-        assert!(number(&delay["min_ns"]) <= number(&delay["max_ns"]), "{delay}");
-        assert!(number(&delay["p50_ns"]) <= number(&delay["p99_ns"]), "{delay}");
+        if group.count() > 0 {
+            assert!(number(&delay["min_ns"]) <= number(&delay["max_ns"]), "{delay}");
+            assert!(number(&delay["p50_ns"]) <= number(&delay["p99_ns"]), "{delay}");
+        }
     }
-    let rest = &record.0["rest"]["delay"];
-    let part = |key: &str| {
-        let rest = rest[key].as_u64().unwrap_or_default();
-        groups.iter().map(|group| number(&group.0["delay"][key])).sum::<u64>() + rest
-    };
+    let part = |key: &str| groups.iter().map(|group| number(&group.0["delay"][key])).sum::<u64>();
     let of_cpus = |key: &str| record.cpus().iter().map(|cpu| number(&cpu["delay"][key])).sum::<u64>();
     // What found no room is missing from the groups alone.
     if number(&record.0["lost"]["cells"]) == 0 {
@@ -27,8 +31,8 @@ pub(crate) fn check(record: &Record) {
         assert_eq!(part("sum_ns"), of_cpus("sum_ns"), "groups and CPUs have not waited the same time");
     }
     for cpu in record.cpus() {
-        let utilization = cpu["utilization"].as_f64().expect("a share");
-        assert!((0.0..=1.0).contains(&utilization), "{cpu}");
+        let busy_share = cpu["busy_share"].as_f64().expect("a share");
+        assert!((0.0..=1.0).contains(&busy_share), "{cpu}");
         // An interval's clock is read a little after the CPUs' own.
         let longest = number(&record.0["duration_ns"]) + 200_000_000;
         assert!(number(&cpu["busy_ns"]) + number(&cpu["idle_ns"]) <= longest, "{cpu}");
@@ -40,8 +44,24 @@ pub(crate) fn check(record: &Record) {
 pub(crate) struct Group<'a>(pub(crate) &'a Value);
 
 impl Group<'_> {
-    pub(crate) fn key(&self) -> &str {
-        self.0["key"].as_str().expect("a key is text")
+    /// What it is known by, whatever that is.
+    pub(crate) fn key(&self) -> String {
+        let group = &self.0["group"];
+        match group["type"].as_str().expect("a type is text") {
+            "comm" => group["comm"].as_str().expect("a name is text").to_owned(),
+            "process" => number(&group["pid"]).to_string(),
+            "thread" => number(&group["tid"]).to_string(),
+            "cgroup" => {
+                group["cgroup"].as_str().map_or_else(|| group["cgroup_id"].to_string(), str::to_owned)
+            }
+            "cpu" => number(&self.0["cpu"]).to_string(),
+            other => other.to_owned(),
+        }
+    }
+
+    /// What it lost most of its time to.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.0["reason"].as_str()
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -76,8 +96,8 @@ impl Group<'_> {
     pub(crate) fn waited_for(&self, pid: u32) -> u64 {
         self.culprits()
             .iter()
-            .filter(|c| c["pid"] == pid && c["kind"] == "task")
-            .map(|c| number(&c["ns"]))
+            .filter(|culprit| culprit["task"]["pid"] == pid)
+            .map(|culprit| number(&culprit["ns"]))
             .sum()
     }
 }
@@ -107,7 +127,15 @@ impl Record {
 
     /// All CPUs.
     pub(crate) fn cpus(&self) -> &[Value] {
-        self.0["cpus"].as_array().expect("a list")
+        self.0["cpu_times"].as_array().expect("a list")
+    }
+
+    /// The group that the verdict is about.
+    pub(crate) fn verdict_group(&self) -> Group<'_> {
+        let subject = &self.0["verdict"]["subject"];
+        let all = self.groups();
+        let same = |group: &&Group<'_>| group.0["group"] == subject["group"];
+        *all.iter().find(same).unwrap_or_else(|| panic!("{} is in no group", self.0["verdict"]))
     }
 
     /// Tasks that still waited.

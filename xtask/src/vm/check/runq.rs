@@ -13,8 +13,10 @@ const TOLERANCE: f64 = 0.05;
 /// The group of the workload's threads waited as long as the scheduler says, and no longer than anybody had the CPU.
 pub(crate) fn holds(summary: &Value, truth: &Truth) -> Result<()> {
     let groups = list(summary, "groups")?;
-    let group =
-        groups.iter().find(|group| group["key"] == truth.op.as_str()).context("there is no such group")?;
+    let group = groups
+        .iter()
+        .find(|group| group["group"]["comm"] == truth.op.as_str())
+        .context("there is no such group")?;
     let waited = number(&group["delay"], "sum_ns")?;
     let apart = waited.abs_diff(truth.sum_ns);
     ensure!(
@@ -25,7 +27,7 @@ pub(crate) fn holds(summary: &Value, truth: &Truth) -> Result<()> {
     let culprits = list(group, "culprits")?;
     let named = culprits.iter().map(|culprit| number(culprit, "ns")).sum::<Result<u64>>()?;
     ensure!(named <= waited, "{named} ns of culprits are more than {waited} ns of waiting");
-    let own = culprits.iter().filter(|culprit| culprit["comm"] == truth.op.as_str());
+    let own = culprits.iter().filter(|culprit| culprit["task"]["comm"] == truth.op.as_str());
     let own = own.map(|culprit| number(culprit, "ns")).sum::<Result<u64>>()?;
     ensure!(2 * own > waited, "they waited for each other, but only {own} of {waited} ns are said to be so");
     Ok(())

@@ -4,7 +4,7 @@ use anstyle::AnsiColor;
 
 use crate::{
     output::{bar, page::Page, units},
-    tools::runq::record::Cpu,
+    tools::runq::record::CpuTime,
 };
 
 /// CPUs with a line at most: the worst.
@@ -13,8 +13,8 @@ const LINES: usize = 8;
 const BUSY: usize = 18;
 
 /// Draws a table.
-pub(super) fn draw(page: &mut Page, cpus: &[Cpu]) {
-    let mut shown: Vec<&Cpu> = cpus.iter().collect();
+pub(super) fn draw(page: &mut Page, cpus: &[CpuTime]) {
+    let mut shown: Vec<&CpuTime> = cpus.iter().collect();
     if shown.len() > LINES {
         shown.sort_by_key(|cpu| (std::cmp::Reverse(cpu.delay.sum_ns), cpu.cpu));
         shown.truncate(LINES);
@@ -30,27 +30,27 @@ pub(super) fn draw(page: &mut Page, cpus: &[Cpu]) {
     );
     page.line(&page.paint(bar::FAINT, &head));
     for cpu in &shown {
-        let full = (cpu.utilization * BUSY as f64).round() as usize;
+        let full = (cpu.busy_share * BUSY as f64).round() as usize;
         let bar = page.paint(bar::on(AnsiColor::Green), &"#".repeat(full.min(BUSY)));
         let padding = BUSY - full.min(BUSY);
         let whole = (cpu.busy_ns + cpu.idle_ns).max(1) as f64;
         let steal = cpu.steal_ns.map_or_else(|| "–".to_owned(), |ns| units::percent(ns as f64 / whole));
         let times = match cpu.delay.count {
             0 => [String::new(), String::new(), String::new()],
-            _ => [cpu.delay.p50_ns, cpu.delay.p99_ns, cpu.delay.max_ns].map(units::time),
+            _ => [cpu.delay.p50_ns, cpu.delay.p99_ns, cpu.delay.max_ns].map(units::time_or_dash),
         };
         let [p50, p99, max] = times;
         page.line(&format!(
             "  {:>4}  {bar}{:padding$}  {:>5} {:>11} {p50:>8} {p99:>8} {max:>8} {steal:>6}",
             cpu.cpu,
             "",
-            units::percent(cpu.utilization),
+            units::percent(cpu.busy_share),
             units::count(cpu.delay.count),
         ));
     }
     let others = cpus.len() - shown.len();
     if others > 0 {
-        let busy: f64 = cpus.iter().map(|cpu| cpu.utilization).sum::<f64>() / cpus.len() as f64;
+        let busy: f64 = cpus.iter().map(|cpu| cpu.busy_share).sum::<f64>() / cpus.len() as f64;
         let words = format!(
             "and {}, for which tasks waited less; all together were {} busy",
             units::counted(others as u64, "more CPU"),

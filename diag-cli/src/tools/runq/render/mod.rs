@@ -12,7 +12,7 @@ mod verdict;
 use std::time::Duration;
 
 use super::{Report, record::Group};
-use crate::output::{bar, page::Page, units};
+use crate::output::{bar, page::Page, record::parties::GroupType, units};
 
 pub(super) use self::{interval::interval, verdict::verdict};
 
@@ -23,18 +23,15 @@ const LINES: usize = 8;
 
 /// Whether a group has waits that are slow, or is held by a quota.
 fn is_slow(group: &Group, slow: Duration) -> bool {
-    u128::from(group.delay.max_ns.max(group.throttled_ns)) >= slow.as_nanos()
+    u128::from(group.delay.max_ns.unwrap_or(0).max(group.throttled_ns)) >= slow.as_nanos()
 }
 
 /// The whole session.
 pub(super) fn summary(page: &mut Page, slow: Duration, report: &Report) {
     let envelope = &report.record.envelope;
     let body = &report.record.body;
-    let rest = body.rest.as_ref();
     let waits: u64 = body.groups.iter().map(|group| group.delay.count).sum();
-    let waits = waits + rest.map_or(0, |rest| rest.delay.count);
     let waited: u64 = body.groups.iter().map(|group| group.delay.sum_ns).sum();
-    let waited = waited + rest.map_or(0, |rest| rest.delay.sum_ns);
     let words = format!(
         "{} for a CPU of {} in {}, {} together",
         units::counted(waits, "wait"),
@@ -45,18 +42,19 @@ pub(super) fn summary(page: &mut Page, slow: Duration, report: &Report) {
     page.gap();
     page.wrapped(bar::STRONG, "", &words);
 
-    for (at, group) in body.groups.iter().take(LINES).enumerate() {
+    let named = body.groups.iter().filter(|group| group.group.kind != GroupType::Rest).count();
+    for (at, group) in body.groups.iter().take(LINES.min(named)).enumerate() {
         let whole = at < PICTURES && (at == 0 || is_slow(group, slow));
-        group::heading(page, body.by, group, envelope.duration_ns);
+        group::heading(page, group, envelope.duration_ns);
         if whole {
-            if let Some(spectrum) = report.picture.get(at) {
-                spectrum::draw(page, spectrum);
+            if let Some(facts) = report.picture.get(at) {
+                spectrum::draw(page, &facts.spectrum);
             }
             group::culprits(page, group);
         } else {
             group::brief(page, group);
         }
     }
-    group::left_out(page, body.groups.iter().skip(LINES), rest);
-    cpus::draw(page, &body.cpus);
+    group::left_out(page, body.groups.iter().skip(LINES.min(named)), body.groups_omitted);
+    cpus::draw(page, &body.cpu_times);
 }

@@ -4,15 +4,19 @@ use super::*;
 use crate::{
     output::{
         closing,
-        record::{Kind, Record},
+        record::{
+            Kind, Record,
+            parties::{Omitted, Task},
+        },
         sample::{checked, envelope},
         terminal::Screen,
     },
     tools::runq::{
         Body,
-        args::By,
+        model::Facts,
         policy::Policy,
-        sample::{cpu, culprit, group, idle, spectrum},
+        reason::Policies,
+        sample::{cpu, culprit, facts, group, idle},
         verdict::{Found, verdict as judge},
         waiting::Waiting,
     },
@@ -20,24 +24,31 @@ use crate::{
 
 const SLOW: Duration = Duration::from_millis(1);
 
-fn report(by: By, groups: Vec<Group>, waiting: Vec<Waiting>) -> Report {
-    let spectra: Vec<_> = groups.iter().map(spectrum).collect();
-    let cpus = vec![cpu(0, 1.0), cpu(1, 0.1)];
-    let found = Found { by, groups: &groups, spectra: &spectra, cpus: &cpus, slow: SLOW };
-    let verdict = judge(found);
-    let body = Body { by, groups, rest: None, cpus, steal_ns: Some(20_000_000), waiting, verdict };
-    Report { record: Record::new(envelope(), body), picture: spectra }
+fn report(groups: Vec<Group>, waiting: Vec<Waiting>) -> Report {
+    let facts: Vec<Facts> = groups.iter().map(facts).collect();
+    let cpu_times = vec![cpu(0, 1.0), cpu(1, 0.1)];
+    let found =
+        Found { groups: &groups, facts: &facts, cpu_times: &cpu_times, waiting: &waiting, slow: SLOW };
+    let verdict = judge(found, &mut Policies::default());
+    let body = Body {
+        groups,
+        groups_omitted: Omitted { count: 0, ns: Some(0) },
+        cpu_times,
+        steal_ns: Some(20_000_000),
+        waiting: Some(waiting),
+        waiting_omitted: Some(Omitted { count: 0, ns: Some(0) }),
+        verdict,
+    };
+    Report { record: Record::new(envelope(), body), picture: facts }
 }
 
 fn crowded() -> Report {
     let web = vec![
         culprit("stress\x1b[2J", 4711, 300, 8_000_000, 0.91),
-        idle(300, 8_000_000, 0.05),
         culprit("kworker/0:1", 12, 300, 8_000_000, 0.004),
     ];
     report(
-        By::Comm,
-        vec![group("web", 300, 8_000_000, web), group("sshd", 20, 40_000, vec![idle(20, 40_000, 0.98)])],
+        vec![idle(group("web", 300, 8_000_000, web), 0.05), idle(group("sshd", 20, 40_000, vec![]), 0.98)],
         Vec::new(),
     )
 }
@@ -46,7 +57,7 @@ fn whole(columns: usize, report: &Report) -> String {
     let mut page = Page::new(Screen { columns, colour: false });
     summary(&mut page, SLOW, report);
     closing::draw(&mut page, &report.record.envelope);
-    verdict(&mut page, SLOW, report);
+    verdict(&mut page, report);
     checked(page.into_text(), columns)
 }
 
@@ -58,16 +69,14 @@ fn a_crowded_cpu() {
 #[test]
 fn a_starved_task() {
     let starved = Waiting {
-        comm: "batch".into(),
-        pid: 99,
-        tid: 99,
-        policy: Policy::Idle,
+        task: Task { pid: Some(99), tid: Some(99), comm: Some("batch".into()), ..Task::default() },
+        policy: Some(Policy::Idle),
         cpu: Some(1),
         waited_ns: 9_800_000_000,
         since_known: true,
-        throttled: false,
+        throttled: Some(false),
     };
-    insta::assert_snapshot!(whole(80, &report(By::Pid, Vec::new(), vec![starved])));
+    insta::assert_snapshot!(whole(80, &report(Vec::new(), vec![starved])));
 }
 
 #[test]
@@ -81,6 +90,6 @@ fn one_interval() {
 
 #[test]
 fn nothing_at_all() {
-    let text = whole(100, &report(By::Cpu, Vec::new(), Vec::new()));
+    let text = whole(100, &report(Vec::new(), Vec::new()));
     assert!(text.ends_with("Nothing waited for a CPU.\n"), "{text}");
 }
