@@ -1,6 +1,11 @@
 //! Wall-clock times in records.
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::{Add, Sub},
+    time::{Duration, SystemTime},
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -18,6 +23,24 @@ impl Timestamp {
     /// The time of day for people, `HH:MM:SSZ`; the Z says that it is UTC.
     pub(crate) fn time_of_day(&self) -> String {
         self.to_string()[11..19].to_owned() + "Z"
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    /// So much later; the last moment that RFC 3339 can say where that is beyond it.
+    fn add(self, later: Duration) -> Timestamp {
+        Timestamp(self.0.checked_add(later).unwrap_or(jiff::Timestamp::MAX))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    /// So much earlier; the first moment that RFC 3339 can say where that is before it.
+    fn sub(self, earlier: Duration) -> Timestamp {
+        Timestamp(self.0.checked_sub(earlier).unwrap_or(jiff::Timestamp::MIN))
     }
 }
 
@@ -58,8 +81,6 @@ impl JsonSchema for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -5,13 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use diag_common::loss::Loss;
 
-use super::{
-    Span,
-    tool::{Report, Tool},
-};
+use super::tool::{Report, Tool};
 use crate::{
     cli::SessionArgs,
     ebpf::{
+        clock,
         cost::Sampler,
         log::KernelLog,
         losses::Losses,
@@ -27,8 +25,9 @@ use crate::{
         streams,
         terminal::Screen,
         time::Timestamp,
+        writer::Writer,
     },
-    target::CgroupNames,
+    target::{CgroupNames, Ended},
 };
 
 /// What a session is about, once its probes are attached.
@@ -37,6 +36,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) target: Target,
     pub(crate) attached: Attached,
     pub(crate) cgroups: Option<CgroupNames>,
+    /// How the target ended the session, once it did.
+    pub(crate) ended: Option<Ended>,
 }
 
 /// Collects, and reports what was collected.
@@ -48,8 +49,13 @@ pub(crate) struct Reporter<'a, T: Tool> {
     host: Host,
     losses: Losses,
     sampler: Sampler,
+    out: Writer,
     session: Stretch,
     interval: Stretch,
+    /// When the session ended, once it has.
+    end: Option<u64>,
+    /// An interval that waits for room in the output.
+    is_due: bool,
     total: T::Harvest,
     lost: Vec<u64>,
     /// Runs that the kernel has left out so far.
@@ -59,14 +65,20 @@ pub(crate) struct Reporter<'a, T: Tool> {
 }
 
 /// A stretch of the session, and what the tool had used at its beginning.
+#[derive(Clone, Copy)]
 struct Stretch {
-    span: Span,
+    /// When it began, by the wall clock.
+    wall: Timestamp,
+    /// The same moment on the kernel side's clock, ns.
+    began: u64,
     cpu_ns: u64,
 }
 
 impl Stretch {
-    fn begin() -> Stretch {
-        Stretch { span: Span::begin(), cpu_ns: cpu_ns() }
+    /// One that began at a moment on the kernel side's clock, just now.
+    fn at(began: u64) -> Stretch {
+        let ago = Duration::from_nanos(clock::now().saturating_sub(began));
+        Stretch { wall: Timestamp::now() - ago, began, cpu_ns: cpu_ns() }
     }
 }
 
@@ -86,8 +98,11 @@ impl<'a, T: Tool> Reporter<'a, T> {
             log,
             host: Host::read(),
             sampler: Sampler::default(),
-            session: Stretch::begin(),
-            interval: Stretch::begin(),
+            out: streams::writer()?,
+            session: Stretch::at(clock::now()),
+            interval: Stretch::at(clock::now()),
+            end: None,
+            is_due: false,
             total: T::Harvest::default(),
             lost: vec![0; Loss::ALL.len()],
             missed: 0,
@@ -95,13 +110,27 @@ impl<'a, T: Tool> Reporter<'a, T> {
         })
     }
 
-    /// Begins to count, and to count time.
-    pub(crate) fn begin(&mut self) -> Result<()> {
-        self.session = Stretch::begin();
-        self.interval = Stretch::begin();
-        self.tool.begin()?;
+    /// Begins to count, and to count time; returns when that was.
+    pub(crate) fn begin(&mut self) -> Result<u64> {
         self.sampler.begin(&self.object.ebpf);
+        let began = self.tool.turn()?;
+        self.session = Stretch::at(began);
+        self.interval = self.session;
+        Ok(began)
+    }
+
+    /// Forgets what was counted before it began, while probes were being attached.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        self.tool.harvest()?;
+        self.losses.since_last()?;
+        self.missed = self.object.missed_runs();
+        self.missed_reported = self.missed;
         Ok(())
+    }
+
+    /// Where records and pictures go.
+    pub(crate) fn output(&self) -> &Writer {
+        &self.out
     }
 
     /// Says what is traced.
@@ -113,7 +142,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         if args.json {
             opening.lines().for_each(streams::note);
         } else {
-            streams::print(&opening)?;
+            self.out.push(opening.into_bytes())?;
         }
         Ok(())
     }
@@ -121,7 +150,12 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// What is to be done every now and then.
     pub(crate) fn poll(&mut self) -> Result<()> {
         self.tool.poll();
-        self.tell_events()?;
+        if self.out.has_room() {
+            self.tell_events()?;
+            if std::mem::take(&mut self.is_due) {
+                self.report()?;
+            }
+        }
         self.sampler.turn(&self.object.ebpf);
         if let Some(log) = &mut self.log {
             log.print();
@@ -133,38 +167,69 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// of the last interval.
     fn tell_events(&mut self) -> Result<()> {
         for (body, picture) in self.tool.events(&mut self.object, self.scene.cgroups.as_mut())? {
-            let lasted = self.session.span.elapsed();
+            let now = self.end.unwrap_or_else(clock::now);
+            let lasted = Duration::from_nanos(now - self.session.began);
             let record = Record::new(self.envelope(Kind::Event, &self.session, lasted, &self.lost), body);
             self.print(&Report { record, picture })?;
         }
         Ok(())
     }
 
-    /// Ends an interval and reports it.
-    pub(crate) fn report(&mut self, kind: Kind) -> Result<()> {
-        self.missed = self.object.missed_runs().max(self.missed);
-        let (harvest, lost) = self.harvest()?;
-        let stretch = std::mem::replace(&mut self.interval, Stretch::begin());
-        self.tell(kind, &stretch, &harvest, &lost)
+    /// Ends an interval and reports it. If the reader does not keep up, the interval goes on until there is room for it.
+    pub(crate) fn interval(&mut self) -> Result<()> {
+        if self.out.has_room() {
+            return self.report();
+        }
+        if !std::mem::replace(&mut self.is_due, true) {
+            streams::note(
+                "osdiag: the reader of standard output does not keep up: this interval gets longer",
+            );
+        }
+        Ok(())
     }
 
-    /// Detaches, and reports the whole session.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    fn report(&mut self) -> Result<()> {
+        let turned = self.tool.turn()?;
+        self.missed = self.object.missed_runs().max(self.missed);
+        self.tell_interval(turned)
+    }
+
+    /// Ends the session: takes the time, and detaches.
+    pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
+        self.scene.ended = ended;
+        self.end = Some(self.tool.turn()?);
         self.tell_events()?;
         self.sampler.end(&self.object.ebpf);
-        self.missed = self.object.missed_runs();
+        self.missed = self.object.missed_runs().max(self.missed);
         self.tool.ending();
         self.object.detach();
+        if let Some(ended) = ended {
+            self.say_how_the_target_ended(ended);
+        }
+        Ok(())
+    }
+
+    /// Reports what came last and the whole session, and waits until all is written; not for ever, if it is `hurried`.
+    pub(crate) fn finish(mut self, hurried: impl Fn() -> bool) -> Result<()> {
+        let end = self.end.unwrap_or_else(clock::now);
         if self.scene.args.interval.is_some() {
             // The last interval is a shorter one, so that the intervals add up to the summary.
-            self.report(Kind::Interval)?;
+            self.tell_interval(end)?;
         } else {
             self.harvest()?;
         }
         let total = std::mem::take(&mut self.total);
-        let session = std::mem::replace(&mut self.session, Stretch::begin());
+        let session = self.session;
         let lost = std::mem::take(&mut self.lost);
-        self.tell(Kind::Summary, &session, &total, &lost)
+        self.tell(Kind::Summary, &session, end, &total, &lost)?;
+        Ok(self.out.finish(hurried)?)
+    }
+
+    /// Reports the interval that ended at `turned`.
+    fn tell_interval(&mut self, turned: u64) -> Result<()> {
+        let stretch = std::mem::replace(&mut self.interval, Stretch::at(turned));
+        let (harvest, lost) = self.harvest()?;
+        self.tell(Kind::Interval, &stretch, turned, &harvest, &lost)
     }
 
     /// What was counted and lost since the last call; both are added to the totals.
@@ -180,8 +245,15 @@ impl<'a, T: Tool> Reporter<'a, T> {
         Ok((harvest, lost))
     }
 
-    fn tell(&mut self, kind: Kind, stretch: &Stretch, harvest: &T::Harvest, lost: &[u64]) -> Result<()> {
-        let lasted = stretch.span.elapsed();
+    fn tell(
+        &mut self,
+        kind: Kind,
+        stretch: &Stretch,
+        end: u64,
+        harvest: &T::Harvest,
+        lost: &[u64],
+    ) -> Result<()> {
+        let lasted = Duration::from_nanos(end - stretch.began);
         let (body, picture) = self.tool.tell(kind, lasted, harvest, self.scene.cgroups.as_mut());
         let record = Record::new(self.envelope(kind, stretch, lasted, lost), body);
         self.print(&Report { record, picture })
@@ -194,8 +266,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
         Envelope {
             kind,
             host: self.host.clone(),
-            start: stretch.span.start(),
-            end: Timestamp::now(),
+            start: stretch.wall,
+            end: stretch.wall + lasted,
             duration_ns: lasted.as_nanos() as u64,
             target: self.scene.target.clone(),
             probes: self.scene.attached.probes.clone(),
@@ -239,9 +311,18 @@ impl<'a, T: Tool> Reporter<'a, T> {
         }
     }
 
+    fn say_how_the_target_ended(&self, ended: Ended) {
+        if let Some(why) = closing::ended(ended, &self.scene.target) {
+            streams::note(format_args!("osdiag: {why}"));
+        }
+        if self.scene.args.verbose > 0 {
+            streams::note(format_args!("ended: {}", ended.name()));
+        }
+    }
+
     fn print(&self, report: &Report<T>) -> Result<()> {
         if self.scene.args.json {
-            return Ok(streams::print_record(&report.record)?);
+            return Ok(self.out.push(streams::line_of(&report.record)?)?);
         }
         let mut page = Page::new(Screen::of_stdout());
         match report.record.envelope.kind {
@@ -256,6 +337,6 @@ impl<'a, T: Tool> Reporter<'a, T> {
             }
             Kind::Event => self.tool.draw_event(&mut page, report),
         }
-        Ok(streams::print(&page.into_text())?)
+        Ok(self.out.push(page.into_text().into_bytes())?)
     }
 }

@@ -29,7 +29,6 @@ use self::{args::By, collect::Collector, group::Harvest, model::Spectrum, verdic
 use crate::{
     cli::SessionArgs,
     ebpf::{
-        clock,
         object::{Kernel, Object, Settings},
         states::States,
     },
@@ -103,9 +102,9 @@ impl Tool for Runq {
         }
     }
 
-    fn ending(&mut self) {
-        self.ended = clock::now();
-        self.collector.end(self.ended);
+    fn turn(&mut self) -> Result<u64> {
+        self.ended = self.collector.turn()?;
+        Ok(self.ended)
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
