@@ -23,6 +23,9 @@ const STANDARD_ERROR: &str = "standard error";
 /// Writes notes for a session, which must not wait for their reader.
 static NOTES: OnceLock<Writer> = OnceLock::new();
 
+/// Writes records and pictures for a session.
+static OUTPUT: OnceLock<Writer> = OnceLock::new();
+
 /// Notes that had no room.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
@@ -40,7 +43,16 @@ impl From<io::Error> for Unwritten {
 
 /// Writes to standard output in a thread, for a session.
 pub(crate) fn writer() -> io::Result<Writer> {
-    Writer::start(STANDARD_OUTPUT, io::stdout())
+    let writer = Writer::start(STANDARD_OUTPUT, io::stdout())?;
+    OUTPUT.set(writer.clone()).ok();
+    Ok(writer)
+}
+
+/// Lets what was noted so far come before what is written next to standard output.
+pub(crate) fn notes_first() {
+    if let Some(notes) = NOTES.get() {
+        notes.catch_up();
+    }
 }
 
 /// One record as a line of JSON.
@@ -70,6 +82,9 @@ pub(crate) fn note(message: impl Display) {
         write_all(io::stderr().as_fd(), line.as_bytes(), |_| {}).ok();
         return;
     };
+    if let Some(output) = OUTPUT.get() {
+        output.catch_up();
+    }
     if !writer.has_room() {
         LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         return;

@@ -26,7 +26,7 @@ const ROOM: usize = 4 << 20;
 /// in `pipe_poll`, fs/pipe.c, 6.18).
 const PIECE: usize = 4096;
 
-/// How long a text is waited for where the reader keeps up, so that what several streams show comes in order.
+/// How long one stream waits for what another one was given before, so that what both show comes in order.
 const IN_ORDER: Duration = Duration::from_millis(50);
 
 /// How long a reader may take nothing before what is left is given up, where there is a reason to hurry.
@@ -70,6 +70,7 @@ fn words(error: &io::Error) -> String {
 }
 
 /// Writes texts in the order in which they come, each whole.
+#[derive(Clone)]
 pub(crate) struct Writer {
     stream: &'static str,
     shared: Arc<Shared>,
@@ -89,6 +90,8 @@ struct State {
     bytes: usize,
     /// Texts that are not written whole yet.
     texts: usize,
+    /// Whether a wait for it was in vain since it had written everything the last time.
+    lags: bool,
     error: Option<Errno>,
 }
 
@@ -105,22 +108,27 @@ impl Writer {
         Ok(Writer { stream, shared })
     }
 
-    /// Adds a text. Returns once it is written, or after a moment if the reader does not keep up.
+    /// Adds a text. Waits for nobody; fails as writing has failed.
     pub(crate) fn push(&self, text: Vec<u8>) -> Result<(), Unwritten> {
         let mut state = self.shared.lock();
         self.check(&state)?;
-        let keeps_up = state.texts == 0;
         state.bytes += text.len();
         state.texts += 1;
         state.queue.push_back(text);
         self.shared.changed.notify_all();
-        if keeps_up {
-            let waits = |state: &mut State| state.texts > 0 && state.error.is_none();
-            let changed = &self.shared.changed;
-            let waited = changed.wait_timeout_while(state, IN_ORDER, waits);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        Ok(())
+    }
+
+    /// Waits until all is written, for a moment, and not again where the reader does not keep up.
+    pub(super) fn catch_up(&self) {
+        let state = self.shared.lock();
+        if state.lags {
+            return;
         }
-        self.check(&state)
+        let waits = |state: &mut State| state.texts > 0 && state.error.is_none();
+        let waited = self.shared.changed.wait_timeout_while(state, IN_ORDER, waits);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.lags = state.texts > 0;
     }
 
     /// Whether the reader keeps up well enough for more.
@@ -189,6 +197,7 @@ impl Shared {
             let written = write_all(file, &text, |bytes| self.lock().bytes -= bytes);
             let mut state = self.lock();
             state.texts -= 1;
+            state.lags &= state.texts > 0;
             if let Err(error) = written {
                 state.error = Some(error);
                 rustix::io::write(&self.failed, &1_u64.to_ne_bytes()).ok();
@@ -284,6 +293,7 @@ mod tests {
         let lines = lines(1000);
         for line in &lines {
             writer.push(line.clone()).unwrap();
+            writer.catch_up();
         }
         assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
         assert!(!writer.has_room());
@@ -308,13 +318,15 @@ mod tests {
     fn a_failure_says_what_could_not_be_written() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let writer = Writer::start("standard output", full).unwrap();
-        let error = writer.push(b"x\n".to_vec()).unwrap_err();
+        writer.push(b"x\n".to_vec()).unwrap();
+        let error = writer.finish(|| false).unwrap_err();
         assert_eq!(error.to_string(), "cannot write to standard output: No space left on device");
-        assert!(writer.check_failed().is_err() && writer.finish(|| false).is_err());
+        assert!(writer.check_failed().is_err() && writer.push(b"x\n".to_vec()).is_err());
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let writer = Writer::start("standard output", writer).unwrap();
-        let error = writer.push(b"x\n".to_vec()).unwrap_err();
+        writer.push(b"x\n".to_vec()).unwrap();
+        let error = writer.finish(|| false).unwrap_err();
         assert!(
             matches!(error, Unwritten::Refused { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
         );

@@ -142,6 +142,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         if args.json {
             opening.lines().for_each(streams::note);
         } else {
+            streams::notes_first();
             self.out.push(opening.into_bytes())?;
         }
         Ok(())
@@ -337,6 +338,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
             }
             Kind::Event => self.tool.draw_event(&mut page, report),
         }
+        streams::notes_first();
         Ok(self.out.push(page.into_text().into_bytes())?)
     }
 }
