@@ -19,6 +19,7 @@ use crate::{
     output::{
         record::{Body, Record},
         streams,
+        writer::Unwritten,
     },
     tools,
 };
@@ -117,24 +118,33 @@ impl SchemaArgs {
 /// Does what the command line asks, and says with which status to end.
 pub(crate) fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
-    match Cli::try_parse_from(&line) {
-        Ok(cli) => cli.command.run().unwrap_or_else(|error| {
-            if streams::is_closed_pipe(&error) {
-                return ExitCode::SUCCESS;
-            }
-            streams::note(format_args!("osdiag: {error:#}"));
-            Failure::status(&error)
-        }),
-        Err(answer) if !answer.use_stderr() => {
-            // Help or the version; a reader who has seen enough is no failure.
-            answer.print().ok();
-            ExitCode::SUCCESS
-        }
+    let status = answer(&line);
+    streams::finish_notes();
+    status
+}
+
+fn answer(line: &[OsString]) -> ExitCode {
+    match Cli::try_parse_from(line) {
+        Ok(cli) => cli.command.run().unwrap_or_else(|error| failed(&error)),
+        // Help or the version.
+        Err(answer) if !answer.use_stderr() => match answer.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&Unwritten::from(error).into()),
+        },
         Err(wrong) => {
             streams::note(complaint(&wrong, line.get(1)));
             ExitCode::from(2)
         }
     }
+}
+
+/// Says what went wrong; a reader who has seen enough is no failure.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if streams::is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    streams::note(format_args!("osdiag: {error:#}"));
+    Failure::status(error)
 }
 
 /// What clap says about a wrong line, in one line. `first` is the line's first argument.
@@ -146,6 +156,11 @@ fn complaint(wrong: &clap::Error, first: Option<&OsString>) -> String {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let names: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
             format!("a command is needed: {} or schema", names.join(", "))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let said = wrong.render().to_string();
+            let usage = said.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
+            format!("{}, as in '{usage}'", condensed(&said))
         }
         _ => condensed(&wrong.render().to_string()),
     };

@@ -14,17 +14,30 @@ pub(crate) struct SessionArgs {
 
     /// Stop by itself after this time, such as 10s or 1m30s [default: at Ctrl-C]
     ///
-    /// Ctrl-C (SIGINT, SIGTERM) ends the session at any time, with the same summary.
+    /// The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the session, with the same summary; a second SIGINT or SIGTERM
+    /// ends the process at once, with status 128 + its number. A signal that is ignored when osdiag starts (nohup)
+    /// stays ignored. After a signal, output that its reader has not begun to take within 2s is given up, with status 1.
     #[arg(short, long, value_name = "TIME", value_parser = values::time, allow_hyphen_values = true)]
     #[arg(help_heading = "How long")]
     pub(crate) duration: Option<Duration>,
 
     /// Report each interval, then give the summary
     ///
-    /// Intervals are exact: each operation counts in one of them, the one in which it ended.
+    /// Intervals follow each other without a gap or an overlap. What is counted when it ends, such as an operation or a
+    /// wait, counts in one of them alone. While the reader of standard output does not keep up, the interval gets longer;
+    /// nothing is left out.
     #[arg(short, long, value_name = "TIME", value_parser = values::time, allow_hyphen_values = true)]
     #[arg(help_heading = "How long")]
     pub(crate) interval: Option<Duration>,
+
+    /// Leave the command running when the session ends before it
+    ///
+    /// The status is 0 then. Otherwise, when -d or a signal ends the session before the command, the command is sent SIGTERM
+    /// and, if it has not ended within 2s, SIGKILL; standard error says which. The status is that of the command: 128 and
+    /// the number of the signal where one ended it. Should output fail, the command is waited for. A second SIGINT or
+    /// SIGTERM kills it at once.
+    #[arg(long, requires = "command", help_heading = "How long")]
+    pub(crate) detach: bool,
 
     /// Write records to standard output, one JSON object a line
     ///
@@ -56,20 +69,21 @@ pub(crate) struct SessionArgs {
 struct TargetArgs {
     /// Only tasks in this cgroup and below it, by path or id
     ///
-    /// The path is either the one under the mount point (/sys/fs/cgroup/…) or the one that /proc/PID/cgroup shows;
-    /// the id is the inode number of the cgroup's directory. Hosts with cgroup v2, v1 or both.
-    #[arg(long, value_name = "PATH|ID")]
+    /// The path is either the one under the mount point (/sys/fs/cgroup/…) or the one that /proc/PID/cgroup shows; one that
+    /// does not begin with / counts from the working directory, in a cgroup mount. The id is the inode number of the
+    /// cgroup's directory. Hosts with cgroup v2, v1 or both.
+    #[arg(long, value_name = "PATH|ID", value_parser = values::named)]
     cgroup: Option<String>,
 
     /// Only tasks in this container, by name, id or the beginning of the id
     ///
     /// Resolved through the cgroup names that Docker, containerd, CRI-O, Podman and Kubernetes give; no daemon need
     /// answer.
-    #[arg(long, value_name = "NAME|ID")]
+    #[arg(long, value_name = "NAME|ID", value_parser = values::named)]
     container: Option<String>,
 
     /// Only tasks of this systemd unit, such as nginx.service
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::named)]
     unit: Option<String>,
 
     /// Only this process and its descendants; may be given several times
@@ -82,6 +96,8 @@ struct TargetArgs {
     comm: Option<String>,
 
     /// Run this command, trace it and its children alone, and end when it ends, with its exit status
+    ///
+    /// What becomes of one that outlives the session stands at --detach.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }

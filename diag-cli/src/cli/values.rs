@@ -41,6 +41,11 @@ pub(crate) fn pid(text: &str) -> Result<u32, String> {
     pid.ok_or_else(|| "expected a process id, a number above 0".to_owned())
 }
 
+/// A name or path, which is not empty.
+pub(crate) fn named(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("expected a name, which is not empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 /// A thread's name, as long as the kernel keeps it.
 pub(crate) fn comm(text: &str) -> Result<String, String> {
     match text.len() {

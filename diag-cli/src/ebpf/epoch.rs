@@ -9,7 +9,7 @@ use aya::{
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::maps::take;
+use super::{clock, maps::take};
 
 /// What a program of ours takes at most, many times over; for kernels that refuse the barrier.
 const LONGER_THAN_ANY_PROGRAM: Duration = Duration::from_millis(20);
@@ -31,13 +31,18 @@ impl Epoch {
         self.number & 1
     }
 
-    /// Begins the next epoch; returns the half of the last one when nobody writes it any more.
-    pub(crate) fn turn(&mut self) -> Result<u32> {
-        let ended = self.parity();
+    /// Begins the next epoch, and returns when that was, ns on the clock of [`clock::now`]. The half of the last one is
+    /// still being written: see [`Epoch::ended`].
+    pub(crate) fn turn(&mut self) -> Result<u64> {
         self.number += 1;
         self.map.set(0, self.number, 0)?;
+        Ok(clock::now())
+    }
+
+    /// The half of the epoch before this one, once nobody writes it any more.
+    pub(crate) fn ended(&self) -> u32 {
         wait_for_programs();
-        Ok(ended)
+        self.parity() ^ 1
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod cost;
 pub(crate) mod epoch;
 pub(crate) mod layout;
+pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod losses;
 pub(crate) mod maps;

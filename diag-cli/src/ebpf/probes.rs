@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use super::object::{Kernel, Object};
+use super::{
+    limits::is_exhausted,
+    object::{Kernel, Object},
+};
 use crate::{
     exit::Failure,
     output::record::{Hook, Probe, Unavailable},
@@ -166,6 +169,8 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
             }
         };
         match (done, probe.effect) {
+            // No property of the kernel, which a record could state.
+            (Err(error), _) if is_exhausted(&error) => return Err(error),
             (Ok(()), _) => {
                 attached.probes.push(Probe { name: probe.name.to_owned(), hook });
             }

@@ -11,6 +11,7 @@ use super::{
     page::Page,
     record::{
         Envelope, Target, TargetKind, Unavailable,
+        target::Ended,
         verdict::{Advice, Status, Verdict},
     },
     terminal::Screen,
@@ -40,6 +41,19 @@ pub(crate) fn opening(
     let words = format!("tracing {subject} of {target} {time} ({probes})");
     page.wrapped(bar::STRONG, &format!("osdiag {tool}: "), &words);
     page.into_text()
+}
+
+/// What to say of a target that ended a session before its time; nothing of a command, which was to do that.
+pub(crate) fn ended(ended: Ended, target: &Target) -> Option<String> {
+    match ended {
+        Ended::CgroupRemoved => {
+            Some(format!("{target} is no more, which ends the session: its cgroup was removed"))
+        }
+        Ended::ProcessesExited => {
+            Some(format!("{target} is no more, which ends the session: all have exited"))
+        }
+        Ended::CommandExited => None,
+    }
 }
 
 /// What was lost, in an interval's block.

@@ -19,3 +19,4 @@ pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod units;
+pub(crate) mod writer;

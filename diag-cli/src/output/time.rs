@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    ops::Add,
+    ops::{Add, Sub},
     time::{Duration, SystemTime},
 };
 
@@ -32,6 +32,15 @@ impl Add<Duration> for Timestamp {
     /// So much later; the last moment that RFC 3339 can say where that is beyond it.
     fn add(self, later: Duration) -> Timestamp {
         Timestamp(self.0.checked_add(later).unwrap_or(jiff::Timestamp::MAX))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    /// So much earlier; the first moment that RFC 3339 can say where that is before it.
+    fn sub(self, earlier: Duration) -> Timestamp {
+        Timestamp(self.0.checked_sub(earlier).unwrap_or(jiff::Timestamp::MIN))
     }
 }
 

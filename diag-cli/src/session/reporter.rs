@@ -6,13 +6,11 @@ use anyhow::Result;
 use diag_common::loss::Loss;
 use uuid::Uuid;
 
-use super::{
-    Span,
-    tool::{Report, Tool},
-};
+use super::tool::{Report, Tool};
 use crate::{
     cli::SessionArgs,
     ebpf::{
+        clock,
         cost::Sampler,
         log::KernelLog,
         losses::Losses,
@@ -24,9 +22,11 @@ use crate::{
         cost::{SelfCost, cpu_ns, rss_bytes},
         host::Host,
         page::Page,
-        record::{self, Envelope, Kind, Lost, Record, Settings, Target},
+        record::{self, Envelope, Kind, Lost, Record, Settings, Target, target::Ended},
         streams,
         terminal::Screen,
+        time::Timestamp,
+        writer::Writer,
     },
     target::CgroupNames,
 };
@@ -52,8 +52,13 @@ pub(crate) struct Reporter<'a, T: Tool> {
     sequence: u64,
     losses: Losses,
     sampler: Sampler,
+    out: Writer,
     session: Stretch,
     interval: Stretch,
+    /// When the session ended, once it has.
+    end: Option<u64>,
+    /// An interval that waits for room in the output.
+    is_due: bool,
     total: T::Harvest,
     lost: Lost,
     /// Runs that the kernel has left out so far.
@@ -63,14 +68,20 @@ pub(crate) struct Reporter<'a, T: Tool> {
 }
 
 /// A stretch of the session, and what the tool had used at its beginning.
+#[derive(Clone, Copy)]
 struct Stretch {
-    span: Span,
+    /// When it began, by the wall clock.
+    wall: Timestamp,
+    /// The same moment on the kernel side's clock, ns.
+    began: u64,
     cpu_ns: u64,
 }
 
 impl Stretch {
-    fn begin() -> Stretch {
-        Stretch { span: Span::begin(), cpu_ns: cpu_ns() }
+    /// One that began at a moment on the kernel side's clock, just now.
+    fn at(began: u64) -> Stretch {
+        let ago = Duration::from_nanos(clock::now().saturating_sub(began));
+        Stretch { wall: Timestamp::now() - ago, began, cpu_ns: cpu_ns() }
     }
 }
 
@@ -92,8 +103,11 @@ impl<'a, T: Tool> Reporter<'a, T> {
             id: Uuid::now_v7(),
             sequence: 0,
             sampler: Sampler::default(),
-            session: Stretch::begin(),
-            interval: Stretch::begin(),
+            out: streams::writer()?,
+            session: Stretch::at(clock::now()),
+            interval: Stretch::at(clock::now()),
+            end: None,
+            is_due: false,
             total: T::Harvest::default(),
             lost: Lost::default(),
             missed: 0,
@@ -101,13 +115,27 @@ impl<'a, T: Tool> Reporter<'a, T> {
         })
     }
 
-    /// Begins to count, and to count time.
-    pub(crate) fn begin(&mut self) -> Result<()> {
-        self.session = Stretch::begin();
-        self.interval = Stretch::begin();
-        self.tool.begin()?;
+    /// Begins to count, and to count time; returns when that was.
+    pub(crate) fn begin(&mut self) -> Result<u64> {
         self.sampler.begin(&self.object.ebpf);
+        let began = self.tool.turn()?;
+        self.session = Stretch::at(began);
+        self.interval = self.session;
+        Ok(began)
+    }
+
+    /// Forgets what was counted before it began, while probes were being attached.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        self.tool.harvest()?;
+        self.losses.since_last()?;
+        self.missed = self.object.missed_runs();
+        self.missed_reported = self.missed;
         Ok(())
+    }
+
+    /// Where records and pictures go.
+    pub(crate) fn output(&self) -> &Writer {
+        &self.out
     }
 
     /// Says what is traced.
@@ -119,7 +147,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
         if args.json {
             opening.lines().for_each(streams::note);
         } else {
-            streams::print(&opening)?;
+            streams::notes_first();
+            self.out.push(opening.into_bytes())?;
         }
         Ok(())
     }
@@ -127,7 +156,12 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// What is to be done every now and then.
     pub(crate) fn poll(&mut self) -> Result<()> {
         self.tool.poll();
-        self.tell_events()?;
+        if self.out.has_room() {
+            self.tell_events()?;
+            if std::mem::take(&mut self.is_due) {
+                self.report()?;
+            }
+        }
         self.sampler.turn(&self.object.ebpf);
         if let Some(log) = &mut self.log {
             log.print();
@@ -139,38 +173,69 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// of the last interval.
     fn tell_events(&mut self) -> Result<()> {
         for (body, picture) in self.tool.events(&mut self.object, self.scene.cgroups.as_mut())? {
-            let lasted = self.session.span.elapsed();
+            let now = self.end.unwrap_or_else(clock::now);
+            let lasted = Duration::from_nanos(now - self.session.began);
             let envelope = self.envelope(Kind::Event, &self.session, lasted, &self.lost);
             self.report_record(envelope, body, picture)?;
         }
         Ok(())
     }
 
-    /// Ends an interval and reports it.
-    pub(crate) fn report(&mut self, kind: Kind) -> Result<()> {
-        self.missed = self.object.missed_runs().max(self.missed);
-        let (harvest, lost) = self.harvest()?;
-        let stretch = std::mem::replace(&mut self.interval, Stretch::begin());
-        self.tell(kind, &stretch, &harvest, &lost)
+    /// Ends an interval and reports it. If the reader does not keep up, the interval goes on until there is room for it.
+    pub(crate) fn interval(&mut self) -> Result<()> {
+        if self.out.has_room() {
+            return self.report();
+        }
+        if !std::mem::replace(&mut self.is_due, true) {
+            streams::note(
+                "osdiag: the reader of standard output does not keep up: this interval gets longer",
+            );
+        }
+        Ok(())
     }
 
-    /// Detaches, and reports the whole session.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    fn report(&mut self) -> Result<()> {
+        let turned = self.tool.turn()?;
+        self.missed = self.object.missed_runs().max(self.missed);
+        self.tell_interval(turned)
+    }
+
+    /// Ends the session: takes the time, and detaches.
+    pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
+        self.scene.target.ended = ended;
+        self.end = Some(self.tool.turn()?);
         self.tell_events()?;
         self.sampler.end(&self.object.ebpf);
-        self.missed = self.object.missed_runs();
+        self.missed = self.object.missed_runs().max(self.missed);
         self.tool.ending();
         self.object.detach();
+        if let Some(ended) = ended {
+            self.say_how_the_target_ended(ended);
+        }
+        Ok(())
+    }
+
+    /// Reports what came last and the whole session, and waits until all is written; not for ever, if it is `hurried`.
+    pub(crate) fn finish(mut self, hurried: impl Fn() -> bool) -> Result<()> {
+        let end = self.end.unwrap_or_else(clock::now);
         if self.scene.args.interval.is_some() {
             // The last interval is a shorter one, so that the intervals add up to the summary.
-            self.report(Kind::Interval)?;
+            self.tell_interval(end)?;
         } else {
             self.harvest()?;
         }
         let total = std::mem::take(&mut self.total);
-        let session = std::mem::replace(&mut self.session, Stretch::begin());
+        let session = self.session;
         let lost = std::mem::take(&mut self.lost);
-        self.tell(Kind::Summary, &session, &total, &lost)
+        self.tell(Kind::Summary, &session, end, &total, &lost)?;
+        Ok(self.out.finish(hurried)?)
+    }
+
+    /// Reports the interval that ended at `turned`.
+    fn tell_interval(&mut self, turned: u64) -> Result<()> {
+        let stretch = std::mem::replace(&mut self.interval, Stretch::at(turned));
+        let (harvest, lost) = self.harvest()?;
+        self.tell(Kind::Interval, &stretch, turned, &harvest, &lost)
     }
 
     /// What was counted and lost since the last call; both are added to the totals.
@@ -186,8 +251,15 @@ impl<'a, T: Tool> Reporter<'a, T> {
         Ok((harvest, lost))
     }
 
-    fn tell(&mut self, kind: Kind, stretch: &Stretch, harvest: &T::Harvest, lost: &Lost) -> Result<()> {
-        let lasted = stretch.span.elapsed();
+    fn tell(
+        &mut self,
+        kind: Kind,
+        stretch: &Stretch,
+        end: u64,
+        harvest: &T::Harvest,
+        lost: &Lost,
+    ) -> Result<()> {
+        let lasted = Duration::from_nanos(end - stretch.began);
         let (body, picture) = self.tool.tell(kind, lasted, harvest, self.scene.cgroups.as_mut());
         let envelope = self.envelope(kind, stretch, lasted, lost);
         self.report_record(envelope, body, picture)
@@ -197,15 +269,14 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let kernel = self.sampler.over(lasted);
         let mut unavailable = self.scene.attached.unavailable.clone();
         unavailable.extend(self.tool.found_unavailable());
-        let start = stretch.span.start();
         Envelope {
             version: env!("CARGO_PKG_VERSION"),
             session: self.id.to_string(),
             sequence: self.sequence,
             kind,
             host: self.host.clone(),
-            start,
-            end: start + lasted,
+            start: stretch.wall,
+            end: stretch.wall + lasted,
             duration_ns: lasted.as_nanos() as u64,
             settings: self.scene.settings.clone(),
             target: self.scene.target.clone(),
@@ -246,6 +317,12 @@ impl<'a, T: Tool> Reporter<'a, T> {
         }
     }
 
+    fn say_how_the_target_ended(&self, ended: Ended) {
+        if let Some(why) = closing::ended(ended, &self.scene.target) {
+            streams::note(format_args!("osdiag: {why}"));
+        }
+    }
+
     /// Makes a record of what a tool says, and writes it.
     fn report_record(&mut self, envelope: Envelope, mut body: T::Body, picture: T::Picture) -> Result<()> {
         consistency::settle(&mut body, &envelope.lost, &envelope.unavailable);
@@ -255,7 +332,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     fn print(&self, report: &Report<T>) -> Result<()> {
         if self.scene.args.json {
-            return Ok(streams::print_record(&record::json(&report.record, !self.scene.args.no_hdr)?)?);
+            let record = record::json(&report.record, !self.scene.args.no_hdr)?;
+            return Ok(self.out.push(streams::line_of(&record)?)?);
         }
         let mut page = Page::new(Screen::of_stdout());
         match report.record.envelope.kind {
@@ -270,6 +348,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
             }
             Kind::Event => self.tool.draw_event(&mut page, report),
         }
-        Ok(streams::print(&page.into_text())?)
+        streams::notes_first();
+        Ok(self.out.push(page.into_text().into_bytes())?)
     }
 }

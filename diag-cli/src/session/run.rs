@@ -5,12 +5,14 @@ use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode, time::Duration}
 use anyhow::Result;
 
 use super::{
-    End, Session, Step,
+    Command, Session, Step,
     reporter::{Reporter, Scene},
+    signals::Signals,
     tool::{KernelSide, Tool},
 };
 use crate::{
     ebpf::{
+        limits,
         log::{self, KernelLog},
         object::{Kernel, Object, Value},
         preemption, privileges,
@@ -18,8 +20,11 @@ use crate::{
         scope::{self, Followed},
     },
     exit::Failure,
-    output::record::{self, Kind, Unavailable},
-    target::{CgroupNames, Held, Hierarchies, Output, Roots, Target, with_descendants},
+    output::{
+        record::{self, Unavailable},
+        streams,
+    },
+    target::{CgroupNames, Held, Hierarchies, Inherited, Output, Roots, Target, with_descendants},
 };
 
 /// Traces with a tool, and reports.
@@ -28,13 +33,24 @@ pub(crate) fn run<T: Tool>(args: &T::Args) -> Result<ExitCode> {
     let session = T::session_args(args);
     let target = Target::resolve(session.selection(), &roots)?;
     privileges::check()?;
+    // Before any other thread: all of them are to leave the signals alone.
+    let signals = Signals::listen()?;
+    streams::queue_notes()?;
+    let open_files = limits::raise_open_files();
     privileges::lift_memlock_limit();
-    let kernel = Kernel::read(session.btf.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(trace::<T>(args, &target, &roots, kernel))
+    let masks = signals.masks();
+    let inherited = Inherited { blocked: masks.original, held_back: masks.ending, open_files };
+    trace::<T>(args, &target, &roots, inherited, signals).map_err(limits::explain)
 }
 
-async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: Kernel) -> Result<ExitCode> {
+fn trace<T: Tool>(
+    args: &T::Args,
+    target: &Target,
+    roots: &Roots,
+    inherited: Inherited,
+    signals: Signals,
+) -> Result<ExitCode> {
+    let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
     let hierarchy = match target.cgroup() {
         Some(cgroup) => Some(cgroup.hierarchy.clone()),
@@ -51,7 +67,7 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
     let held = match target {
         Target::Command(argv) => {
             let output = if session_args.json { Output::Errors } else { Output::Shared };
-            Some(Held::fork(argv, output)?)
+            Some(Held::fork(argv, output, inherited)?)
         }
         _ => None,
     };
@@ -83,22 +99,36 @@ async fn trace<T: Tool>(args: &T::Args, target: &Target, roots: &Roots, kernel: 
         cgroups: hierarchy.map(CgroupNames::new),
     };
     let mut reporter = Reporter::new(scene, tool, object, log)?;
-    reporter.begin()?;
-    let command = held.map(Held::release).transpose()?;
+    let began = reporter.begin()?;
+    let command = match held {
+        None => Command::None,
+        Some(_) if signals.first().is_some() => Command::NotBegun,
+        Some(held) => Command::Running(held.release()?),
+    };
+    if let Command::Running(command) = &command
+        && !session_args.detach
+    {
+        signals.take_along(command.process().clone());
+    }
+    let mut session = Session::new(began, session_args, watch, command, signals);
+    follow(&mut session, reporter).or_else(|error| session.outlast(error))
+}
+
+/// Follows a session to its end, and says what was found.
+fn follow<T: Tool>(session: &mut Session, mut reporter: Reporter<'_, T>) -> Result<ExitCode> {
+    reporter.clear()?;
     reporter.open()?;
-    let mut session = Session::begin(session_args.duration, session_args.interval, watch, command)?;
     let end = loop {
-        match session.next().await? {
+        match session.next(reporter.output())? {
             Step::Poll => reporter.poll()?,
-            Step::Interval => reporter.report(Kind::Interval)?,
+            Step::Interval => reporter.interval()?,
             Step::End(end) => break end,
         }
     };
-    reporter.finish()?;
-    Ok(match end {
-        End::Command(status) => ExitCode::from(status),
-        End::Duration | End::Signal | End::Target => ExitCode::SUCCESS,
-    })
+    reporter.end(end.ended())?;
+    let status = session.conclude(end)?;
+    reporter.finish(|| session.signals.first().is_some())?;
+    Ok(status)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

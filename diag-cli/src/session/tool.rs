@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     cli::SessionArgs,
     ebpf::{
+        clock,
         object::{Kernel, Object, Objects, Settings},
         probes::ProbeSpec,
     },
@@ -94,15 +95,16 @@ pub(crate) trait Tool: Sized {
     /// Takes its maps out of the object, of which nothing is attached yet.
     fn open(args: &Self::Args, target: &Target, object: &mut Object) -> Result<Self>;
 
-    /// Time begins to be counted now: what was counted while probes were being attached is of no interest.
-    fn begin(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     /// What is to be done every now and then.
     fn poll(&mut self) {}
 
-    /// The probes are about to be detached.
+    /// Ends a stretch of time, and returns when that was, ns on the kernel side's clock: what happens from then on belongs
+    /// to the next one. Whoever counts in epochs begins the next one here.
+    fn turn(&mut self) -> Result<u64> {
+        Ok(clock::now())
+    }
+
+    /// The last stretch has ended, and the probes are about to be detached one by one.
     fn ending(&mut self) {}
 
     /// What has happened since the last call that cannot wait for the end of an interval: each is told at once, in a record
@@ -115,7 +117,7 @@ pub(crate) trait Tool: Sized {
         Ok(Vec::new())
     }
 
-    /// Takes what was counted since the last call, and leaves nothing of it behind.
+    /// Takes what was counted in the stretch that the last [`Tool::turn`] ended, and leaves nothing of it behind.
     fn harvest(&mut self) -> Result<Self::Harvest>;
 
     /// Adds an interval to those before it.

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, open, statat};
+use rustix::io::Errno;
 
 use super::hierarchy::{Hierarchies, Hierarchy, Kind};
 use crate::exit::Failure;
@@ -28,19 +31,29 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Finds `--cgroup PATH|ID`; [`Failure::Usage`] if there is none, or several.
     pub(crate) fn find(hierarchies: &Hierarchies, wanted: &str) -> Result<Cgroup> {
+        let here = std::env::current_dir().ok();
+        Cgroup::find_from(hierarchies, wanted, here.as_deref())
+    }
+
+    /// The same, where a relative path counts from `here`.
+    pub(super) fn find_from(hierarchies: &Hierarchies, wanted: &str, here: Option<&Path>) -> Result<Cgroup> {
         if let Ok(id) = wanted.parse::<u64>() {
             let places = places(hierarchies, |_, inode| inode == id);
             if !places.is_empty() {
                 return choose(&places, &format!("cgroup {id}"));
             }
         }
-        let places: Vec<Place<'_>> = match absolute(hierarchies, wanted) {
-            Some(place) => vec![place],
-            None => hierarchies.iter().filter_map(|h| below(h, wanted)).collect(),
+        let places: Vec<Place<'_>> = if wanted.starts_with('/') {
+            match absolute(hierarchies, Path::new(wanted)) {
+                Some(place) => vec![place],
+                None => hierarchies.iter().filter_map(|h| below(h, wanted)).collect(),
+            }
+        } else {
+            vec![relative(hierarchies, wanted, here)?]
         };
         if places.is_empty() {
             let accepted = hierarchies.accepted();
-            return Err(Failure::Usage(format!("no cgroup {wanted}: {accepted}")).into());
+            return Err(Failure::Usage(format!("no cgroup '{wanted}': {accepted}")).into());
         }
         // A path that names a hierarchy without a controller means the same path in one that has a controller.
         let nameless = |p: &Place<'_>| matches!(p.hierarchy.kind, Kind::Named(_));
@@ -52,10 +65,26 @@ impl Cgroup {
         }
         choose(&places, &format!("cgroup {wanted}"))
     }
+}
 
-    /// Whether its folder is still there, and no other of the same name.
-    pub(crate) fn exists(&self) -> bool {
-        id_of(&self.folder).is_ok_and(|id| id == self.id)
+/// Holds on to a cgroup, which may get another name (v1) or be removed.
+pub(super) struct Kept(Option<OwnedFd>);
+
+impl Kept {
+    /// Takes hold of a cgroup; of one that is gone already, it knows that.
+    pub(super) fn new(cgroup: &Cgroup) -> Kept {
+        let folder = open(&cgroup.folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        Kept(folder.ok().filter(|folder| fstat(folder).is_ok_and(|stat| stat.st_ino == cgroup.id)))
+    }
+
+    /// Whether the cgroup was removed. Each one has this file, and loses its files when it is removed (`kernfs_remove`,
+    /// fs/kernfs/dir.c, 6.18).
+    pub(super) fn removed(&self) -> bool {
+        let is_missing = |folder| {
+            let looked = statat(folder, "cgroup.procs", AtFlags::empty());
+            looked.is_err_and(|error| matches!(error, Errno::NOENT | Errno::NODEV))
+        };
+        self.0.as_ref().is_none_or(is_missing)
     }
 }
 
@@ -148,12 +177,31 @@ pub(super) fn has_processes(folder: &Path) -> bool {
 }
 
 /// The folder of an absolute path that leads into a mounted hierarchy.
-fn absolute<'a>(hierarchies: &'a Hierarchies, wanted: &str) -> Option<Place<'a>> {
-    if !wanted.starts_with('/') {
-        return None;
-    }
+fn absolute<'a>(hierarchies: &'a Hierarchies, wanted: &Path) -> Option<Place<'a>> {
     let folder = fs::canonicalize(wanted).ok().filter(|folder| folder.is_dir())?;
     Some(Place { hierarchy: hierarchies.holding(&folder)?, folder })
+}
+
+/// The folder of a path from the working directory. [`Failure::Usage`] where that is in no mounted hierarchy, or has no
+/// such folder.
+fn relative<'a>(hierarchies: &'a Hierarchies, wanted: &str, here: Option<&Path>) -> Result<Place<'a>> {
+    let folder = here.filter(|here| !wanted.is_empty() && hierarchies.holding(here).is_some());
+    let place = folder.and_then(|here| absolute(hierarchies, &here.join(wanted)));
+    if let Some(place) = place {
+        return Ok(place);
+    }
+    let why = match (folder, here) {
+        _ if wanted.parse::<u64>().is_ok() => String::new(),
+        (Some(here), _) => format!("there is no such folder in {}; ", here.display()),
+        (None, Some(here)) => format!(
+            "a relative path counts from the working directory, and {} is in no cgroup hierarchy; ",
+            here.display()
+        ),
+        (None, None) => {
+            "a relative path counts from the working directory, which cannot be read; ".to_owned()
+        }
+    };
+    Err(Failure::Usage(format!("no cgroup '{wanted}': {why}{}", hierarchies.accepted())).into())
 }
 
 /// The folder of a path from a hierarchy's root.

@@ -175,7 +175,9 @@ impl Hierarchies {
             return "no cgroup hierarchy is mounted here".to_owned();
         }
         let mounts = super::cgroup::shortlist(&mounts);
-        format!("expected a folder below {mounts}, its path from there, or its inode number")
+        format!(
+            "expected a folder below {mounts}, its path from there, beginning with /, or its inode number"
+        )
     }
 }
 

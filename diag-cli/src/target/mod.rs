@@ -13,15 +13,16 @@ mod tests;
 mod unit;
 
 use std::ffi::OsString;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 
 use crate::cli::Selection;
-use crate::output::record::{self, TargetKind};
+use crate::output::record::{self, TargetKind, target::Ended};
 use crate::output::text::escape;
 pub(crate) use cgroup::Cgroup;
-pub(crate) use command::{Held, Output, Running};
+pub(crate) use command::{GRACE, Held, Inherited, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
 pub(crate) use members::{STAYS, Thread, staying, threads};
@@ -111,7 +112,7 @@ impl Target {
     pub(crate) fn watch(&self) -> Result<Watch> {
         Ok(Watch(match self {
             Target::Pids(pids) => Watched::Processes(process::Held::new(pids)?),
-            _ => self.cgroup().cloned().map_or(Watched::Nothing, Watched::Cgroup),
+            _ => self.cgroup().map_or(Watched::Nothing, |cgroup| Watched::Cgroup(cgroup::Kept::new(cgroup))),
         }))
     }
 }
@@ -121,17 +122,25 @@ pub(crate) struct Watch(Watched);
 
 enum Watched {
     Nothing,
-    Cgroup(Cgroup),
+    Cgroup(cgroup::Kept),
     Processes(process::Held),
 }
 
 impl Watch {
     /// Whether the cgroup was removed, or all processes that were named have exited. Costs a system call or so.
-    pub(crate) fn ended(&mut self) -> bool {
+    pub(crate) fn ended(&mut self) -> Option<Ended> {
         match &mut self.0 {
-            Watched::Nothing => false,
-            Watched::Cgroup(cgroup) => !cgroup.exists(),
-            Watched::Processes(processes) => processes.gone(),
+            Watched::Nothing => None,
+            Watched::Cgroup(cgroup) => cgroup.removed().then_some(Ended::CgroupRemoved),
+            Watched::Processes(processes) => processes.gone().then_some(Ended::ProcessesExited),
+        }
+    }
+
+    /// What is ready to be read once it is worth a look whether the target has ended. A cgroup has nothing of that kind.
+    pub(crate) fn ready(&self) -> Vec<BorrowedFd<'_>> {
+        match &self.0 {
+            Watched::Nothing | Watched::Cgroup(_) => Vec::new(),
+            Watched::Processes(processes) => processes.processes().collect(),
         }
     }
 }

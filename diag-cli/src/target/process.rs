@@ -1,7 +1,7 @@
 //! Processes as a target.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use procfs::process::{Process, all_processes};
@@ -70,6 +70,11 @@ impl Held {
             }
         }
         Ok(Held { processes })
+    }
+
+    /// Those that had not exited when they were last looked at, each ready to be read once it has.
+    pub(super) fn processes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.processes.iter().map(AsFd::as_fd)
     }
 
     /// Whether all of them have exited.

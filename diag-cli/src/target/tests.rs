@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diag_common::scope::UNIFIED;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::*;
@@ -113,16 +114,16 @@ fn a_cgroup_is_found_by_any_of_its_names() {
     assert_eq!((expected.path.as_str(), expected.level), ("/jobs/nightly", 2));
     assert_eq!(expected.id, machine.inode("memory/jobs/nightly"));
     assert_eq!(expected.hierarchy.label(), "memory");
-    for name in ["jobs/nightly", "jobs/nightly/", "/jobs//nightly"] {
+    for name in ["/jobs/nightly/", "/jobs//nightly"] {
         assert_eq!(machine.cgroup(name).unwrap(), expected, "{name}");
     }
     assert_eq!(machine.cgroup(machine.at("memory/jobs/nightly").to_str().unwrap()).unwrap(), expected);
     assert_eq!(machine.cgroup(&expected.id.to_string()).unwrap(), expected);
-    assert_eq!(machine.cgroup("jobs/daily").unwrap().path, "/jobs/daily");
+    assert_eq!(machine.cgroup("/jobs/daily").unwrap().path, "/jobs/daily");
     assert_eq!(machine.cgroup(machine.at("memory").to_str().unwrap()).unwrap().path, "/");
-    for name in ["jobs/monthly", "../proc", "18446744073709551615"] {
+    for name in ["/jobs/monthly", "/../proc", "18446744073709551615"] {
         let why = refused(machine.cgroup(name));
-        assert!(why.starts_with(&format!("no cgroup {name}: expected a folder below ")), "{why}");
+        assert!(why.starts_with(&format!("no cgroup '{name}': expected a folder below ")), "{why}");
     }
 }
 
@@ -133,12 +134,12 @@ fn of_several_hierarchies_the_one_with_processes_counts() {
         machine.busy(&format!("{hierarchy}/busy"));
         machine.idle(&format!("{hierarchy}/left"));
     }
-    assert_eq!(machine.cgroup("busy").unwrap().hierarchy.label(), "unified");
-    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "unified");
+    assert_eq!(machine.cgroup("/busy").unwrap().hierarchy.label(), "unified");
+    assert_eq!(machine.cgroup("/left").unwrap().hierarchy.label(), "unified");
     machine.busy("memory/left/inner");
-    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "memory");
+    assert_eq!(machine.cgroup("/left").unwrap().hierarchy.label(), "memory");
     machine.write("unified/left/cgroup.events", "populated 1\nfrozen 0\n");
-    assert_eq!(machine.cgroup("left").unwrap().hierarchy.label(), "unified");
+    assert_eq!(machine.cgroup("/left").unwrap().hierarchy.label(), "unified");
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn a_hierarchy_without_controllers_passes_on_to_one_that_has_some() {
     machine.busy("memory/both");
     let both = machine.cgroup(machine.at("systemd/both").to_str().unwrap()).unwrap();
     assert_eq!((both.hierarchy.label(), both.path.as_str()), ("memory", "/both"));
-    assert!(refused(machine.cgroup("only")).contains("exists in name=systemd alone"));
+    assert!(refused(machine.cgroup("/only")).contains("exists in name=systemd alone"));
 }
 
 #[test]
@@ -171,11 +172,11 @@ fn a_container_that_does_not_know_its_depth_is_told_so() {
     let machine = Machine::hybrid();
     machine.busy("memory/jobs");
     fs::remove_file(machine.at("proc/self/ns/cgroup")).unwrap();
-    let error = machine.cgroup("jobs").unwrap_err();
+    let error = machine.cgroup("/jobs").unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(Failure::Unsupported(_))), "{error:?}");
     machine.write("proc/2/comm", "kthreadd\n");
     machine.write("proc/2/cgroup", "4:memory:/../..\n0::/\n");
-    assert_eq!(machine.cgroup("jobs").unwrap().level, 3);
+    assert_eq!(machine.cgroup("/jobs").unwrap().level, 3);
 }
 
 #[test]
@@ -263,7 +264,7 @@ fn a_unit_is_found_by_its_name_wherever_its_slice_is() {
 fn ids_are_shown_as_paths_even_after_their_end() {
     let machine = Machine::hybrid();
     machine.busy("memory/jobs/nightly");
-    let cgroup = machine.cgroup("jobs").unwrap();
+    let cgroup = machine.cgroup("/jobs").unwrap();
     let nightly = machine.inode("memory/jobs/nightly");
     let mut names = CgroupNames::new(cgroup.hierarchy);
     assert_eq!(names.path(nightly), Some("/jobs/nightly"));
@@ -277,14 +278,40 @@ fn ids_are_shown_as_paths_even_after_their_end() {
 fn a_cgroup_that_is_removed_ends_the_watch() {
     let machine = Machine::hybrid();
     machine.busy("memory/jobs");
-    let target = machine.resolve(Selection::Cgroup("jobs")).unwrap();
+    let target = machine.resolve(Selection::Cgroup("/jobs")).unwrap();
     let mut watch = target.watch().unwrap();
-    assert!(!watch.ended());
+    assert_eq!(watch.ended(), None);
     fs::rename(machine.at("memory/jobs"), machine.at("memory/old")).unwrap();
-    assert!(watch.ended());
+    assert_eq!(watch.ended(), None);
     machine.busy("memory/jobs");
-    assert!(watch.ended());
-    assert!(!Target::System.watch().unwrap().ended());
+    fs::remove_dir_all(machine.at("memory/old")).unwrap();
+    assert_eq!(watch.ended(), Some(Ended::CgroupRemoved));
+    assert_eq!(
+        target.watch().unwrap().ended(),
+        Some(Ended::CgroupRemoved),
+        "the name is that of another one"
+    );
+    assert_eq!(Target::System.watch().unwrap().ended(), None);
+}
+
+#[test]
+fn a_relative_path_counts_from_the_working_directory() {
+    let machine = Machine::hybrid();
+    machine.busy("memory/jobs/nightly");
+    let hierarchies = Hierarchies::read(&Roots { proc: machine.at("proc"), state: machine.at("") }).unwrap();
+    let find = |wanted: &str, here: &str| {
+        Cgroup::find_from(&hierarchies, wanted, Some(&fs::canonicalize(machine.at(here)).unwrap()))
+    };
+    for (wanted, here) in
+        [(".", "memory/jobs/nightly"), ("nightly", "memory/jobs"), ("../nightly", "memory/jobs/nightly")]
+    {
+        assert_eq!(find(wanted, here).unwrap().path, "/jobs/nightly", "{wanted} from {here}");
+    }
+    assert!(refused(find("jobs", "proc")).contains("is in no cgroup hierarchy"));
+    assert!(refused(find(".", "proc")).contains("is in no cgroup hierarchy"));
+    assert!(refused(find("", "memory")).contains("no cgroup ''"));
+    assert!(refused(find("weekly", "memory/jobs")).contains("there is no such folder"));
+    refused(find("../..", "memory"));
 }
 
 #[test]
@@ -300,12 +327,15 @@ fn the_running_machine_has_a_hierarchy_that_the_kernel_knows() {
     }
     let root = Cgroup::find(&hierarchies, main.mount.to_str().unwrap()).unwrap();
     assert_eq!(Some(root.level), main.level_of(&main.mount));
-    assert!(root.exists());
+    assert_eq!(Target::Cgroup(root).watch().unwrap().ended(), None);
 }
 
 fn fork(argv: &[&str]) -> Held {
     let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
-    Held::fork(&argv, Output::Errors).unwrap()
+    // SAFETY: a set is plain data, of which zeros are the empty one.
+    let none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    Held::fork(&argv, Output::Errors, Inherited { blocked: none, held_back: none, open_files }).unwrap()
 }
 
 fn wait(running: &mut Running) -> u8 {
@@ -333,11 +363,23 @@ fn a_command_begins_when_it_is_released_and_passes_its_status_on() {
 }
 
 #[test]
-fn a_command_that_is_killed_has_the_status_of_its_signal() {
-    let mut running = fork(&["sleep", "60"]).release().unwrap();
-    assert_eq!(running.try_wait().unwrap(), None);
-    running.signal(rustix::process::Signal::TERM).unwrap();
-    assert_eq!(wait(&mut running), 128 + 15);
+fn a_command_that_is_asked_to_end_has_its_own_status_or_that_of_the_signal() {
+    let ready = "echo > $0; while :; do sleep 0.01; done";
+    for (script, status, by) in [
+        ("exec sleep 60".to_owned(), 128 + 15, Signal::TERM),
+        (format!("trap 'exit 9' TERM; {ready}"), 9, Signal::TERM),
+        (format!("trap '' TERM; {ready}"), 128 + 9, Signal::KILL),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        let mut running = fork(&["sh", "-c", &script, mark.to_str().unwrap()]).release().unwrap();
+        assert_eq!(running.try_wait().unwrap(), None);
+        while script.contains("trap") && !mark.exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let ended = running.end().unwrap();
+        assert_eq!((ended.status, ended.by), (status, by), "{script}");
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn every_flag_is_there(tool: &str) {
         "-p, --pid",
         "--comm",
         "[COMMAND]",
+        "--detach",
         "-v, --verbose",
         "--slow",
     ] {
@@ -73,5 +74,29 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
             .expect("osdiag starts");
         assert_eq!(output.status.code(), Some(0), "{line:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line:?}");
+    }
+}
+
+#[test]
+fn every_tool_says_what_signals_do_and_what_becomes_of_a_command() {
+    for tool in ["iolat", "runq", "lock", "hung", "vmexit"] {
+        let help = osdiag(&[tool, "--help"]).out;
+        for part in ["second SIGINT or SIGTERM", "nohup", "SIGKILL", "within 2s", "is waited for"] {
+            let words: Vec<&str> = help.split_whitespace().collect();
+            assert!(words.join(" ").contains(part), "{part}: {help}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_said() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    for line in [&["--help"][..], &["iolat", "--help"], &["schema"], &["schema", "iolat"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osdiag"));
+        let answer =
+            command.args(line).stdout(full()).stderr(Stdio::piped()).output().expect("osdiag starts");
+        assert_eq!(answer.status.code(), Some(1), "{line:?}");
+        let said = String::from_utf8(answer.stderr).expect("osdiag writes UTF-8");
+        assert_eq!(said, "osdiag: cannot write to standard output: No space left on device\n", "{line:?}");
     }
 }

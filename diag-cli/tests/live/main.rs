@@ -21,6 +21,7 @@ mod operations;
 mod osdiag;
 mod record;
 mod runq;
+mod session;
 mod stalls;
 mod storm;
 mod stuck;
@@ -80,6 +81,10 @@ fn main() -> ExitCode {
         vmexit::TESTS,
         vmexit::perf::TESTS,
         vmexit::session::TESTS,
+        session::signals::TESTS,
+        session::command::TESTS,
+        session::output::TESTS,
+        session::course::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS].concat();
     let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();

@@ -70,14 +70,21 @@ pub(crate) struct Session {
 
 impl Session {
     /// Starts it.
-    pub(crate) fn start(mut command: Command) -> Session {
+    pub(crate) fn start(command: Command) -> Session {
+        let mut session = Session::writing_to(command, Stdio::piped());
+        session.out = Heard::listen(session.child.stdout.take().expect("its output is a pipe"));
+        session
+    }
+
+    /// Starts it with an output that is not listened to.
+    pub(crate) fn writing_to(mut command: Command, output: impl Into<Stdio>) -> Session {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(output)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
-        let out = Heard::listen(child.stdout.take().expect("its output is a pipe"));
+        let out = Heard::listen(std::io::empty());
         let err = Heard::listen(child.stderr.take().expect("its complaints are a pipe"));
         Session { child, out, err }
     }
@@ -95,7 +102,8 @@ impl Session {
         self.complaints().contains("attached: ")
     }
 
-    fn ended(&mut self) -> bool {
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -107,13 +115,19 @@ impl Session {
     /// Starts it, and waits until it says that it traces, which is when it begins to count.
     pub(crate) fn counting(command: Command) -> Session {
         let mut session = Session::start(command);
-        let says = |session: &Session| session.complaints().contains(": tracing ");
-        let began = wait_until(START, || session.ended() || says(&session));
-        assert!(began && says(&session), "never traced: {}", session.complaints());
+        session.wait_for_words(": tracing ");
         session
     }
 
-    fn complaints(&self) -> String {
+    /// Waits until it says something on standard error.
+    pub(crate) fn wait_for_words(&mut self, words: &str) {
+        let says = |session: &Session| session.complaints().contains(words);
+        let began = wait_until(PATIENCE, || self.ended() || says(self));
+        assert!(began && says(self), "never said {words:?}: {}", self.complaints());
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn complaints(&self) -> String {
         String::from_utf8_lossy(&self.err.0.bytes()).into_owned()
     }
 

@@ -160,10 +160,15 @@ impl Collector {
         }
     }
 
-    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
-    pub(crate) fn harvest(&mut self) -> Result<Harvest> {
+    /// Ends the epoch, and returns when that was.
+    pub(crate) fn turn(&mut self) -> Result<u64> {
         self.thresholds.set(self.epoch.parity() ^ 1, lowest(self.wanted), 0)?;
-        let parity = self.epoch.turn()?;
+        self.epoch.turn()
+    }
+
+    /// Takes everything that was counted in the epoch that ended, and leaves its half of the maps clear.
+    pub(crate) fn harvest(&mut self) -> Result<Harvest> {
+        let parity = self.epoch.ended();
         self.drain();
 
         let mut harvest = Harvest::default();

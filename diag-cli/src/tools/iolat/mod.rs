@@ -114,6 +114,10 @@ impl Tool for Iolat {
         self.collector.drain();
     }
 
+    fn turn(&mut self) -> Result<u64> {
+        self.collector.turn()
+    }
+
     fn harvest(&mut self) -> Result<Harvest> {
         self.collector.harvest()
     }

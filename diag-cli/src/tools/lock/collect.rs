@@ -134,9 +134,14 @@ impl Collector {
         })
     }
 
-    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
+    /// Ends the epoch, and returns when that was.
+    pub(crate) fn turn(&mut self) -> Result<u64> {
+        self.epoch.turn()
+    }
+
+    /// Takes everything that was counted in the epoch that ended, and leaves its half of the maps clear.
     pub(crate) fn harvest(&mut self) -> Result<Harvest> {
-        let parity = self.epoch.turn()?;
+        let parity = self.epoch.ended();
         let mut harvest = Harvest::default();
         // A line says itself of which epoch it is, so that none has to be cleared.
         for index in parity * LINES..(parity + 1) * LINES {

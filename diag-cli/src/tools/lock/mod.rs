@@ -115,6 +115,10 @@ impl Tool for Locks {
         })
     }
 
+    fn turn(&mut self) -> Result<u64> {
+        self.collector.turn()
+    }
+
     fn harvest(&mut self) -> Result<Harvest> {
         self.collector.harvest()
     }

@@ -33,8 +33,8 @@ pub(crate) struct Collector {
     epoch: Epoch,
     /// When the epoch that runs began, ns.
     began: u64,
-    /// When the probes were about to be detached, ns.
-    ended: Option<u64>,
+    /// When the one before it began, ns.
+    ended_began: u64,
     cpu_numbers: u32,
     began_map: Array<MapData, u64>,
     cpus: Array<MapData, Cpu>,
@@ -56,7 +56,7 @@ impl Collector {
             by,
             epoch: Epoch::of(ebpf)?,
             began: 0,
-            ended: None,
+            ended_began: 0,
             cpu_numbers: cpu_numbers()?,
             began_map: take(ebpf, "BEGAN")?,
             cpus: take(ebpf, "CPUS")?,
@@ -70,28 +70,34 @@ impl Collector {
         })
     }
 
-    /// The probes are about to be detached: nothing that happens from now on counts.
-    pub(crate) fn end(&mut self, now: u64) {
-        self.ended = Some(now);
-    }
-
     /// Reads ahead of time.
     pub(crate) fn read_early(&mut self) -> Result<()> {
+        self.turn()?;
         let harvest = self.read()?;
         self.early.add(&harvest);
         Ok(())
     }
 
-    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
+    /// Ends the epoch, and returns when that was: the kernel side divides runs at that moment.
+    pub(crate) fn turn(&mut self) -> Result<u64> {
+        let end = clock::now();
+        self.began_map.set(self.epoch.parity() ^ 1, end, 0)?;
+        self.epoch.turn()?;
+        self.ended_began = std::mem::replace(&mut self.began, end);
+        Ok(end)
+    }
+
+    /// Takes everything that was counted up to the last turn, and leaves that half of the maps clear.
     pub(crate) fn harvest(&mut self) -> Result<Harvest> {
-        self.read_early()?;
+        let harvest = self.read()?;
+        self.early.add(&harvest);
         Ok(std::mem::take(&mut self.early))
     }
 
+    /// Reads the epoch that ended.
     fn read(&mut self) -> Result<Harvest> {
-        let end = self.ended.unwrap_or_else(clock::now);
-        self.began_map.set(self.epoch.parity() ^ 1, end, 0)?;
-        let parity = self.epoch.turn()?;
+        let end = self.began;
+        let parity = self.epoch.ended();
         let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();
         let mut add = |kind: u32, of: u64, more: Cell| {
             let cell = cells.entry((kind, of)).or_default();
@@ -135,7 +141,6 @@ impl Collector {
         }
         self.learn_names(cells.keys())?;
         self.steal.advance(&mut cpus.iter_mut().map(|(&number, (cpu, _))| (number, cpu)));
-        self.began = end;
         let mut harvest = Harvest { groups: self.fold(&cells), cpus: BTreeMap::new() };
         for (number, (cpu, throttled_ns)) in cpus {
             if self.by == By::Cpu {
@@ -166,7 +171,7 @@ impl Collector {
                 return Ok(None);
             }
             if cpu.start <= end {
-                let ns = end - cpu.start.max(self.began);
+                let ns = end - cpu.start.max(self.ended_began);
                 return Ok(Some(Running { who: cpu.who, target: cpu.target != 0, ns }));
             }
         }

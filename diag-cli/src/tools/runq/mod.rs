@@ -39,7 +39,6 @@ use self::{
 use crate::{
     cli::SessionArgs,
     ebpf::{
-        clock,
         object::{Kernel, Object, Settings},
         states::States,
     },
@@ -130,9 +129,9 @@ impl Tool for Runq {
         }
     }
 
-    fn ending(&mut self) {
-        self.ended = clock::now();
-        self.collector.end(self.ended);
+    fn turn(&mut self) -> Result<u64> {
+        self.ended = self.collector.turn()?;
+        Ok(self.ended)
     }
 
     fn harvest(&mut self) -> Result<Harvest> {

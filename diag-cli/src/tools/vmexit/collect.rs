@@ -110,7 +110,10 @@ pub(super) struct Collector {
     idle: PerCpuArray<MapData, Idle>,
     sending: PerCpuArray<MapData, Sending>,
     states: Vec<IdleState>,
-    before: Clocks,
+    /// The clocks when the epoch that runs began.
+    began: Clocks,
+    /// What they counted in the one before it.
+    ended: Harvest,
     /// The last harvest, where it was taken before it was asked for.
     last: Option<Result<Harvest>>,
 }
@@ -123,13 +126,14 @@ impl Collector {
             cells: take(ebpf, "VMEXIT_CELLS")?,
             idle: take(ebpf, "VMEXIT_IDLE")?,
             sending: take(ebpf, "VMEXIT_SENDING")?,
-            before: Clocks::read(&states),
+            began: Clocks::read(&states),
+            ended: Harvest::default(),
             states,
             last: None,
         })
     }
 
-    /// Ends the last epoch before its time.
+    /// Takes what was counted in the last epoch before it is asked for.
     pub(super) fn end(&mut self) {
         self.last = Some(self.harvest().and_then(|mut harvest| {
             self.settle(&mut harvest)?;
@@ -148,15 +152,22 @@ impl Collector {
         Ok(())
     }
 
-    /// Ends the epoch: takes everything that was counted in it, and leaves its half of the maps clear.
+    /// Ends the epoch, and returns when that was.
+    pub(super) fn turn(&mut self) -> Result<u64> {
+        let now = Clocks::read(&self.states);
+        let turned = self.epoch.turn()?;
+        self.ended = now.since(&self.began);
+        self.began = now;
+        Ok(turned)
+    }
+
+    /// Takes everything that was counted in the epoch that ended, and leaves its half of the maps clear.
     pub(super) fn harvest(&mut self) -> Result<Harvest> {
         if let Some(last) = self.last.take() {
             return last;
         }
-        let now = Clocks::read(&self.states);
-        let parity = self.epoch.turn()?;
-        let before = std::mem::replace(&mut self.before, now);
-        let mut harvest = now.since(&before);
+        let parity = self.epoch.ended();
+        let mut harvest = std::mem::take(&mut self.ended);
         let keys: Vec<CellKey> =
             self.cells.keys().collect::<Result<_, _>>().context("cannot read the counts")?;
         for key in keys.into_iter().filter(|key| u32::from(key.parity) == parity) {

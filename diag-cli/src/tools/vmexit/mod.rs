@@ -136,13 +136,13 @@ impl Tool for Vmexit {
         })
     }
 
-    fn begin(&mut self) -> Result<()> {
-        self.collector.harvest().map(drop)
-    }
-
     /// Detaching patches code, which sends IPIs, while some probes are gone and others are not.
     fn ending(&mut self) {
         self.collector.end();
+    }
+
+    fn turn(&mut self) -> Result<u64> {
+        self.collector.turn()
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
