@@ -1,29 +1,25 @@
 //! Epochs: which half of its maps an object writes, and when the other half is still.
 
-use std::{thread, time::Duration};
-
 use anyhow::Result;
 use aya::{
     Ebpf,
     maps::{Array, MapData},
 };
-use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::maps::take;
-
-/// What a program of ours takes at most, many times over; for kernels that refuse the barrier.
-const LONGER_THAN_ANY_PROGRAM: Duration = Duration::from_millis(20);
+use super::{maps::take, quiesce::Quiesce};
+use crate::output::record::Unavailable;
 
 /// The epoch of an object; its parity says which half is written.
 pub(crate) struct Epoch {
     map: Array<MapData, u32>,
     number: u32,
+    quiesce: Quiesce,
 }
 
 impl Epoch {
     /// Takes the map out of an object. The first epoch is 0.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Epoch> {
-        Ok(Epoch { map: take(ebpf, "EPOCH")?, number: 0 })
+        Ok(Epoch { map: take(ebpf, "EPOCH")?, number: 0, quiesce: Quiesce::default() })
     }
 
     /// The half that is being written, 0 or 1.
@@ -31,20 +27,20 @@ impl Epoch {
         self.number & 1
     }
 
-    /// Begins the next epoch; returns the half of the last one when nobody writes it any more.
+    /// Begins the next epoch; returns the half of the last one when nobody writes it any more, or when that cannot be
+    /// waited for (see [`Epoch::unsettled`]).
     pub(crate) fn turn(&mut self) -> Result<u32> {
         let ended = self.parity();
         self.number += 1;
         self.map.set(0, self.number, 0)?;
-        wait_for_programs();
+        self.quiesce.wait();
         Ok(ended)
     }
-}
 
-/// Waits until every program that was running has ended. Programs on tracepoints run without preemption or inside an
-/// RCU read-side section, and `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu` (kernel/sched/membarrier.c, 6.18).
-fn wait_for_programs() {
-    if membarrier(MembarrierCommand::Global).is_err() {
-        thread::sleep(LONGER_THAN_ANY_PROGRAM);
+    /// Why numbers may contradict each other: a half was read that programs may still have written.
+    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
+        let why = self.quiesce.why_not()?.to_owned();
+        let effect = "counts were read while programs may still have written them".to_owned();
+        Some(Unavailable { name: "quiesce".to_owned(), why, effect })
     }
 }

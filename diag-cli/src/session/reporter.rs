@@ -207,8 +207,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
                 .map(|(loss, &count)| (loss.name(), count))
                 .collect(),
             cost: SelfCost {
-                run_ns: kernel.run_ns,
-                events: kernel.events,
+                run_ns: kernel.map_or(0, |kernel| kernel.run_ns),
+                events: kernel.map_or(0, |kernel| kernel.events),
                 cpu_ns: cpu_ns() - stretch.cpu_ns,
                 rss_bytes: rss_bytes(),
             },

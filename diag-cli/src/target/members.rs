@@ -1,10 +1,11 @@
 //! The threads of a target, as they are now.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use procfs::process::{Process, Stat, all_processes};
+use ::procfs::process::{Process, Stat, all_processes};
 
 use super::{Target, with_descendants};
+use crate::kernel::procfs::{self, Reader};
 
 /// A thread, as `/proc` shows it.
 pub(crate) struct Thread {
@@ -51,14 +52,12 @@ fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
 impl Thread {
     /// How long it has run and waited for a CPU, and how often it ran: the same as long as it does not run.
     pub(crate) fn account(&self) -> Option<String> {
-        fs::read_to_string(format!("/proc/{}/task/{}/schedstat", self.pid, self.stat.pid)).ok()
+        procfs::schedstat(self.pid, self.stat.pid)
     }
 
-    /// Where it sleeps, innermost function first: `[<0>] jbd2_log_wait_commit+0xe6/0x150`.
-    pub(crate) fn stack(&self) -> Vec<String> {
-        let stack = fs::read_to_string(format!("/proc/{}/task/{}/stack", self.pid, self.stat.pid));
-        let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());
-        stack.unwrap_or_default().lines().filter_map(function).collect()
+    /// Where it sleeps, innermost function first.
+    pub(crate) fn stack(&self, reader: &mut Reader) -> Vec<String> {
+        reader.stack(self.pid, self.stat.pid)
     }
 }
 
@@ -66,7 +65,7 @@ impl Thread {
 pub(crate) const STAYS: Duration = Duration::from_millis(50);
 
 /// Of those that were met at some place, each with it, those that are still there after [`STAYS`].
-pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, place: impl Fn(&T) -> Option<P>) -> Vec<T> {
+pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, mut place: impl FnMut(&T) -> Option<P>) -> Vec<T> {
     if met.is_empty() {
         return Vec::new();
     }

@@ -83,7 +83,8 @@ impl<'a> Scene<'a> {
         let sleeper = known.or_else(|| self.scanner.ask(self.object, tid))?;
         let name = full_name(&sleeper);
         let stack = self.scanner.functions(&sleeper);
-        let place = place::of(&sleeper, &String::from_utf8_lossy(&name), &stack, &mut self.files);
+        let comm = String::from_utf8_lossy(&name);
+        let place = place::of(&sleeper, &comm, &stack, &mut self.files, &mut self.scanner.reader);
         let filesystem = place.mount.as_ref().map(|mount| mount.filesystem.as_str());
         let told = causes::told(&stack, sleeper.lock != 0, sleeper.flags & IOWAIT != 0, filesystem);
         let blocked = sleeper.flags & BLOCKED != 0;

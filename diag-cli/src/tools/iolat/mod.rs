@@ -32,7 +32,7 @@ use crate::{
         object::{Kernel, Object, Settings},
         stacks::Stacks,
     },
-    kernel::mounts::Mounts,
+    kernel::{mounts::Mounts, procfs::Reader},
     output::{
         page::Page,
         record::{Kind, Unavailable},
@@ -56,6 +56,7 @@ struct Iolat {
     stacks: Stacks,
     explainer: Explainer,
     mounts: Mounts,
+    reader: Reader,
 }
 
 /// A record with its spectra.
@@ -91,6 +92,7 @@ impl Tool for Iolat {
             stacks: Stacks::of(&mut object.ebpf)?,
             explainer: Explainer::default(),
             mounts: Mounts::default(),
+            reader: Reader::default(),
         })
     }
 
@@ -126,13 +128,16 @@ impl Tool for Iolat {
         let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
         let (operations, spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         let verdict = verdict::verdict(&operations, self.options.slow);
-        let pending = if kind == Kind::Summary { pending::pending(&self.target) } else { Vec::new() };
+        let pending =
+            if kind == Kind::Summary { pending::pending(&self.target, &mut self.reader) } else { Vec::new() };
         (Body { operations, slowest, pending, verdict }, spectra)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and waits that only a stack explains are other.wait";
-        self.stacks.unavailable(effect).into_iter().collect()
+        let unread = self.reader.unavailable("operations that have not returned may be missing from pending");
+        let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
+        found.chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::record::{CauseName, OpName};
 use crate::{
-    kernel::waits,
+    kernel::{
+        procfs::{Call, Reader},
+        waits,
+    },
     output::text::escape,
     target::{Target, Thread, staying, threads},
 };
@@ -46,33 +49,31 @@ struct Sleeper {
 }
 
 /// The operations of the target's tasks that are in uninterruptible sleep and stay there.
-pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
+pub(crate) fn pending(target: &Target, reader: &mut Reader) -> Vec<PendingOperation> {
     let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
     let met = asleep.filter_map(|thread| {
-        let place = place(&thread)?;
-        let mut words = place.0.split_whitespace();
-        let op = words.next().and_then(|number| Op::of_syscall(number.parse().ok()?))?;
-        let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok())?;
+        let place = place(&thread, reader)?;
+        let op = Op::of_syscall(u64::try_from(place.0.number).ok()?)?;
+        let fd = place.0.first();
         Some((Sleeper { thread, op, fd }, place))
     });
-    let stuck = staying(met.take(MAX_PENDING).collect(), |sleeper| place(&sleeper.thread));
-    stuck.iter().map(describe).collect()
+    let met = met.take(MAX_PENDING).collect();
+    let stuck = staying(met, |sleeper| place(&sleeper.thread, reader));
+    stuck.iter().map(|sleeper| describe(sleeper, reader)).collect()
 }
 
-/// Number, arguments, stack and instruction pointer of the call that a thread is in, and how often it has slept: the same as
-/// long as it sleeps the same sleep.
-fn place(thread: &Thread) -> Option<(String, Option<u64>)> {
-    let folder = format!("/proc/{}/task/{}", thread.pid, thread.stat.pid);
-    let call = fs::read_to_string(format!("{folder}/syscall")).ok()?;
-    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
+/// The call that a thread is in, and how often it has slept: the same as long as it sleeps the same sleep.
+fn place(thread: &Thread, reader: &mut Reader) -> Option<(Call, Option<u64>)> {
+    let call = reader.call(thread.pid, thread.stat.pid)?;
+    let status = fs::read_to_string(format!("/proc/{}/task/{}/status", thread.pid, thread.stat.pid)).ok()?;
     let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     Some((call, slept.and_then(|count| count.trim().parse().ok())))
 }
 
-fn describe(sleeper: &Sleeper) -> PendingOperation {
+fn describe(sleeper: &Sleeper, reader: &mut Reader) -> PendingOperation {
     let Sleeper { thread, op, fd } = sleeper;
     let file = fs::read_link(format!("/proc/{}/fd/{fd}", thread.pid)).ok();
-    let functions = thread.stack();
+    let functions = thread.stack(reader);
     PendingOperation {
         op: OpName(*op),
         pid: thread.pid.cast_unsigned(),

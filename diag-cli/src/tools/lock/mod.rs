@@ -32,7 +32,7 @@ use crate::{
         states::States,
         who::People,
     },
-    kernel::symbols::Symbols,
+    kernel::{procfs::Reader, symbols::Symbols},
     output::{
         page::Page,
         record::{Kind, Unavailable},
@@ -57,6 +57,7 @@ struct Locks {
     places: Places,
     target: Target,
     states: States<TaskState>,
+    reader: Reader,
 }
 
 /// A record, with the spectra of its locks.
@@ -101,6 +102,7 @@ impl Tool for Locks {
             places: Places::of(&object.fields),
             target: target.clone(),
             states: States::of(&mut object.ebpf)?,
+            reader: Reader::default(),
         })
     }
 
@@ -132,7 +134,7 @@ impl Tool for Locks {
             model::locks(harvest, self.top, &mut namer).into_iter().unzip();
         let verdict = verdict::verdict(&locks, lasted, self.options.slow);
         let pending = match kind {
-            Kind::Summary => pending::pending(&self.target, &self.states, &mut namer),
+            Kind::Summary => pending::pending(&self.target, &self.states, &mut namer, &mut self.reader),
             _ => Vec::new(),
         };
         (Body { locks, pending, verdict }, picture)
@@ -140,7 +142,9 @@ impl Tool for Locks {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and locks are told by their kind and address alone";
-        self.stacks.unavailable(effect).into_iter().collect()
+        let unread = self.reader.unavailable("of some waits that have not ended the stack is missing");
+        let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
+        found.chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     ebpf::{clock, states::States},
+    kernel::procfs::Reader,
     output::text::escape,
     target::{Target, Thread, staying, threads},
 };
@@ -22,6 +23,7 @@ pub(super) fn pending(
     target: &Target,
     states: &States<TaskState>,
     namer: &mut Namer<'_>,
+    reader: &mut Reader,
 ) -> Vec<PendingWait> {
     let now_ns = clock::now();
     let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
@@ -32,7 +34,7 @@ pub(super) fn pending(
     });
     let stuck = staying(met.take(MOST).collect(), |(thread, _)| thread.account());
     let mut pending: Vec<PendingWait> =
-        stuck.iter().filter_map(|(thread, wait)| describe(thread, wait, now_ns, namer)).collect();
+        stuck.iter().filter_map(|(thread, wait)| describe(thread, wait, now_ns, namer, reader)).collect();
     pending.sort_by_key(|wait| (std::cmp::Reverse(wait.waited_ns), wait.tid));
     pending
 }
@@ -42,9 +44,15 @@ fn innermost(state: &TaskState) -> Option<Wait> {
     state.waits.into_iter().filter(|wait| wait.lock != 0).max_by_key(|wait| wait.since)
 }
 
-fn describe(thread: &Thread, wait: &Wait, now_ns: u64, namer: &mut Namer<'_>) -> Option<PendingWait> {
+fn describe(
+    thread: &Thread,
+    wait: &Wait,
+    now_ns: u64,
+    namer: &mut Namer<'_>,
+    reader: &mut Reader,
+) -> Option<PendingWait> {
     let kind = Kind::from_number(wait.kind)?;
-    let stack = thread.stack();
+    let stack = thread.stack(reader);
     let waits = Waits { class: wait.class, ..Waits::default() };
     let owner = namer.people.get(wait.owner);
     Some(PendingWait {

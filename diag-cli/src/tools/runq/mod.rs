@@ -33,7 +33,11 @@ use crate::{
         object::{Kernel, Object, Settings},
         states::States,
     },
-    output::{page::Page, record::Kind, streams},
+    output::{
+        page::Page,
+        record::{Kind, Unavailable},
+        streams,
+    },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
 };
@@ -141,6 +145,10 @@ impl Tool for Runq {
         let body =
             Body { by: self.by, groups: groups.listed, rest: groups.rest, cpus, steal_ns, waiting, verdict };
         (body, groups.spectra)
+    }
+
+    fn found_unavailable(&self) -> Vec<Unavailable> {
+        self.collector.unsettled().into_iter().collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {
