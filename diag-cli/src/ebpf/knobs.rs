@@ -10,7 +10,7 @@ pub(super) const WITHOUT_VARIABLE: &str = "OSDIAG_WITHOUT";
 /// The system call that waits for running programs.
 pub(super) const MEMBARRIER: &str = "membarrier";
 /// Storage for each task.
-pub(super) const TASK_STORAGE: &str = "task_storage";
+pub(super) const TASK_STORAGE: &str = "task-storage";
 
 /// The kind of hooks that is forced.
 pub(super) fn hooks() -> Option<String> {

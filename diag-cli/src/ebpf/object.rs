@@ -79,7 +79,7 @@ impl Kernel {
                 .into());
             }
             Sameness::Untold(why) => Some(Unavailable {
-                name: "btf_check".to_owned(),
+                name: "btf-check".to_owned(),
                 why: why.to_owned(),
                 effect: format!(
                     "if {} is of another build of this kernel, all numbers are wrong",
@@ -190,7 +190,7 @@ impl Objects {
                 let mut object = load_maps(raw?, Hooks::Raw, wanted)?;
                 if forced.is_none() {
                     object.unavailable.push(Unavailable {
-                        name: "typed_hooks".to_owned(),
+                        name: "typed-hooks".to_owned(),
                         why: why.clone(),
                         effect: "raw tracepoints and a table of tasks serve instead, which cost more and see less of short waits"
                             .to_owned(),
