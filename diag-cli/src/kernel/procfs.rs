@@ -1,12 +1,17 @@
-//! What `/proc` says of a thread, read so that a thread which is stuck cannot make its reader stick as well.
+//! What `/proc` says of threads, read so that a thread which is stuck cannot make its reader stick as well.
 //!
-//! `/proc/PID/task/TID/syscall` and `stack` take the lock that a process holds while exec replaces its memory
-//! (`exec_update_lock`: `lock_trace`, fs/proc/base.c, and fs/exec.c, 6.18). Exec closes files under it, and a file whose
-//! server does not answer holds it as long. Whoever waits for that lock can be killed, so a reader that is left behind does
-//! not keep the process.
+//! While exec replaces a process' memory it holds a lock (`exec_update_lock`, fs/exec.c), and it closes files under it: a
+//! file whose server does not answer holds the lock as long. `/proc/PID/syscall` and `stack` take it on all kernels
+//! (`lock_trace`, fs/proc/base.c, 5.10 to 6.18); later ones, and stable series of 6.18, take it wherever they ask whether the
+//! reader may trace the process: for `stat`, `wchan`, and the links `fd/N`, `exe`, `cwd`, `root` and `ns/*`. `status`,
+//! `comm`, `schedstat`, `cgroup`, `mountinfo`, `fdinfo/N` and lists of `task` and `fd` take it nowhere (each tried on
+//! 6.18.44).
+//!
+//! Whoever waits for that lock can be killed, so a reader that is left behind does not keep this process from its end.
 
 use std::{
     fs, io,
+    str::FromStr,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
     thread,
     time::Duration,
@@ -55,10 +60,71 @@ impl Call {
     }
 }
 
+/// What `/proc/PID/task/TID/status` says of a thread, as far as it is wanted here. Reading it takes no lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Its state, as ps(1) shows it.
+    pub(crate) state: char,
+    /// The parent of its process.
+    pub(crate) parent: u32,
+    /// How often it has gone to sleep.
+    pub(crate) slept: Option<u64>,
+    /// How often it has left a CPU, asleep or not.
+    pub(crate) switches: Option<u64>,
+}
+
+impl Status {
+    /// From the lines of the file, one of which has the name: bytes that anybody may have chosen.
+    fn parse(text: &[u8]) -> Option<Status> {
+        let text = String::from_utf8_lossy(text);
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        let slept = value("voluntary_ctxt_switches:").and_then(|count| count.parse::<u64>().ok());
+        let preempted = value("nonvoluntary_ctxt_switches:").and_then(|count| count.parse::<u64>().ok());
+        Some(Status {
+            state: value("State:")?.chars().next()?,
+            parent: value("PPid:")?.parse().ok()?,
+            slept,
+            switches: slept.zip(preempted).map(|(slept, preempted)| slept + preempted),
+        })
+    }
+}
+
+/// The status of a thread; none where there is no such thread.
+pub(crate) fn status(pid: i32, tid: i32) -> Option<Status> {
+    Status::parse(&fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?)
+}
+
+/// The name of a thread; of a worker of the kernel with its work. Reading it takes no lock.
+pub(crate) fn name(pid: i32, tid: i32) -> Option<Vec<u8>> {
+    let mut name = fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    name.pop_if(|last| *last == b'\n');
+    Some(name)
+}
+
 /// What the scheduler has counted of a thread: how long it ran and waited for a CPU, and how often it ran. Reading it
 /// takes no lock.
 pub(crate) fn schedstat(pid: i32, tid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()
+}
+
+/// All processes.
+pub(crate) fn processes() -> impl Iterator<Item = i32> {
+    numbers("/proc")
+}
+
+/// The threads of a process.
+pub(crate) fn threads(pid: i32) -> impl Iterator<Item = i32> {
+    numbers(&format!("/proc/{pid}/task"))
+}
+
+/// The descriptors of a process.
+pub(crate) fn descriptors(pid: i32) -> impl Iterator<Item = u64> {
+    numbers(&format!("/proc/{pid}/fd"))
+}
+
+fn numbers<T: FromStr>(folder: &str) -> impl Iterator<Item = T> + use<T> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Reads files that can make their reader wait, in a thread that is left behind where one does.
@@ -70,32 +136,44 @@ pub(crate) struct Reader {
     unread: u64,
 }
 
+/// What a reader is asked for.
+enum Question {
+    File(String),
+    Link(String),
+}
+
 struct Worker {
     tid: i32,
-    paths: Sender<String>,
-    answers: Receiver<io::Result<String>>,
+    questions: Sender<Question>,
+    answers: Receiver<io::Result<Vec<u8>>>,
 }
 
 impl Worker {
     fn start() -> io::Result<Worker> {
-        let (paths, asked) = mpsc::channel::<String>();
+        let (questions, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         let (name, named) = mpsc::channel();
         let work = move || {
             name.send(rustix::thread::gettid().as_raw_nonzero().get()).ok();
-            for path in asked {
-                if answer.send(fs::read_to_string(path)).is_err() {
+            for question in asked {
+                let read = match question {
+                    Question::File(path) => fs::read(path),
+                    Question::Link(path) => {
+                        fs::read_link(path).map(|target| target.into_os_string().into_encoded_bytes())
+                    }
+                };
+                if answer.send(read).is_err() {
                     break;
                 }
             }
         };
         thread::Builder::new().name("procfs".to_owned()).spawn(work)?;
         let tid = named.recv().map_err(io::Error::other)?;
-        Ok(Worker { tid, paths, answers })
+        Ok(Worker { tid, questions, answers })
     }
 
     /// What it read; an error where it sleeps instead, and not because its turn on a busy CPU has not come.
-    fn answer(&self) -> Result<io::Result<String>, RecvTimeoutError> {
+    fn answer(&self) -> Result<io::Result<Vec<u8>>, RecvTimeoutError> {
         loop {
             match self.answers.recv_timeout(PATIENCE) {
                 Err(RecvTimeoutError::Timeout) if self.wants_to_run() => {}
@@ -105,22 +183,34 @@ impl Worker {
     }
 
     fn wants_to_run(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.tid)).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
+        let me = std::process::id().cast_signed();
+        status(me, self.tid).is_some_and(|status| status.state == 'R')
     }
 }
 
 impl Reader {
     /// The system call that a thread sleeps in.
     pub(crate) fn call(&mut self, pid: i32, tid: i32) -> Option<Call> {
-        Call::parse(&self.read(pid, format!("/proc/{pid}/task/{tid}/syscall"))?)
+        Call::parse(&self.file(pid, format!("/proc/{pid}/task/{tid}/syscall"))?)
     }
 
     /// Where a thread sleeps, innermost function first: `[<0>] jbd2_log_wait_commit+0xe6/0x150`.
     pub(crate) fn stack(&mut self, pid: i32, tid: i32) -> Vec<String> {
         let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());
-        let stack = self.read(pid, format!("/proc/{pid}/task/{tid}/stack"));
+        let stack = self.file(pid, format!("/proc/{pid}/task/{tid}/stack"));
         stack.unwrap_or_default().lines().filter_map(function).collect()
+    }
+
+    /// The CPU on which a thread is, or was last.
+    pub(crate) fn cpu(&mut self, pid: i32, tid: i32) -> Option<u32> {
+        // `processor` is the 39th field, and the name in the second may have anything in it (proc_pid_stat(5)).
+        let stat = self.file(pid, format!("/proc/{pid}/task/{tid}/stat"))?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(36)?.parse().ok()
+    }
+
+    /// What a descriptor of a thread stands for, as `/proc/PID/fd` shows it.
+    pub(crate) fn descriptor(&mut self, pid: i32, tid: i32, fd: u64) -> Option<Vec<u8>> {
+        self.read(pid, Question::Link(format!("/proc/{pid}/task/{tid}/fd/{fd}")))
     }
 
     /// What could not be read, and what the answer lacks because of it.
@@ -128,14 +218,19 @@ impl Reader {
         (self.unread > 0).then(|| Unavailable {
             name: "procfs".to_owned(),
             why: format!(
-                "{} times reading the system call or the stack of a thread had to be given up; its process is stuck in exec",
+                "{} times reading of a thread in /proc had to be given up, since its process is stuck in exec",
                 self.unread
             ),
             effect: effect.to_owned(),
         })
     }
 
-    fn read(&mut self, pid: i32, path: String) -> Option<String> {
+    fn file(&mut self, pid: i32, path: String) -> Option<String> {
+        let bytes = self.read(pid, Question::File(path))?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn read(&mut self, pid: i32, question: Question) -> Option<Vec<u8>> {
         // A worker that has an answer after all is no longer stuck; it ends when nobody asks it any more.
         self.stuck.retain(|(_, worker)| matches!(worker.answers.try_recv(), Err(TryRecvError::Empty)));
         if self.stuck.len() >= MOST || self.stuck.iter().any(|&(stuck, _)| stuck == pid) {
@@ -146,7 +241,7 @@ impl Reader {
             Some(worker) => worker,
             None => Worker::start().ok()?,
         };
-        worker.paths.send(path).ok()?;
+        worker.questions.send(question).ok()?;
         match worker.answer() {
             Ok(read) => {
                 self.worker = Some(worker);
@@ -178,6 +273,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_text_does_not_hide_a_thread() {
+        let text = b"Name:\tx\xe5\nState:\tD (disk sleep)\nPPid:\t7\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t2\n";
+        let status = Status { state: 'D', parent: 7, slept: Some(3), switches: Some(5) };
+        assert_eq!(Status::parse(text), Some(status));
+        assert_eq!(Status::parse(b"Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_thread_is_read() {
+        let (pid, tid) = (std::process::id().cast_signed(), rustix::thread::gettid().as_raw_nonzero().get());
+        assert!(processes().any(|process| process == pid) && threads(pid).any(|thread| thread == tid));
+        assert_eq!(status(pid, tid).unwrap().state, 'R');
+        let mut reader = Reader::default();
+        assert!(reader.cpu(pid, tid).is_some());
+        let file = fs::File::open("/proc/version").unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file) as u64;
+        assert_eq!(reader.descriptor(pid, tid, fd).as_deref(), Some(&b"/proc/version"[..]));
+    }
+
+    #[test]
     fn a_file_that_does_not_answer_is_given_up() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = |name: &str| {
@@ -191,19 +306,19 @@ mod tests {
         fs::write(&file, "here").unwrap();
         let (first, second) = (fifo("first"), fifo("second"));
         let mut reader = Reader::default();
-        assert_eq!(reader.read(1, file.clone()).as_deref(), Some("here"));
+        assert_eq!(reader.file(1, file.clone()).as_deref(), Some("here"));
         assert!(reader.unavailable("").is_none());
-        assert_eq!(reader.read(2, first.clone()), None);
+        assert_eq!(reader.file(2, first.clone()), None);
         let again = Instant::now();
-        assert_eq!(reader.read(2, file.clone()), None, "of the same process nothing is read");
+        assert_eq!(reader.file(2, file.clone()), None, "of the same process nothing is read");
         assert!(again.elapsed() < PATIENCE);
-        assert_eq!(reader.read(1, file.clone()).as_deref(), Some("here"), "others are");
-        assert_eq!(reader.read(3, second.clone()), None);
+        assert_eq!(reader.file(1, file.clone()).as_deref(), Some("here"), "others are");
+        assert_eq!(reader.file(3, second.clone()), None);
         assert!(reader.unavailable("").unwrap().why.starts_with("3 times"));
         for path in [first, second] {
             drop(OpenOptions::new().write(true).open(path).unwrap());
         }
-        while reader.read(2, file.clone()).is_none() {
+        while reader.file(2, file.clone()).is_none() {
             thread::yield_now();
         }
     }
@@ -212,17 +327,17 @@ mod tests {
     fn not_more_than_a_few_readers_are_left_behind() {
         let (_answer, answers) = mpsc::channel();
         let mut reader = Reader::default();
-        let (paths, _asked) = mpsc::channel();
-        reader.stuck.push((9, Worker { tid: 0, paths, answers }));
-        assert!(reader.read(8, "/proc/version".to_owned()).is_some());
+        let (questions, _asked) = mpsc::channel();
+        reader.stuck.push((9, Worker { tid: 0, questions, answers }));
+        assert!(reader.file(8, "/proc/version".to_owned()).is_some());
         let mut kept = Vec::new();
         for pid in 10..10 + MOST as i32 {
-            let (paths, _) = mpsc::channel();
+            let (questions, _) = mpsc::channel();
             let (answer, answers) = mpsc::channel();
             kept.push(answer);
-            reader.stuck.push((pid, Worker { tid: 0, paths, answers }));
+            reader.stuck.push((pid, Worker { tid: 0, questions, answers }));
         }
-        assert_eq!(reader.read(8, "/proc/version".to_owned()), None);
+        assert_eq!(reader.file(8, "/proc/version".to_owned()), None);
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(super) fn of(
     }
     let (pid, tid) = (sleeper.tgid, sleeper.pid);
     let call = reader.call(pid.cast_signed(), tid.cast_signed());
-    match call.and_then(|call| descriptor(&call)).and_then(|fd| files.open(pid, tid, fd)) {
+    match call.and_then(|call| descriptor(&call)).and_then(|fd| files.open(pid, tid, fd, reader)) {
         Some(open) => of_file(open),
         None => Place::default(),
     }

@@ -13,9 +13,15 @@ use super::{
     place::{self, KTHREADD},
     record::{Cause, StuckTask, Wait, Who},
     scan::{Scanner, Sleepers},
+    servers::Server,
     threads::Threads,
 };
-use crate::{ebpf::object::Object, kernel::files::Files, output::text::escape, target::CgroupNames};
+use crate::{
+    ebpf::object::Object,
+    kernel::{files::Files, procfs},
+    output::text::escape,
+    target::CgroupNames,
+};
 
 /// States of a task (include/linux/sched.h, 6.18).
 mod state {
@@ -142,12 +148,17 @@ impl Witness for Scene<'_> {
     fn threads(&mut self) -> &mut Threads {
         &mut self.threads
     }
+
+    fn fuse_servers(&mut self) -> &[Server] {
+        self.threads.fuse_servers(&mut self.scanner.reader)
+    }
 }
 
 /// The name of a task; of a worker with what it works on, which only procfs tells.
 fn full_name(sleeper: &Sleeper) -> Vec<u8> {
     let kernel_thread = sleeper.parent == KTHREADD;
-    let full = kernel_thread.then(|| Threads::name(sleeper.tgid, sleeper.pid)).flatten();
+    let full =
+        kernel_thread.then(|| procfs::name(sleeper.tgid.cast_signed(), sleeper.pid.cast_signed())).flatten();
     full.unwrap_or_else(|| sleeper.comm.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
 }
 

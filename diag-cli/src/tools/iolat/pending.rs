@@ -1,7 +1,5 @@
 //! Operations that do not return: nothing was counted of them, and they may be the whole trouble.
 
-use std::fs;
-
 use diag_common::iolat::Op;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,7 +7,7 @@ use serde::Serialize;
 use super::record::{CauseName, OpName};
 use crate::{
     kernel::{
-        procfs::{Call, Reader},
+        procfs::{self, Call, Reader},
         waits,
     },
     output::text::escape,
@@ -50,7 +48,7 @@ struct Sleeper {
 
 /// The operations of the target's tasks that are in uninterruptible sleep and stay there.
 pub(crate) fn pending(target: &Target, reader: &mut Reader) -> Vec<PendingOperation> {
-    let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
+    let asleep = threads(target).filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
         let place = place(&thread, reader)?;
         let op = Op::of_syscall(u64::try_from(place.0.number).ok()?)?;
@@ -64,22 +62,20 @@ pub(crate) fn pending(target: &Target, reader: &mut Reader) -> Vec<PendingOperat
 
 /// The call that a thread is in, and how often it has slept: the same as long as it sleeps the same sleep.
 fn place(thread: &Thread, reader: &mut Reader) -> Option<(Call, Option<u64>)> {
-    let call = reader.call(thread.pid, thread.stat.pid)?;
-    let status = fs::read_to_string(format!("/proc/{}/task/{}/status", thread.pid, thread.stat.pid)).ok()?;
-    let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    Some((call, slept.and_then(|count| count.trim().parse().ok())))
+    let call = reader.call(thread.pid, thread.tid)?;
+    Some((call, procfs::status(thread.pid, thread.tid)?.slept))
 }
 
 fn describe(sleeper: &Sleeper, reader: &mut Reader) -> PendingOperation {
     let Sleeper { thread, op, fd } = sleeper;
-    let file = fs::read_link(format!("/proc/{}/fd/{fd}", thread.pid)).ok();
+    let file = reader.descriptor(thread.pid, thread.tid, *fd);
     let functions = thread.stack(reader);
     PendingOperation {
         op: OpName(*op),
         pid: thread.pid.cast_unsigned(),
-        tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
-        file: file.map(|file| escape(file.as_os_str().as_encoded_bytes())),
+        tid: thread.tid.cast_unsigned(),
+        comm: escape(&thread.comm),
+        file: file.map(|file| escape(&file)),
         cause: waits::classify(&functions, false).map(CauseName),
         stack: Some(functions).filter(|functions| !functions.is_empty()),
     }

@@ -26,9 +26,9 @@ pub(super) fn pending(
     reader: &mut Reader,
 ) -> Vec<PendingWait> {
     let now_ns = clock::now();
-    let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
+    let asleep = threads(target).filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
-        let wait = innermost(&states.get(thread.stat.pid.cast_unsigned())?)?;
+        let wait = innermost(&states.get(thread.tid.cast_unsigned())?)?;
         let account = thread.account()?;
         Some(((thread, wait), account))
     });
@@ -60,8 +60,8 @@ fn describe(
         name: namer.name(LockKey { address: wait.lock, kind }, &waits, Some(names::callers(&stack))),
         address: format!("{:#x}", wait.lock),
         pid: thread.pid.cast_unsigned(),
-        tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
+        tid: thread.tid.cast_unsigned(),
+        comm: escape(&thread.comm),
         waited_ns: now_ns.saturating_sub(wait.since),
         owner_tid: owner.map(|owner| owner.tid),
         owner_comm: owner.map(|owner| escape(&owner.name())),

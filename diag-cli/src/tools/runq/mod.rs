@@ -33,6 +33,7 @@ use crate::{
         object::{Kernel, Object, Settings},
         states::States,
     },
+    kernel::procfs::Reader,
     output::{
         page::Page,
         record::{Kind, Unavailable},
@@ -58,6 +59,7 @@ struct Runq {
     target: Target,
     collector: Collector,
     states: States<TaskState>,
+    reader: Reader,
     read: Instant,
     /// When tracing ended, ns of the kernel side's clock.
     ended: u64,
@@ -93,6 +95,7 @@ impl Tool for Runq {
             target: target.clone(),
             collector: Collector::new(&mut object.ebpf, args.by)?,
             states: States::of(&mut object.ebpf)?,
+            reader: Reader::default(),
             read: Instant::now(),
             ended: 0,
         })
@@ -139,7 +142,7 @@ impl Tool for Runq {
         });
         let steal_ns = cpus.iter().map(|cpu| cpu.steal_ns).sum();
         let waiting = match kind {
-            Kind::Summary => waiting::waiting(&self.target, &self.states, self.ended),
+            Kind::Summary => waiting::waiting(&self.target, &self.states, &mut self.reader, self.ended),
             _ => Vec::new(),
         };
         let body =
@@ -148,7 +151,8 @@ impl Tool for Runq {
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
-        self.collector.unsettled().into_iter().collect()
+        let unread = self.reader.unavailable("of some waiting tasks the CPU is not known");
+        self.collector.unsettled().into_iter().chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -1,8 +1,6 @@
 //! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
 //! trouble.
 
-use std::fs;
-
 use diag_common::runq::{TaskState, flag};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,6 +8,7 @@ use serde::Serialize;
 use super::policy::{self, Policy};
 use crate::{
     ebpf::states::States,
+    kernel::procfs::{self, Reader},
     output::text::escape,
     target::{STAYS, Target, Thread, staying, threads},
 };
@@ -39,42 +38,38 @@ pub(crate) struct Waiting {
 const MOST: usize = 64;
 
 /// The target's tasks that want to run, and do not. `now` is when tracing ended, ns.
-pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> Vec<Waiting> {
-    let runnable = threads(target).filter(|thread| thread.stat.state == 'R');
+pub(super) fn waiting(
+    target: &Target,
+    states: &States<TaskState>,
+    reader: &mut Reader,
+    now: u64,
+) -> Vec<Waiting> {
+    let runnable = threads(target).filter(|thread| thread.state == 'R');
     let met = runnable.filter_map(|thread| {
         let account = thread.account()?;
         Some((thread, account))
     });
     let stuck = staying(met.collect(), Thread::account);
-    let mut waiting: Vec<Waiting> = stuck.iter().map(|thread| describe(thread, states, now)).collect();
+    let mut waiting: Vec<Waiting> =
+        stuck.iter().map(|thread| describe(thread, states, reader, now)).collect();
     waiting.sort_by_key(|task| (std::cmp::Reverse(task.waited_ns), task.tid));
     waiting.truncate(MOST);
     waiting
 }
 
-/// How often a thread has left a CPU.
-fn runs(pid: i32, tid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    let count = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().parse::<u64>().ok()
-    };
-    Some(count("voluntary_ctxt_switches:")? + count("nonvoluntary_ctxt_switches:")?)
-}
-
-fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
-    let runs = runs(*pid, stat.pid);
-    let tid = stat.pid.cast_unsigned();
+fn describe(thread: &Thread, states: &States<TaskState>, reader: &mut Reader, now: u64) -> Waiting {
+    let runs = procfs::status(thread.pid, thread.tid).and_then(|status| status.switches);
+    let tid = thread.tid.cast_unsigned();
     let state = states.get(tid).filter(|state| {
         // It may have run unseen, and wait another wait.
         Some(state.runs) == runs && state.since != 0 && state.since <= now
     });
     Waiting {
-        comm: escape(stat.comm.as_bytes()),
-        pid: pid.cast_unsigned(),
+        comm: escape(&thread.comm),
+        pid: thread.pid.cast_unsigned(),
         tid,
-        policy: policy::of(stat),
-        cpu: stat.processor.and_then(|cpu| u32::try_from(cpu).ok()),
+        policy: policy::of(thread.tid),
+        cpu: reader.cpu(thread.pid, thread.tid),
         waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
         since_known: state.is_some(),
         throttled: state.is_some_and(|state| state.flags & flag::THROTTLED != 0),
