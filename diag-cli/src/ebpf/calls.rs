@@ -4,6 +4,7 @@ use diag_common::calls::{
     PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL, RDONLY_CAST_CALL, TASK_FROM_PID_CALL, TASK_RELEASE_CALL,
 };
 
+use super::elf::Image;
 use crate::kernel::btf::Btf;
 
 /// `BPF_JMP | BPF_CALL`, and the source register of a call of a kernel function (include/uapi/linux/bpf.h, 6.18).
@@ -20,6 +21,7 @@ const FUNCTIONS: [(i32, &str); 5] = [
 ];
 
 /// What the running kernel has of these functions.
+#[derive(PartialEq, Eq)]
 pub(super) struct Calls([([u8; 4], Option<u32>); FUNCTIONS.len()]);
 
 impl Calls {
@@ -28,11 +30,15 @@ impl Calls {
         Calls(FUNCTIONS.map(|(call, name)| (call.to_le_bytes(), types.function_id(name))))
     }
 
-    /// The object with its stand-ins replaced by calls of functions that this kernel has. Instructions are eight bytes,
-    /// and so is the alignment of the sections that hold them.
-    pub(super) fn write_into(&self, object: &[u8]) -> Vec<u8> {
-        let mut object = object.to_vec();
-        for instruction in object.chunks_exact_mut(8) {
+    /// Replaces the stand-ins by calls of functions that this kernel has. Instructions are eight bytes.
+    pub(super) fn write_into(&self, image: &mut Image) {
+        for section in image.code() {
+            self.replace(section);
+        }
+    }
+
+    fn replace(&self, instructions: &mut [u8]) {
+        for instruction in instructions.chunks_exact_mut(8) {
             let (code, immediate) = instruction.split_at_mut(4);
             if code != [CALL, 0, 0, 0] {
                 continue;
@@ -43,7 +49,6 @@ impl Calls {
                 immediate.copy_from_slice(&function.to_le_bytes());
             }
         }
-        object
     }
 }
 
@@ -59,7 +64,8 @@ mod tests {
         };
         let call = |helper: i32| [&[CALL, 0, 0, 0], &helper.to_le_bytes()[..]].concat();
         let object = [call(1), call(RDONLY_CAST_CALL)].concat();
-        let resolved = Calls::of(&types).write_into(&object);
+        let mut resolved = object.clone();
+        Calls::of(&types).replace(&mut resolved);
         assert_eq!(resolved[..8], object[..8]);
         match types.function_id("bpf_rdonly_cast") {
             Some(id) => assert_eq!(resolved[8..], [&[CALL, 0x20, 0, 0], &id.to_le_bytes()[..]].concat()),

@@ -1,29 +1,25 @@
 //! Epochs: which half of its maps an object writes, and when the other half is still.
 
-use std::{thread, time::Duration};
-
 use anyhow::Result;
 use aya::{
     Ebpf,
     maps::{Array, MapData},
 };
-use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::{clock, maps::take};
-
-/// What a program of ours takes at most, many times over; for kernels that refuse the barrier.
-const LONGER_THAN_ANY_PROGRAM: Duration = Duration::from_millis(20);
+use super::{clock, maps::take, quiesce::Quiesce};
+use crate::output::record::Unavailable;
 
 /// The epoch of an object; its parity says which half is written.
 pub(crate) struct Epoch {
     map: Array<MapData, u32>,
     number: u32,
+    quiesce: Quiesce,
 }
 
 impl Epoch {
     /// Takes the map out of an object. The first epoch is 0.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Epoch> {
-        Ok(Epoch { map: take(ebpf, "EPOCH")?, number: 0 })
+        Ok(Epoch { map: take(ebpf, "EPOCH")?, number: 0, quiesce: Quiesce::default() })
     }
 
     /// The half that is being written, 0 or 1.
@@ -39,17 +35,17 @@ impl Epoch {
         Ok(clock::now())
     }
 
-    /// The half of the epoch before this one, once nobody writes it any more.
-    pub(crate) fn ended(&self) -> u32 {
-        wait_for_programs();
+    /// The half of the epoch before this one, once nobody writes it any more, or that cannot be waited for (see
+    /// [`Epoch::unsettled`]).
+    pub(crate) fn ended(&mut self) -> u32 {
+        self.quiesce.wait();
         self.parity() ^ 1
     }
-}
 
-/// Waits until every program that was running has ended. Programs on tracepoints run without preemption or inside an
-/// RCU read-side section, and `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu` (kernel/sched/membarrier.c, 6.18).
-fn wait_for_programs() {
-    if membarrier(MembarrierCommand::Global).is_err() {
-        thread::sleep(LONGER_THAN_ANY_PROGRAM);
+    /// Why numbers may contradict each other: a half was read that programs may still have written.
+    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
+        let why = self.quiesce.why_not()?.to_owned();
+        let effect = "counts were read while programs may still have written them".to_owned();
+        Some(Unavailable { name: "quiesce".to_owned(), why, effect })
     }
 }

@@ -15,6 +15,12 @@ macro_rules! offset {
     };
 }
 
+/// The entries of the table of which a global is wanted: those that an object's programs refer to, and what its user side
+/// reads. What a tool does not read cannot stop it.
+pub(super) fn fields(wanted: impl Fn(&str) -> bool) -> Vec<Field> {
+    FIELDS.iter().filter(|field| field.globals().any(&wanted)).copied().collect()
+}
+
 /// The table.
 pub(crate) const FIELDS: &[Field] = &[
     required("TASK_PID", offset!("task_struct", "pid")),
@@ -181,3 +187,18 @@ pub(crate) const FIELDS: &[Field] = &[
     optional("CSD_FLAGS", offset!(("__call_single_data", "node.u_flags", "5.10, 545b8c8df41f"))),
     optional("CSD_FUNCTION", offset!("__call_single_data", "func")),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_wanted_for_each_of_its_globals() {
+        let named = |wanted: &[&str]| {
+            let fields = fields(|global| wanted.contains(&global));
+            fields.iter().map(|field| field.global).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&["TASK_PID", "INTERRUPT_BITS"]), ["TASK_PID", "PREEMPT_COUNT"]);
+        assert!(named(&["SCOPE"]).is_empty());
+    }
+}

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{
+    knobs,
     limits::is_exhausted,
     object::{Kernel, Object},
 };
@@ -10,9 +11,6 @@ use crate::{
     exit::Failure,
     output::record::{Hook, Probe, Unavailable},
 };
-
-/// Pretends that probes cannot be attached, for tests: their names, separated by commas.
-const WITHOUT_VARIABLE: &str = "OSDIAG_WITHOUT";
 
 /// What a program hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +45,16 @@ impl ProbeSpec {
     /// Whether it is a kernel function's call and return.
     pub(crate) fn is_function(&self) -> bool {
         self.on == On::Function
+    }
+
+    /// Whether it is a program that is run with every task when it is read.
+    pub(super) fn is_iterator(&self) -> bool {
+        self.on == On::Tasks
+    }
+
+    /// The field that makes it needless.
+    pub(super) fn needless_with(&self) -> Option<&'static str> {
+        self.unless
     }
 
     /// The same, on kernels alone that lack a field, by its global.
@@ -135,10 +143,22 @@ fn keeps_trampolines(kernel: &Kernel) -> bool {
     kernel.types.struct_id("bpf_tramp_image").is_some()
 }
 
+/// The probes that the kind of hooks has to work for: those that there is no answer without. An error where the kernel
+/// lacks one that functions stand in for, since only the raw object has their programs.
+pub(super) fn decisive<'a>(
+    probes: &'a [ProbeSpec],
+    existing: &'a [&str],
+) -> Result<impl Iterator<Item = &'a ProbeSpec>> {
+    let exists = |probe: &ProbeSpec| existing.contains(&probe.name) && knobs::without(probe.name).is_none();
+    if let Some(probe) = probes.iter().find(|probe| probe.replaceable && !exists(probe)) {
+        anyhow::bail!("this kernel has no tracepoint {}, and functions stand in for it", probe.name);
+    }
+    Ok(probes.iter().filter(move |probe| (probe.effect.is_none() || probe.replaceable) && exists(probe)))
+}
+
 /// Attaches `probes`, of which the kernel has those `existing`, in their order. [`Failure::Unsupported`] when an essential one fails.
 pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec]) -> Result<Attached> {
-    let without = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
-    let mut attached = Attached::default();
+    let mut attached = Attached { probes: Vec::new(), unavailable: object.unavailable.clone() };
     for probe in probes {
         if probe.unless.is_some_and(|field| object.has(field)) {
             continue;
@@ -152,8 +172,8 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
             On::Tasks => Hook::Iter,
             On::Function => Hook::Fentry,
         };
-        let done = if without.split(',').any(|name| name == probe.name) {
-            Err(anyhow::anyhow!("{WITHOUT_VARIABLE} leaves it out"))
+        let done = if let Some(why) = knobs::without(probe.name) {
+            Err(anyhow::Error::msg(why))
         } else if !existing.contains(&probe.name) {
             Err(match probe.on {
                 On::Function => {
@@ -164,7 +184,7 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
         } else {
             match probe.on {
                 On::Tracepoint => object.attach(probe.name),
-                On::Tasks => object.load_iterator(probe.name),
+                On::Tasks => object.load(probe),
                 On::Function => object.attach_function(probe.name),
             }
         };
@@ -180,10 +200,12 @@ pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec
                 effect: effect.to_owned(),
             }),
             (Err(error), None) => {
+                let why = one_line(&format!("{error:#}"));
+                let also =
+                    object.fallback.as_ref().map(|why| format!(" (before: {why})")).unwrap_or_default();
                 return Err(Failure::Unsupported(format!(
-                    "cannot trace {}, which nothing works without: {}",
-                    probe.name,
-                    one_line(&format!("{error:#}"))
+                    "cannot trace {}, which nothing works without: {why}{also}",
+                    probe.name
                 ))
                 .into());
             }

@@ -1,9 +1,11 @@
 //! Looking up what the kernel side keeps of a task, from the user side.
 
 use std::{
+    io,
     marker::PhantomData,
     mem::MaybeUninit,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    slice,
 };
 
 use anyhow::{Context as _, Result};
@@ -11,10 +13,12 @@ use aya::{
     Ebpf, Pod,
     maps::{Map, MapData},
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
-/// `BPF_MAP_LOOKUP_ELEM` (include/uapi/linux/bpf.h, 6.18).
-const LOOKUP: libc::c_long = 1;
+use super::{knobs, syscall};
+
+/// The map of an object that has a state for each task.
+const STATES: &str = "TASKS";
 /// `PIDFD_THREAD`, which 6.9 added; before, only a process has a descriptor, which stands for its first thread.
 const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL.cast_unsigned());
 
@@ -28,7 +32,7 @@ pub(crate) struct States<T> {
 impl<T: Pod> States<T> {
     /// Takes the map out of an object.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<States<T>> {
-        let (map, by_thread_id) = match ebpf.take_map("TASKS").context("the object has no map TASKS")? {
+        let (map, by_thread_id) = match ebpf.take_map(STATES).context("the object has no map TASKS")? {
             Map::HashMap(map) => (map, true),
             Map::Unsupported(map) => (map, false),
             _ => anyhow::bail!("the map TASKS is of another kind"),
@@ -51,29 +55,27 @@ impl<T: Pod> States<T> {
 
     fn look_up(&self, key: u32) -> Option<T> {
         let mut value = MaybeUninit::<T>::zeroed();
-        let attributes = LookUp {
-            map: self.map.fd().as_fd().as_raw_fd().cast_unsigned(),
-            padding: 0,
-            key: (&raw const key) as u64,
-            value: value.as_mut_ptr() as u64,
-            flags: 0,
-        };
-        // SAFETY: the key is 32 bits, the value as large as the map's, and both outlive the call.
-        let result =
-            unsafe { libc::syscall(libc::SYS_bpf, LOOKUP, &raw const attributes, size_of::<LookUp>()) };
+        // SAFETY: the bytes are those of `value`, all of which are initialised.
+        let bytes = unsafe { slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
+        syscall::look_up(self.map.fd().as_fd(), key, bytes).ok()?;
         // SAFETY: any bytes are a `T`.
-        (result == 0).then(|| unsafe { value.assume_init() })
+        Some(unsafe { value.assume_init() })
     }
 }
 
-/// `union bpf_attr`, as look-ups see it.
-#[repr(C)]
-struct LookUp {
-    map: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
+/// Whether the kernel gives a task storage: it is tried with this one. A kernel may take the map and every program, and
+/// then have no memory for a state: 7.3 allocates it without locks, which needs a CPU with cmpxchg16b
+/// (`kmalloc_nolock_noprof`, mm/slub.c).
+pub(super) fn try_storage(ebpf: &Ebpf) -> Result<()> {
+    if let Some(why) = knobs::without(knobs::TASK_STORAGE) {
+        anyhow::bail!("the kernel has no storage for a task: {why}");
+    }
+    let Some(Map::Unsupported(map)) = ebpf.map(STATES) else { return Ok(()) };
+    let zero = vec![0; map.info()?.value_size() as usize];
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).context("this process has no descriptor")?;
+    let (map, key) = (map.fd().as_fd(), me.as_raw_fd().cast_unsigned());
+    let tried: io::Result<()> = syscall::update(map, key, &zero).and_then(|()| syscall::delete(map, key));
+    tried.context("the kernel has no storage for a task")
 }
 
 fn descriptor(tid: u32) -> Option<OwnedFd> {

@@ -98,6 +98,17 @@ pub(crate) struct Field {
     pub(crate) need: Need,
 }
 
+impl Field {
+    /// The globals that it is about: its own, and that of a mask.
+    pub(crate) fn globals(&self) -> impl Iterator<Item = &'static str> {
+        let mask = match self.source {
+            Source::Bits { mask, .. } | Source::PerCpu { mask, .. } => Some(mask),
+            _ => None,
+        };
+        [self.global].into_iter().chain(mask)
+    }
+}
+
 /// A [`Field`] that the object cannot do without.
 pub(crate) const fn required(global: &'static str, source: Source) -> Field {
     Field { global, source, need: Need::Required }
@@ -136,6 +147,23 @@ pub(crate) fn resolve(btf: &Btf, fields: &[Field]) -> Result<Vec<Resolved>> {
         }
     }
     Ok(resolved)
+}
+
+/// How the types `other` differ from `own` in what is read of them, in words: the first field that is elsewhere.
+pub(crate) fn difference(own: &Btf, other: &Btf, fields: &[Field]) -> Result<Option<String>> {
+    for field in fields {
+        let (mut mine, mut its) = (Vec::new(), Vec::new());
+        resolve_one(own, field, &mut mine)?;
+        resolve_one(other, field, &mut its)?;
+        if let Some((mine, its)) = mine.iter().zip(&its).find(|(mine, its)| mine.value != its.value) {
+            let value = |field: &Resolved| match field.value {
+                ABSENT => "nowhere".to_owned(),
+                value => format!("{value:#x}"),
+            };
+            return Ok(Some(format!("{} is {} there, and {} here", mine.global, value(its), value(mine))));
+        }
+    }
+    Ok(None)
 }
 
 fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> {

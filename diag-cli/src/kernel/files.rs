@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use procfs::process::{MountInfo, Process};
+use ::procfs::process::{MountInfo, Process};
+
+use super::procfs::Reader;
 
 /// An open file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,13 +38,12 @@ pub(crate) struct Files {
 
 impl Files {
     /// What the descriptor `fd` of the thread `tid` of process `pid` stands for.
-    pub(crate) fn open(&mut self, pid: u32, tid: u32, fd: u64) -> Option<OpenFile> {
-        let folder = format!("/proc/{pid}/task/{tid}");
-        let path = fs::read_link(format!("{folder}/fd/{fd}")).ok()?;
-        let info = fs::read_to_string(format!("{folder}/fdinfo/{fd}")).unwrap_or_default();
+    pub(crate) fn open(&mut self, pid: u32, tid: u32, fd: u64, reader: &mut Reader) -> Option<OpenFile> {
+        let path = reader.descriptor(pid.cast_signed(), tid.cast_signed(), fd)?;
+        let info = fs::read_to_string(format!("/proc/{pid}/task/{tid}/fdinfo/{fd}")).unwrap_or_default();
         let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse::<i32>().ok());
         let mount = id.and_then(|id| self.of(pid).iter().find(|mount| mount.mnt_id == id)).map(Mount::from);
-        Some(OpenFile { path: path.into_os_string().into_encoded_bytes(), mount })
+        Some(OpenFile { path, mount })
     }
 
     /// The mount of this process's own that `path` is on.
@@ -91,7 +92,7 @@ mod tests {
     fn an_open_file_has_its_path_and_its_mount() {
         let file = File::open("/proc/version").unwrap();
         let pid = std::process::id();
-        let open = Files::default().open(pid, pid, file.as_raw_fd() as u64).unwrap();
+        let open = Files::default().open(pid, pid, file.as_raw_fd() as u64, &mut Reader::default()).unwrap();
         assert_eq!(open.path, b"/proc/version");
         let mount = open.mount.unwrap();
         assert_eq!((mount.filesystem.as_str(), mount.point.as_str()), ("proc", "/proc"));

@@ -1,9 +1,11 @@
-//! What is to be known of the running kernel: its types, the places of its fields, its symbols, its mounts.
+//! What is to be known of the running kernel: its types, the places of its fields, its symbols, its mounts,
+//! its threads.
 
 pub(crate) mod btf;
 pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod hypervisor;
 pub(crate) mod mounts;
+pub(crate) mod procfs;
 pub(crate) mod symbols;
 pub(crate) mod waits;

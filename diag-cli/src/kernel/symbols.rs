@@ -8,7 +8,8 @@ use diag_common::stack::Stack;
 
 use crate::output::record::Unavailable;
 
-const KALLSYMS: &str = "/proc/kallsyms";
+/// Where the running kernel shows its symbols.
+pub(crate) const KALLSYMS: &str = "/proc/kallsyms";
 const READ_BYTES: usize = 64 << 10;
 
 /// Beyond this, an address belongs to no function: it lies in a gap of the text.

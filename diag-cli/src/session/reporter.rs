@@ -11,7 +11,7 @@ use crate::{
     cli::SessionArgs,
     ebpf::{
         clock,
-        cost::Sampler,
+        cost::{Sampler, kernel_bytes},
         log::KernelLog,
         losses::Losses,
         object::Object,
@@ -288,7 +288,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
                 events: kernel.map(|kernel| kernel.events),
                 cpu_ns: cpu_ns() - stretch.cpu_ns,
                 rss_bytes: rss_bytes(),
-                kernel_bytes: None,
+                kernel_bytes: kernel_bytes(),
             },
         }
     }

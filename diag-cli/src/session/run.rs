@@ -14,7 +14,7 @@ use crate::{
     ebpf::{
         limits,
         log::{self, KernelLog},
-        object::{Kernel, Object, Value},
+        object::{Kernel, Object, Value, Wanted},
         preemption, privileges,
         probes::{self, Attached},
         scope::{self, Followed},
@@ -24,7 +24,7 @@ use crate::{
         record::{self, Unavailable},
         streams,
     },
-    target::{CgroupNames, Held, Hierarchies, Inherited, Output, Roots, Target, with_descendants},
+    target::{CgroupNames, Held, Hierarchies, Hierarchy, Inherited, Output, Roots, Target, with_descendants},
 };
 
 /// Traces with a tool, and reports.
@@ -52,15 +52,15 @@ fn trace<T: Tool>(
 ) -> Result<ExitCode> {
     let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
-    let hierarchy = match target.cgroup() {
-        Some(cgroup) => Some(cgroup.hierarchy.clone()),
-        None => Hierarchies::read(roots).ok().and_then(|all| all.main().cloned()),
+    let (hierarchy, no_cgroups) = match target.cgroup() {
+        Some(cgroup) => (Some(cgroup.hierarchy.clone()), None),
+        None => main_hierarchy(roots),
     };
     process_ids_are_global(target)?;
     let existing = probes::existing(&kernel, T::KERNEL_SIDE.probes)?;
     let verbose = session_args.verbose > 1;
     let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
-    let mut object = load::<T>(args, kernel, globals, verbose)?;
+    let mut object = load::<T>(args, kernel, &existing, globals, verbose)?;
     let mut followed = Followed::of(&mut object.ebpf)?;
     let tool = T::open(args, target, &mut object)?;
     let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
@@ -78,7 +78,8 @@ fn trace<T: Tool>(
     };
     followed.add(&pids)?;
     let watch = target.watch()?;
-    let attached = attach(&mut object, &existing, &T::KERNEL_SIDE)?;
+    let mut attached = attach(&mut object, &existing, &T::KERNEL_SIDE)?;
+    attached.unavailable.extend(no_cgroups);
     object.settle();
     // Children that were there before the fork probe was; later ones join by themselves.
     if matches!(target, Target::Pids(_)) {
@@ -135,9 +136,23 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The hierarchy in which tasks' cgroups are named where the target names none, or why there is none.
+fn main_hierarchy(roots: &Roots) -> (Option<Hierarchy>, Option<Unavailable>) {
+    let why = match Hierarchies::read(roots) {
+        Ok(all) => match all.main() {
+            Some(main) => return (Some(main.clone()), None),
+            None => "no cgroup hierarchy is mounted".to_owned(),
+        },
+        Err(error) => format!("{error:#}"),
+    };
+    let effect = "no task's cgroup is named".to_owned();
+    (None, Some(Unavailable { name: "cgroups".to_owned(), why, effect }))
+}
+
 fn load<T: Tool>(
     args: &T::Args,
     kernel: Kernel,
+    existing: &[&'static str],
     globals: Vec<(&'static str, Value)>,
     verbose: bool,
 ) -> Result<Object> {
@@ -146,7 +161,20 @@ fn load<T: Tool>(
     settings.globals.extend(globals);
     settings.globals.push(log::level(verbose));
     settings.globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
-    T::KERNEL_SIDE.objects.load(kernel, &settings, T::KERNEL_SIDE.first)
+    let side = T::KERNEL_SIDE;
+    let wanted = Wanted {
+        settings: &settings,
+        probes: side.probes,
+        existing,
+        fields: side
+            .fields_missed
+            .iter()
+            .map(|missed| missed.global)
+            .chain(side.fields_read.iter().copied())
+            .collect(),
+        logs: verbose,
+    };
+    side.objects.load(kernel, &wanted)
 }
 
 /// Attaches the probes, and says what the answer lacks on this kernel.

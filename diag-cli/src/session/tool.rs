@@ -21,10 +21,10 @@ use anyhow::Result;
 pub(crate) struct KernelSide {
     /// Its two objects.
     pub(crate) objects: Objects,
-    /// The program whose loading decides which of them it is: one of the most demanding.
-    pub(crate) first: &'static str,
     /// What is attached, in this order.
     pub(crate) probes: &'static [ProbeSpec],
+    /// Fields that the user side reads, beside those that the programs do, by their globals.
+    pub(crate) fields_read: &'static [&'static str],
     /// Optional fields without which the answer is poorer.
     pub(crate) fields_missed: &'static [FieldMissed],
 }

@@ -2,16 +2,22 @@
 
 use std::{fs, thread, time::Duration};
 
-use procfs::process::{Process, Stat, all_processes};
-
 use super::{Target, with_descendants};
+use crate::{
+    kernel::procfs::{self, Reader},
+    output::{record::parties::Task, text::escape},
+};
 
 /// A thread, as `/proc` shows it.
 pub(crate) struct Thread {
     /// Its process.
     pub(crate) pid: i32,
-    /// What `/proc/PID/task/TID/stat` says.
-    pub(crate) stat: Stat,
+    /// Itself.
+    pub(crate) tid: i32,
+    /// Its name.
+    pub(crate) comm: Vec<u8>,
+    /// Its state, as ps(1) shows it.
+    pub(crate) state: char,
 }
 
 /// Every thread of a target that is there now.
@@ -20,45 +26,58 @@ pub(crate) fn threads(target: &Target) -> impl Iterator<Item = Thread> {
         Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
         _ => Vec::new(),
     };
-    let processes = all_processes().into_iter().flatten().flatten();
-    processes.filter(move |process| holds(target, &family, process)).flat_map(move |process| {
-        let pid = process.pid;
-        let tasks: Vec<_> = process.tasks().into_iter().flatten().flatten().collect();
-        let stats = tasks.into_iter().filter_map(|task| task.stat().ok());
-        stats
-            .filter(|stat| !matches!(target, Target::Comm(comm) if *comm != stat.comm))
-            .map(move |stat| Thread { pid, stat })
+    procfs::processes().filter(move |&pid| holds(target, &family, pid)).flat_map(move |pid| {
+        procfs::threads(pid).filter_map(move |tid| {
+            let comm = procfs::name(pid, tid)?;
+            if matches!(target, Target::Comm(name) if name.as_bytes() != comm) {
+                return None;
+            }
+            Some(Thread { pid, tid, comm, state: procfs::status(pid, tid)?.state })
+        })
     })
 }
 
-fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
+fn holds(target: &Target, family: &[u32], pid: i32) -> bool {
     match target {
         Target::System | Target::Comm(_) => true,
-        Target::Pids(_) => family.contains(&process.pid.cast_unsigned()),
+        Target::Pids(_) => family.contains(&pid.cast_unsigned()),
         // It has ended, or was interrupted with its session.
         Target::Command(_) => false,
         Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
-            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
-            let cgroups = process.cgroups().map(|cgroups| cgroups.0).unwrap_or_default();
-            cgroups.iter().any(|cgroup| {
-                let below = cgroup.pathname.strip_prefix(wanted);
-                below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str()).as_bytes();
+            let cgroups = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            cgroups.split(|&byte| byte == b'\n').any(|line| is_below(line, wanted))
         }
     }
 }
 
+/// Whether a line of `/proc/PID/cgroup`, `HIERARCHY:CONTROLLERS:PATH`, names a cgroup or one below it.
+fn is_below(line: &[u8], wanted: &[u8]) -> bool {
+    let path = line.splitn(3, |&byte| byte == b':').nth(2);
+    let below = path.and_then(|path| path.strip_prefix(wanted));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
 impl Thread {
-    /// How long it has run and waited for a CPU, and how often it ran: the same as long as it does not run.
-    pub(crate) fn account(&self) -> Option<String> {
-        fs::read_to_string(format!("/proc/{}/task/{}/schedstat", self.pid, self.stat.pid)).ok()
+    /// What records say of it.
+    pub(crate) fn task(&self) -> Task {
+        Task {
+            pid: Some(self.pid.cast_unsigned()),
+            tid: Some(self.tid.cast_unsigned()),
+            comm: Some(escape(&self.comm)),
+            process_comm: procfs::name(self.pid, self.pid).map(|comm| escape(&comm)),
+            ..Task::default()
+        }
     }
 
-    /// Where it sleeps, innermost function first: `[<0>] jbd2_log_wait_commit+0xe6/0x150`.
-    pub(crate) fn stack(&self) -> Vec<String> {
-        let stack = fs::read_to_string(format!("/proc/{}/task/{}/stack", self.pid, self.stat.pid));
-        let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());
-        stack.unwrap_or_default().lines().filter_map(function).collect()
+    /// How long it has run and waited for a CPU, and how often it ran: the same as long as it does not run.
+    pub(crate) fn account(&self) -> Option<String> {
+        procfs::schedstat(self.pid, self.tid)
+    }
+
+    /// Where it sleeps, innermost function first.
+    pub(crate) fn stack(&self, reader: &mut Reader) -> Vec<String> {
+        reader.stack(self.pid, self.tid)
     }
 }
 
@@ -66,7 +85,7 @@ impl Thread {
 pub(crate) const STAYS: Duration = Duration::from_millis(50);
 
 /// Of those that were met at some place, each with it, those that are still there after [`STAYS`].
-pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, place: impl Fn(&T) -> Option<P>) -> Vec<T> {
+pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, mut place: impl FnMut(&T) -> Option<P>) -> Vec<T> {
     if met.is_empty() {
         return Vec::new();
     }
@@ -84,8 +103,14 @@ mod tests {
         let target = Target::Pids(vec![me]);
         let others = thread::spawn(move || {
             let tid = rustix::thread::gettid().as_raw_nonzero().get();
-            threads(&target).any(|thread| thread.pid.cast_unsigned() == me && thread.stat.pid == tid)
+            threads(&target).any(|thread| thread.pid.cast_unsigned() == me && thread.tid == tid)
         });
         assert!(others.join().unwrap());
+    }
+
+    #[test]
+    fn a_cgroup_holds_those_below_it() {
+        assert!(is_below(b"4:memory:/a/b", b"/a") && is_below(b"0::/a", b"/a"));
+        assert!(!is_below(b"0::/ab", b"/a") && !is_below(b"", b"/a"));
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ::procfs::process::Process;
 use anyhow::{Context, Result};
-use procfs::process::{Process, all_processes};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::exit::Failure;
+use crate::{exit::Failure, kernel::procfs};
 
 /// Checks `-p PID`; [`Failure::Usage`] if one of them is no process.
 pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
@@ -34,11 +34,10 @@ pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
 ///
 /// Errors when the process list cannot be read.
 pub(crate) fn with_descendants(pids: &[u32]) -> Result<Vec<u32>> {
-    let parents: Vec<(u32, u32)> = all_processes()
-        .context("cannot list processes")?
-        .filter_map(|process| process.ok()?.stat().ok())
-        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned()))
+    let parents: Vec<(u32, u32)> = procfs::processes()
+        .filter_map(|pid| Some((pid.cast_unsigned(), procfs::status(pid, pid)?.parent)))
         .collect();
+    anyhow::ensure!(!parents.is_empty(), "cannot list processes: /proc has none");
     let mut family: Vec<u32> = Vec::new();
     let mut seen = HashSet::new();
     let mut next: Vec<u32> = pids.to_vec();

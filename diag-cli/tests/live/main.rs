@@ -10,6 +10,7 @@
 mod bench;
 mod counting;
 mod faults;
+mod guards;
 mod hdr;
 mod hung;
 mod hung_chains;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         counting::TESTS,
         numbers::TESTS,
         faults::TESTS,
+        guards::TESTS,
         stalls::TESTS,
         hdr::TESTS,
         targets::TESTS,

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod oracle;
 mod query;
+mod same;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +18,10 @@ use thiserror::Error;
 
 use crate::exit::Failure;
 pub(crate) use query::Param;
+pub(crate) use same::Sameness;
 
 /// Where the running kernel shows its own types.
-const RUNNING: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const RUNNING: &str = "/sys/kernel/btf/vmlinux";
 
 const MAGIC: u16 = 0xeb9f;
 const MAGIC_SWAPPED: u16 = 0x9feb;
@@ -125,17 +127,20 @@ pub(crate) struct Btf {
 impl Btf {
     /// The types of the running kernel; [`Failure::Unsupported`] where it does not show them.
     pub(crate) fn running() -> anyhow::Result<Btf> {
-        let why = match fs::read(RUNNING) {
-            Ok(bytes) => return Btf::parse(bytes).map_err(|error| unsupported(RUNNING, &error)),
-            Err(error) => error,
+        let unusable = |why: String, hint: &str| {
+            let what = format!("cannot read where this kernel keeps its fields from {RUNNING}");
+            anyhow::Error::from(Failure::Unsupported(format!("{what}: {why}; {hint}")))
         };
-        let hint = if why.kind() == io::ErrorKind::NotFound {
-            "the kernel needs CONFIG_DEBUG_INFO_BTF=y and /sys mounted, or give its types with --btf FILE"
-        } else {
-            "run as root"
-        };
-        Err(Failure::Unsupported(format!("cannot read the kernel's types from {RUNNING}: {why}; {hint}"))
-            .into())
+        let bytes = fs::read(RUNNING).map_err(|why| {
+            let hint = match why.kind() {
+                io::ErrorKind::NotFound => {
+                    "boot a kernel with CONFIG_DEBUG_INFO_BTF=y and mount /sys, or give its types with --btf FILE"
+                }
+                _ => "run as root",
+            };
+            unusable(why.to_string(), hint)
+        })?;
+        Btf::parse(bytes).map_err(|why| unusable(why.to_string(), "give its types with --btf FILE"))
     }
 
     /// The types in a raw BTF file; [`Failure::Usage`] where it cannot be read or is not one.
@@ -268,10 +273,6 @@ impl Btf {
             .filter_map(|&(_, id)| Some((id, self.get(id).ok().flatten()?)))
             .filter(move |(_, t)| self.name(t.name) == name.as_bytes())
     }
-}
-
-fn unsupported(path: &str, error: &BtfError) -> anyhow::Error {
-    Failure::Unsupported(format!("cannot use the kernel's types in {path}: {error}")).into()
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -18,6 +18,9 @@ pub(super) const KERNEL_FUNCTIONS: [&str; 5] =
 /// Variables that each CPU has one of, those of interest here (kernel/sched/core.c, arch/x86/kernel/cpu/common.c).
 pub(super) const PER_CPU_VARIABLES: [&str; 3] = ["runqueues", "__preempt_count", "pcpu_hot"];
 
+/// The section of such variables (include/linux/percpu-defs.h).
+pub(super) const SECTION: &str = ".data..percpu";
+
 /// Whether a name is among those that are looked up.
 pub(super) fn is_of_interest(name: &[u8], names: &[&str]) -> bool {
     names.iter().any(|known| name == known.as_bytes())
@@ -69,7 +72,6 @@ impl Btf {
     /// Where a per-CPU variable, or a member of it at a dotted path, is in the section of such variables; `None` where
     /// the types do not have it (pahole lists variables from 1.18 on).
     pub(crate) fn per_cpu(&self, variable: &str, path: &str) -> Result<Option<Member>> {
-        const SECTION: &str = ".data..percpu";
         let Some(section) = self.named(SECTION).find(|t| t.kind == Kind::Section) else { return Ok(None) };
         let ids: Vec<(u32, Type)> =
             self.named_ids(variable).filter(|(_, t)| t.kind == Kind::Variable).collect();

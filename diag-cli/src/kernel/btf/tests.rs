@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::query::Member;
-use super::{Btf, BtfError};
-use crate::kernel::fields::{ABSENT, By, Field, Source, at, optional, required, resolve};
+use super::{Btf, BtfError, Sameness};
+use crate::kernel::fields::{ABSENT, By, Field, Source, at, difference, optional, required, resolve};
 
 /// Writes BTF, one type after the other; a call's result is the new type's id.
 struct Writer {
@@ -310,4 +310,64 @@ fn per_cpu_variables_are_found_by_their_section() {
     let mut writer = Writer::new();
     writer.int("int", 4);
     assert_eq!(values(writer.bytes(&[])), [ABSENT, ABSENT]);
+}
+
+#[test]
+fn a_field_that_is_not_read_may_be_missing() {
+    const TABLE: &[Field] = &[
+        required("LOW", Source::Offset(&[at("inner", "low", "all")])),
+        required("GONE", Source::Offset(&[at("inner", "gone", "all")])),
+    ];
+    let resolved = resolve(&btf(), &TABLE[..1]).unwrap();
+    assert_eq!(resolved[0].value, 0);
+    let error = resolve(&btf(), TABLE).unwrap_err().to_string();
+    assert!(error.contains("no inner.gone"), "{error}");
+}
+
+#[test]
+fn types_of_another_kernel_differ_in_what_is_read() {
+    const TABLE: &[Field] = &[required("HIGH", Source::Offset(&[at("inner", "high", "all")]))];
+    let with = |place: u32| {
+        let mut writer = Writer::new();
+        let int = writer.int("int", 4);
+        writer.structure(4, "inner", false, 16, &[("high", int, place)]);
+        Btf::parse(writer.bytes(&[])).unwrap()
+    };
+    assert_eq!(difference(&with(32), &with(32), TABLE).unwrap(), None);
+    let said = difference(&with(32), &with(64), TABLE).unwrap();
+    assert_eq!(said.as_deref(), Some("HIGH is 0x8 there, and 0x4 here"));
+}
+
+#[test]
+fn symbols_tell_types_of_another_kernel() {
+    let mut writer = Writer::new();
+    let int = writer.int("int", 4);
+    let function = writer.function(&[("__data", 0)]);
+    writer.add("__traceiter_open", 12, false, 0, function, &[]);
+    let queues = writer.add("runqueues", 14, false, 0, int, &[1]);
+    writer.add(".data..percpu", 15, false, 1, 1000, &[queues, 0x100, 4]);
+    let btf = Btf::parse(writer.bytes(&[])).unwrap();
+    let says = |symbols: &str| btf.compare_with_symbols(symbols.as_bytes()).unwrap();
+    let event = "ffff8000 T __traceiter_open\n";
+    let variables = |at: u32| format!("{event}ffff9000 D __per_cpu_start\nffff9{at:03x} d runqueues\n");
+    assert_eq!(says(&variables(0x100)), Sameness::Same);
+    assert!(matches!(says(&variables(0x140)), Sameness::Other(why) if why.contains("runqueues")));
+    assert!(matches!(says(event), Sameness::Untold(_)));
+    assert!(matches!(says(""), Sameness::Untold(_)));
+    let hidden = "0 T __traceiter_open\n0 D __per_cpu_start\n0 d runqueues\n";
+    assert!(matches!(says(hidden), Sameness::Untold(_)));
+    let newer = format!("{event}ffff8010 T __traceiter_close\n");
+    assert!(matches!(says(&newer), Sameness::Other(why) if why.contains("has a tracepoint close")));
+    let of_a_module = format!("{event}ffffc010 t __traceiter_close\t[module]\n");
+    assert!(matches!(says(&of_a_module), Sameness::Untold(_)));
+}
+
+#[test]
+fn the_running_kernels_types_fit_its_symbols() {
+    let (Ok(types), Ok(symbols)) = (Btf::running(), std::fs::File::open("/proc/kallsyms")) else {
+        println!("SKIPPED: this kernel has no BTF or no symbols");
+        return;
+    };
+    let told = types.compare_with_symbols(std::io::BufReader::new(symbols)).unwrap();
+    assert!(!matches!(told, Sameness::Other(_)), "{told:?}");
 }

@@ -18,8 +18,8 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
         btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hung")),
         raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hung-raw")),
     },
-    first: "sched_process_fork",
     probes: PROBES,
+    fields_read: &[],
     fields_missed: FIELDS_MISSED,
     losses: &[Loss::Events, Loss::LockWaits, Loss::MissedRuns, Loss::Processes],
 };

@@ -8,7 +8,7 @@ use super::{
     causes::Cause,
     place::Place,
     record::{Behind, Relation, Wait, Who},
-    servers,
+    servers::{self, Server},
     threads::Threads,
 };
 use crate::{kernel::files::Files, output::text::escape};
@@ -37,6 +37,8 @@ pub(super) trait Witness {
     fn files(&mut self) -> &mut Files;
     /// Threads by what they work for.
     fn threads(&mut self) -> &mut Threads;
+    /// The processes that serve FUSE file systems.
+    fn fuse_servers(&mut self) -> &[Server];
 }
 
 /// The next link of a chain, before the task is looked at.
@@ -132,7 +134,7 @@ fn served(asking: u32, cause: Cause, place: &Place, witness: &mut impl Witness) 
         Cause::Fuse => {
             let mount = place.mount.as_ref();
             let number = mount.map(|mount| &*mount.number);
-            let server = servers::fuse(number, asking, witness.threads().fuse_servers());
+            let server = servers::fuse(number, asking, witness.fuse_servers());
             // Of its threads, the one that keeps it from serving.
             let thread = server.map(|server| witness.stuck_thread_of(server).unwrap_or(server));
             let name = mount.map(|mount| format!("{} at {}", mount.filesystem, mount.point));
@@ -191,6 +193,9 @@ mod tests {
         }
         fn threads(&mut self) -> &mut Threads {
             &mut self.1
+        }
+        fn fuse_servers(&mut self) -> &[Server] {
+            &[]
         }
     }
 

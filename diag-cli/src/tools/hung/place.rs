@@ -5,7 +5,10 @@ use std::fs;
 use diag_common::hung::Sleeper;
 
 use super::servers;
-use crate::kernel::files::{Files, Mount, OpenFile, block_device};
+use crate::kernel::{
+    files::{Files, Mount, OpenFile, block_device},
+    procfs::{Call, Reader, is_in_exec},
+};
 
 /// System calls whose first argument is a file descriptor (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
 const OF_A_FILE: &[libc::c_long] = &[
@@ -45,10 +48,6 @@ const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_statx,
 ];
 
-/// While a task replaces its memory in exec it holds the lock that `/proc/PID/syscall` takes (`exec_update_lock`,
-/// fs/exec.c and fs/proc/base.c, 6.18): who asks then is stuck as well.
-const IN_EXEC: &[&str] = &["begin_new_exec", "flush_old_exec", "exec_mmap"];
-
 /// The parent of all kernel threads, whose names nobody else has chosen (init/main.c, 6.18).
 pub(super) const KTHREADD: u32 = 2;
 
@@ -64,7 +63,13 @@ pub(super) struct Place {
 }
 
 /// The place of a task that sleeps in `functions`.
-pub(super) fn of(sleeper: &Sleeper, comm: &str, functions: &[String], files: &mut Files) -> Place {
+pub(super) fn of(
+    sleeper: &Sleeper,
+    comm: &str,
+    functions: &[String],
+    files: &mut Files,
+    reader: &mut Reader,
+) -> Place {
     if sleeper.parent == KTHREADD {
         // The worker of a loop device waits for what the device is over.
         if let Some(below) = loop_of_worker(comm).and_then(|device| servers::below_loop(device, files)) {
@@ -74,12 +79,12 @@ pub(super) fn of(sleeper: &Sleeper, comm: &str, functions: &[String], files: &mu
             return Place { device: Some(device), ..Place::default() };
         }
     }
-    if functions.iter().any(|function| IN_EXEC.contains(&function.as_str())) {
+    if is_in_exec(functions) {
         return Place::default();
     }
     let (pid, tid) = (sleeper.tgid, sleeper.pid);
-    let call = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-    match descriptor(&call).and_then(|fd| files.open(pid, tid, fd)) {
+    let call = reader.call(pid.cast_signed(), tid.cast_signed());
+    match call.and_then(|call| descriptor(&call)).and_then(|fd| files.open(pid, tid, fd, reader)) {
         Some(open) => of_file(open),
         None => Place::default(),
     }
@@ -99,14 +104,9 @@ fn of_file(open: OpenFile) -> Place {
     }
 }
 
-/// The descriptor that a task called with, from what `/proc/PID/syscall` says.
-fn descriptor(call: &str) -> Option<u64> {
-    let mut words = call.split_whitespace();
-    let number = words.next()?.parse().ok()?;
-    if !OF_A_FILE.contains(&number) {
-        return None;
-    }
-    u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
+/// The descriptor that a task called with.
+fn descriptor(call: &Call) -> Option<u64> {
+    OF_A_FILE.contains(&call.number).then(|| call.first())
 }
 
 /// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`.
@@ -142,10 +142,8 @@ mod tests {
 
     #[test]
     fn only_calls_on_descriptors_have_one() {
-        let write = format!("{} 0x1f 0x7f 0x1000 0x0 0x0 0x0 0x7ffc 0x7f0\n", libc::SYS_write);
-        assert_eq!(descriptor(&write), Some(31));
-        assert_eq!(descriptor("running\n"), None);
-        assert_eq!(descriptor(&format!("{} 0x1f 0x0\n", libc::SYS_vfork)), None);
-        assert_eq!(descriptor("-1 0x7ffc 0x7f0\n"), None);
+        let call = |number| Call { number, words: [31, 0, 0, 0, 0, 0, 0, 0] };
+        assert_eq!(descriptor(&call(libc::SYS_write)), Some(31));
+        assert_eq!(descriptor(&call(libc::SYS_vfork)), None);
     }
 }

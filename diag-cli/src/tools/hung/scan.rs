@@ -12,7 +12,7 @@ use diag_common::hung::Sleeper;
 use super::attach::ITERATOR;
 use crate::{
     ebpf::{maps::take, object::Object},
-    kernel::symbols::Functions,
+    kernel::{procfs::Reader, symbols::Functions},
     output::{cost::cpu_ns, record::Unavailable},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Scanner {
     complaints: BpfHashMap<MapData, u32, u8>,
     bytes: Vec<u8>,
     functions: Functions,
+    /// For what procfs adds to it.
+    pub(super) reader: Reader,
 }
 
 impl Scanner {
@@ -35,6 +37,7 @@ impl Scanner {
             complaints: take(ebpf, "COMPLAINTS")?,
             bytes: Vec::new(),
             functions: Functions::default(),
+            reader: Reader::default(),
         })
     }
 
@@ -74,9 +77,10 @@ impl Scanner {
         self.functions.of(&sleeper.stack)
     }
 
-    /// What the records lack where functions have no names.
-    pub(super) fn unavailable(&self) -> Option<Unavailable> {
+    /// What the records lack where functions have no names, or threads cannot be asked.
+    pub(super) fn unavailable(&self) -> impl Iterator<Item = Unavailable> {
         let effect = "stacks have no names, and what a task waits for is told for locks alone";
-        self.functions.unavailable(effect)
+        let unread = self.reader.unavailable("of some tasks the file that they wait for is not known");
+        self.functions.unavailable(effect).into_iter().chain(unread)
     }
 }

@@ -13,9 +13,15 @@ use super::{
     place::{self, KTHREADD},
     record::{Cause, StuckTask, Wait, Who},
     scan::{Scanner, Sleepers},
+    servers::Server,
     threads::Threads,
 };
-use crate::{ebpf::object::Object, kernel::files::Files, output::text::escape, target::CgroupNames};
+use crate::{
+    ebpf::object::Object,
+    kernel::{files::Files, procfs},
+    output::text::escape,
+    target::CgroupNames,
+};
 
 /// States of a task (include/linux/sched.h, 6.18).
 mod state {
@@ -83,7 +89,8 @@ impl<'a> Scene<'a> {
         let sleeper = known.or_else(|| self.scanner.ask(self.object, tid))?;
         let name = full_name(&sleeper);
         let stack = self.scanner.functions(&sleeper);
-        let place = place::of(&sleeper, &String::from_utf8_lossy(&name), &stack, &mut self.files);
+        let comm = String::from_utf8_lossy(&name);
+        let place = place::of(&sleeper, &comm, &stack, &mut self.files, &mut self.scanner.reader);
         let filesystem = place.mount.as_ref().map(|mount| mount.filesystem.as_str());
         let told = causes::told(&stack, sleeper.lock != 0, sleeper.flags & IOWAIT != 0, filesystem);
         let blocked = sleeper.flags & BLOCKED != 0;
@@ -141,12 +148,17 @@ impl Witness for Scene<'_> {
     fn threads(&mut self) -> &mut Threads {
         &mut self.threads
     }
+
+    fn fuse_servers(&mut self) -> &[Server] {
+        self.threads.fuse_servers(&mut self.scanner.reader)
+    }
 }
 
 /// The name of a task; of a worker with what it works on, which only procfs tells.
 fn full_name(sleeper: &Sleeper) -> Vec<u8> {
     let kernel_thread = sleeper.parent == KTHREADD;
-    let full = kernel_thread.then(|| Threads::name(sleeper.tgid, sleeper.pid)).flatten();
+    let full =
+        kernel_thread.then(|| procfs::name(sleeper.tgid.cast_signed(), sleeper.pid.cast_signed())).flatten();
     full.unwrap_or_else(|| sleeper.comm.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
 }
 

@@ -3,9 +3,12 @@
 use std::{fs, path::Path};
 
 use super::place::Place;
-use crate::kernel::files::Files;
+use crate::kernel::{
+    files::Files,
+    procfs::{self, Reader},
+};
 
-const FUSE_DEVICE: &str = "/dev/fuse";
+const FUSE_DEVICE: &[u8] = b"/dev/fuse";
 
 /// The process that serves the FUSE file system of this device number, `0:MINOR`, to the process `asking`; none where it
 /// cannot be told. Where the file system is not known either, the server of the only one that there is.
@@ -35,18 +38,15 @@ pub(super) struct Server {
 }
 
 /// All processes that have `/dev/fuse` open.
-pub(super) fn all() -> Vec<Server> {
+pub(super) fn all(reader: &mut Reader) -> Vec<Server> {
     let mut servers = Vec::new();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        for descriptor in descriptors {
-            if fs::read_link(descriptor.path()).is_ok_and(|path| path == Path::new(FUSE_DEVICE)) {
-                let info = process.path().join("fdinfo").join(descriptor.file_name());
-                let info = fs::read_to_string(info).unwrap_or_default();
+    for pid in procfs::processes() {
+        for fd in procfs::descriptors(pid) {
+            if reader.descriptor(pid, pid, fd).is_some_and(|path| path == FUSE_DEVICE) {
+                let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
                 let connection = info.lines().find_map(|line| line.strip_prefix("fuse_connection:"));
                 let connection = connection.map(|number| number.trim().to_owned());
-                servers.push(Server { pid, connection });
+                servers.push(Server { pid: pid.cast_unsigned(), connection });
             }
         }
     }

@@ -1,13 +1,10 @@
 //! Threads by what they work for: journal threads, flushers, workers of loop devices, FUSE servers.
 
-use std::fs;
-
-use procfs::process::Process;
-
 use super::{
     place::KTHREADD,
     servers::{self, Server},
 };
+use crate::kernel::procfs::{self, Reader};
 
 /// The machine's kernel threads that work for others, as they are at one look; each list is read when it is first asked for.
 #[derive(Default)]
@@ -37,15 +34,8 @@ impl Threads {
     }
 
     /// The processes that serve FUSE file systems.
-    pub(super) fn fuse_servers(&mut self) -> &[Server] {
-        self.servers.get_or_insert_with(servers::all)
-    }
-
-    /// The name of a thread, as procfs has it: of a worker with its work.
-    pub(super) fn name(pid: u32, tid: u32) -> Option<Vec<u8>> {
-        let mut name = fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-        name.pop_if(|last| *last == b'\n');
-        Some(name)
+    pub(super) fn fuse_servers(&mut self, reader: &mut Reader) -> &[Server] {
+        self.servers.get_or_insert_with(|| servers::all(reader))
     }
 
     fn only(&mut self, wanted: impl Fn(&str) -> bool) -> Option<u32> {
@@ -56,9 +46,9 @@ impl Threads {
 
     fn kernel_threads(&mut self) -> &[(u32, String)] {
         self.kernel.get_or_insert_with(|| {
-            let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-            let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-            let named = pids.filter_map(|pid| Some((pid, String::from_utf8(Threads::name(pid, pid)?).ok()?)));
+            let named = procfs::processes().filter_map(|pid| {
+                Some((pid.cast_unsigned(), String::from_utf8(procfs::name(pid, pid)?).ok()?))
+            });
             let works = named.filter(|(_, name)| name.starts_with("jbd2/") || name.starts_with("kworker/"));
             works.filter(|&(pid, _)| is_kernel_thread(pid)).collect()
         })
@@ -67,6 +57,6 @@ impl Threads {
 
 /// Whether it is one: anybody may have any name.
 fn is_kernel_thread(pid: u32) -> bool {
-    let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
-    process.and_then(|process| process.stat().ok()).is_some_and(|stat| stat.ppid.cast_unsigned() == KTHREADD)
+    let pid = pid.cast_signed();
+    procfs::status(pid, pid).is_some_and(|status| status.parent == KTHREADD)
 }

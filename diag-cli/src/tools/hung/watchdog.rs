@@ -18,6 +18,10 @@ pub(super) const HUNG_TASK: &str = "hung-task";
 /// A line is at most this long, with what it says of itself (`PRINTK_MESSAGE_MAX`, kernel/printk/internal.h, 6.18).
 const LINE_BYTES: usize = 8192;
 
+/// Lines that one look reads: a log storm, which a sick machine may have, must not keep the session from its time and its
+/// signals. At a look each 50 ms that is 20,000 lines a second; a log of 1 MiB holds some 10,000.
+const LINES_A_LOOK: usize = 1000;
+
 /// What watchdogs say, and which of them it is.
 const SAYINGS: &[(&str, &str)] = &[
     // kernel/hung_task.c, 6.18; "blocked in I/O wait for" from 7.1 on
@@ -53,12 +57,12 @@ impl Log {
         self.0.is_some()
     }
 
-    /// What watchdogs have said since the last call.
+    /// What watchdogs have said since the last call, as far as one look goes.
     pub(super) fn complaints(&mut self) -> Vec<Complaint> {
         let mut complaints = Vec::new();
         let Some(log) = &mut self.0 else { return complaints };
         let mut line = [0; LINE_BYTES];
-        loop {
+        for _ in 0..LINES_A_LOOK {
             match log.read(&mut line) {
                 Ok(0) => break,
                 Ok(length) => complaints.extend(complaint(&line[..length])),

@@ -18,8 +18,8 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
         btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat")),
         raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/iolat-raw")),
     },
-    first: "sched_waking",
     probes: PROBES,
+    fields_read: &[],
     fields_missed: FIELDS_MISSED,
 };
 

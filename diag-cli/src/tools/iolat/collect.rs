@@ -12,7 +12,10 @@ use diag_common::{
     iolat::{Bin, Cell, CellKey, Event, Slot, SlotKey, Threshold},
 };
 
-use crate::ebpf::{epoch::Epoch, maps::take};
+use crate::{
+    ebpf::{epoch::Epoch, maps::take},
+    output::record::Unavailable,
+};
 
 /// What tells a cell from the others of its group and bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +161,11 @@ impl Collector {
                 *kept <= wanted
             });
         }
+    }
+
+    /// Why counts may have been read while programs still wrote them.
+    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
+        self.epoch.unsettled()
     }
 
     /// Ends the epoch, and returns when that was.

@@ -33,7 +33,7 @@ use crate::{
         object::{Kernel, Object, Settings},
         stacks::Stacks,
     },
-    kernel::mounts::Mounts,
+    kernel::{mounts::Mounts, procfs::Reader},
     output::{
         page::Page,
         record::{
@@ -63,6 +63,7 @@ struct Iolat {
     stacks: Stacks,
     explainer: Explainer,
     mounts: Mounts,
+    reader: Reader,
 }
 
 /// A record with its spectra.
@@ -107,6 +108,7 @@ impl Tool for Iolat {
             stacks: Stacks::of(&mut object.ebpf)?,
             explainer: Explainer::default(),
             mounts: Mounts::default(),
+            reader: Reader::default(),
         })
     }
 
@@ -146,7 +148,7 @@ impl Tool for Iolat {
         let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
         let (mut operations, mut spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         let (pending, pending_omitted) = match kind {
-            Kind::Summary => Some(pending::pending(&self.target)).unzip(),
+            Kind::Summary => Some(pending::pending(&self.target, &mut self.reader)).unzip(),
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);
@@ -174,7 +176,9 @@ impl Tool for Iolat {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and waits that only a stack explains are other.wait";
-        self.stacks.unavailable(effect).into_iter().collect()
+        let unread = self.reader.unavailable("operations that have not returned may be missing from pending");
+        let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
+        found.chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -1,14 +1,15 @@
 //! Operations that do not return: nothing was counted of them, and they may be the whole trouble.
 
-use std::fs;
-
 use diag_common::iolat::Op;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::record::OpName;
 use crate::{
-    kernel::waits,
+    kernel::{
+        procfs::{self, Call, Reader},
+        waits,
+    },
     output::{
         record::{
             cause::{CauseWord, LayerWord},
@@ -47,44 +48,34 @@ struct Sleeper {
 }
 
 /// The operations of the target's tasks that are in uninterruptible sleep and stay there, and how many of them the list lacks.
-pub(crate) fn pending(target: &Target) -> (Vec<PendingOperation>, Omitted) {
-    let asleep = threads(target).filter(|thread| thread.stat.state == 'D');
+pub(crate) fn pending(target: &Target, reader: &mut Reader) -> (Vec<PendingOperation>, Omitted) {
+    let asleep = threads(target).filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
-        let place = place(&thread)?;
-        let mut words = place.0.split_whitespace();
-        let op = words.next().and_then(|number| Op::of_syscall(number.parse().ok()?))?;
-        let fd = words.next().and_then(|fd| u64::from_str_radix(fd.trim_start_matches("0x"), 16).ok())?;
+        let place = place(&thread, reader)?;
+        let op = Op::of_syscall(u64::try_from(place.0.number).ok()?)?;
+        let fd = place.0.first();
         Some((Sleeper { thread, op, fd }, place))
     });
-    let stuck = staying(met.collect(), |sleeper| place(&sleeper.thread));
+    let stuck = staying(met.collect(), |sleeper| place(&sleeper.thread, reader));
     let omitted = Omitted { count: stuck.len().saturating_sub(MAX_PENDING) as u64, ns: None };
-    (stuck.iter().take(MAX_PENDING).map(describe).collect(), omitted)
+    (stuck.iter().take(MAX_PENDING).map(|sleeper| describe(sleeper, reader)).collect(), omitted)
 }
 
-/// Number, arguments, stack and instruction pointer of the call that a thread is in, and how often it has slept: the same as
-/// long as it sleeps the same sleep.
-fn place(thread: &Thread) -> Option<(String, Option<u64>)> {
-    let folder = format!("/proc/{}/task/{}", thread.pid, thread.stat.pid);
-    let call = fs::read_to_string(format!("{folder}/syscall")).ok()?;
-    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
-    let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    Some((call, slept.and_then(|count| count.trim().parse().ok())))
+/// The call that a thread is in, and how often it has slept: the same as long as it sleeps the same sleep.
+fn place(thread: &Thread, reader: &mut Reader) -> Option<(Call, Option<u64>)> {
+    let call = reader.call(thread.pid, thread.tid)?;
+    Some((call, procfs::status(thread.pid, thread.tid)?.slept))
 }
 
-fn describe(sleeper: &Sleeper) -> PendingOperation {
+fn describe(sleeper: &Sleeper, reader: &mut Reader) -> PendingOperation {
     let Sleeper { thread, op, fd } = sleeper;
-    let file = fs::read_link(format!("/proc/{}/fd/{fd}", thread.pid)).ok();
-    let functions = thread.stack();
+    let file = reader.descriptor(thread.pid, thread.tid, *fd);
+    let functions = thread.stack(reader);
     let cause = waits::classify(&functions, false);
     PendingOperation {
         op: OpName(*op),
-        task: Task {
-            pid: Some(thread.pid.cast_unsigned()),
-            tid: Some(thread.stat.pid.cast_unsigned()),
-            comm: Some(escape(thread.stat.comm.as_bytes())),
-            ..Task::default()
-        },
-        file: file.map(|file| escape(file.as_os_str().as_encoded_bytes())),
+        task: thread.task(),
+        file: file.map(|file| escape(&file)),
         layer: cause.map(|cause| LayerWord(cause.layer())),
         cause: cause.map(CauseWord),
         stack: Some(functions).filter(|functions| !functions.is_empty()),

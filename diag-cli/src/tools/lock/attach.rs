@@ -16,8 +16,8 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
         btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lock")),
         raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lock-raw")),
     },
-    first: "contention_end",
     probes: PROBES,
+    fields_read: &["RQ_LOCK", "MUTEX_WAIT_LOCK", "RWSEM_WAIT_LOCK", "RWLOCK_WAIT_LOCK"],
     fields_missed: FIELDS_MISSED,
 };
 

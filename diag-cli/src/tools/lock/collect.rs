@@ -9,7 +9,10 @@ use aya::{
 };
 use diag_common::lock::{Cell, CellKey, Cpu, Family, Kind, LINES, Line, class};
 
-use crate::ebpf::{epoch::Epoch, maps::take};
+use crate::{
+    ebpf::{epoch::Epoch, maps::take},
+    output::record::Unavailable,
+};
 
 /// A lock, and the side of it that is waited for. The address is 0 for all those of the kind that found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +135,11 @@ impl Collector {
             rest: take(ebpf, "LOCK_REST")?,
             cpus: take(ebpf, "LOCK_CPUS")?,
         })
+    }
+
+    /// Why counts may have been read while programs still wrote them.
+    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
+        self.epoch.unsettled()
     }
 
     /// Ends the epoch, and returns when that was.

@@ -34,7 +34,7 @@ use crate::{
         states::States,
         who::People,
     },
-    kernel::symbols::Symbols,
+    kernel::{procfs::Reader, symbols::Symbols},
     output::{
         page::Page,
         record::{
@@ -63,6 +63,7 @@ struct Locks {
     places: Places,
     target: Target,
     states: States<TaskState>,
+    reader: Reader,
 }
 
 /// A record, with the spectra of its locks.
@@ -112,6 +113,7 @@ impl Tool for Locks {
             places: Places::of(&object.fields),
             target: target.clone(),
             states: States::of(&mut object.ebpf)?,
+            reader: Reader::default(),
         })
     }
 
@@ -146,7 +148,9 @@ impl Tool for Locks {
         let found = model::locks(harvest, self.top, self.sort, &mut namer);
         let (locks, picture): (Vec<_>, Vec<_>) = found.locks.into_iter().unzip();
         let (pending, pending_omitted) = match kind {
-            Kind::Summary => Some(pending::pending(&self.target, &self.states, &mut namer)).unzip(),
+            Kind::Summary => {
+                Some(pending::pending(&self.target, &self.states, &mut namer, &mut self.reader)).unzip()
+            }
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);
@@ -156,7 +160,9 @@ impl Tool for Locks {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and locks are known by their type and address alone";
-        self.stacks.unavailable(effect).into_iter().collect()
+        let unread = self.reader.unavailable("of some waits that have not ended the stack is missing");
+        let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
+        found.chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -19,8 +19,8 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
         btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/runq")),
         raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/runq-raw")),
     },
-    first: "sched_switch",
     probes: PROBES,
+    fields_read: &[],
     fields_missed: FIELDS_MISSED,
 };
 
@@ -75,7 +75,7 @@ pub(super) fn cpu_numbers() -> Result<u32> {
 
 fn after_last(ranges: &str) -> Option<u32> {
     let last = ranges.trim().rsplit([',', '-']).next()?;
-    Some(last.parse::<u32>().ok()? + 1)
+    last.parse::<u32>().ok()?.checked_add(1)
 }
 
 /// Map sizes for this machine, and what is to be told apart.
@@ -101,5 +101,6 @@ mod tests {
         assert_eq!(after_last("0-3,8-11\n"), Some(12));
         assert_eq!(after_last("0-3,9\n"), Some(10));
         assert_eq!(after_last(""), None);
+        assert_eq!(after_last("0-4294967295"), None);
     }
 }

@@ -21,7 +21,10 @@ use super::{
     group::{CpuCount, Group, Had, Harvest, Key, Names},
     steal::StealClock,
 };
-use crate::ebpf::{clock, epoch::Epoch, maps::take};
+use crate::{
+    ebpf::{clock, epoch::Epoch, maps::take},
+    output::record::Unavailable,
+};
 
 /// Identities in the kernel side's table from which on those that are gone are removed; the table has room for four
 /// times as many.
@@ -76,6 +79,11 @@ impl Collector {
         let harvest = self.read()?;
         self.early.add(&harvest);
         Ok(())
+    }
+
+    /// Why counts may have been read while programs still wrote them.
+    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
+        self.epoch.unsettled()
     }
 
     /// Ends the epoch, and returns when that was: the kernel side divides runs at that moment.

@@ -42,10 +42,11 @@ use crate::{
         object::{Kernel, Object, Settings},
         states::States,
     },
+    kernel::procfs::Reader,
     output::{
         page::Page,
         record::{
-            Kind,
+            Kind, Unavailable,
             settings::{Threshold, ThresholdName},
             verdict::Verdict,
         },
@@ -72,6 +73,7 @@ struct Runq {
     target: Target,
     collector: Collector,
     states: States<TaskState>,
+    reader: Reader,
     read: Instant,
     /// When tracing ended, ns of the kernel side's clock.
     ended: u64,
@@ -115,6 +117,7 @@ impl Tool for Runq {
             target: target.clone(),
             collector: Collector::new(&mut object.ebpf, args.by)?,
             states: States::of(&mut object.ebpf)?,
+            reader: Reader::default(),
             read: Instant::now(),
             ended: 0,
         })
@@ -158,7 +161,9 @@ impl Tool for Runq {
         }
         let cpu_times = model::cpu_times(harvest, measured);
         let (waiting, waiting_omitted) = match kind {
-            Kind::Summary => Some(waiting::waiting(&self.target, &self.states, self.ended)).unzip(),
+            Kind::Summary => {
+                Some(waiting::waiting(&self.target, &self.states, &mut self.reader, self.ended)).unzip()
+            }
             _ => (None, None),
         };
         let worst = Wanted { top: CANDIDATES, sort: Sort::Time };
@@ -178,6 +183,11 @@ impl Tool for Runq {
             verdict,
         };
         (body, groups.facts)
+    }
+
+    fn found_unavailable(&self) -> Vec<Unavailable> {
+        let unread = self.reader.unavailable("of some waiting tasks the CPU is not known");
+        self.collector.unsettled().into_iter().chain(unread).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

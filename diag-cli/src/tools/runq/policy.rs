@@ -1,8 +1,9 @@
 //! Scheduling policies, which decide who may have a CPU before whom.
 
-use procfs::process::{Process, Stat};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::{kernel::procfs, output::text::escape};
 
 /// A scheduling policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -58,17 +59,20 @@ impl Policy {
     }
 }
 
-/// The policy of a thread; none for one that is younger than this tool.
-pub(super) fn of(stat: &Stat) -> Option<Policy> {
-    stat.policy.and_then(Policy::from_number)
+/// The policy of a thread; none where it is gone. The system call takes no lock, as reading `/proc/PID/stat` does on some
+/// kernels.
+pub(super) fn of(tid: i32) -> Option<Policy> {
+    // SAFETY: it takes a number.
+    let policy = unsafe { libc::sched_getscheduler(tid) };
+    u32::try_from(policy).ok().and_then(|policy| Policy::from_number(policy & !libc::SCHED_RESET_ON_FORK.cast_unsigned()))
 }
 
 /// The most urgent policy among the threads of a process that have this name; none where there is no such thread now.
 pub(super) fn of_process(pid: u32, comm: &str) -> Option<Policy> {
-    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-    let stats = process.tasks().ok()?.flatten().filter_map(|task| task.stat().ok());
-    let policies = stats.filter(|stat| stat.comm == comm).filter_map(|stat| of(&stat));
-    policies.max_by_key(|policy| policy.is_real_time())
+    let pid = i32::try_from(pid).ok()?;
+    let named = procfs::threads(pid)
+        .filter(|&tid| procfs::name(pid, tid).is_some_and(|name| escape(&name) == comm));
+    named.filter_map(of).max_by_key(|policy| policy.is_real_time())
 }
 
 #[cfg(test)]
@@ -77,9 +81,10 @@ mod tests {
 
     #[test]
     fn this_test_has_an_ordinary_policy() {
-        let me = Process::myself().unwrap().stat().unwrap();
-        assert!(!of(&me).is_some_and(Policy::is_real_time));
-        assert!(of_process(std::process::id(), &me.comm).is_some());
+        let me = std::process::id();
+        assert!(!of(me.cast_signed()).is_some_and(Policy::is_real_time));
+        let name = escape(&procfs::name(me.cast_signed(), me.cast_signed()).unwrap());
+        assert!(of_process(me, &name).is_some());
         assert_eq!(of_process(u32::MAX, "x"), None);
     }
 }

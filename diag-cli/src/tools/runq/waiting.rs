@@ -1,8 +1,6 @@
 //! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
 //! trouble.
 
-use std::fs;
-
 use diag_common::runq::{TaskState, flag};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,10 +8,8 @@ use serde::Serialize;
 use super::policy::{self, Policy};
 use crate::{
     ebpf::states::States,
-    output::{
-        record::parties::{Omitted, Task},
-        text::escape,
-    },
+    kernel::procfs::{self, Reader},
+    output::record::parties::{Omitted, Task},
     target::{STAYS, Target, Thread, staying, threads},
 };
 
@@ -38,14 +34,20 @@ pub(crate) struct Waiting {
 const MOST: usize = 64;
 
 /// The target's tasks that want to run, and do not, and what the list lacks. `now` is when tracing ended, ns.
-pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> (Vec<Waiting>, Omitted) {
-    let runnable = threads(target).filter(|thread| thread.stat.state == 'R');
+pub(super) fn waiting(
+    target: &Target,
+    states: &States<TaskState>,
+    reader: &mut Reader,
+    now: u64,
+) -> (Vec<Waiting>, Omitted) {
+    let runnable = threads(target).filter(|thread| thread.state == 'R');
     let met = runnable.filter_map(|thread| {
         let account = thread.account()?;
         Some((thread, account))
     });
     let stuck = staying(met.collect(), Thread::account);
-    let mut waiting: Vec<Waiting> = stuck.iter().map(|thread| describe(thread, states, now)).collect();
+    let mut waiting: Vec<Waiting> =
+        stuck.iter().map(|thread| describe(thread, states, reader, now)).collect();
     waiting.sort_by_key(|one| (std::cmp::Reverse(one.waited_ns), one.task.tid));
     let more = waiting.get(MOST..).unwrap_or_default();
     let omitted = Omitted { count: more.len() as u64, ns: Some(more.iter().map(|one| one.waited_ns).sum()) };
@@ -53,32 +55,17 @@ pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> 
     (waiting, omitted)
 }
 
-/// How often a thread has left a CPU.
-fn runs(pid: i32, tid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    let count = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().parse::<u64>().ok()
-    };
-    Some(count("voluntary_ctxt_switches:")? + count("nonvoluntary_ctxt_switches:")?)
-}
-
-fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
-    let runs = runs(*pid, stat.pid);
-    let tid = stat.pid.cast_unsigned();
+fn describe(thread: &Thread, states: &States<TaskState>, reader: &mut Reader, now: u64) -> Waiting {
+    let runs = procfs::status(thread.pid, thread.tid).and_then(|status| status.switches);
+    let tid = thread.tid.cast_unsigned();
     let state = states.get(tid).filter(|state| {
         // It may have run unseen, and wait another wait.
         Some(state.runs) == runs && state.since != 0 && state.since <= now
     });
     Waiting {
-        task: Task {
-            pid: Some(pid.cast_unsigned()),
-            tid: Some(tid),
-            comm: Some(escape(stat.comm.as_bytes())),
-            ..Task::default()
-        },
-        policy: policy::of(stat),
-        cpu: stat.processor.and_then(|cpu| u32::try_from(cpu).ok()),
+        task: thread.task(),
+        policy: policy::of(thread.tid),
+        cpu: reader.cpu(thread.pid, thread.tid),
         waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
         since_known: state.is_some(),
         throttled: state.map(|state| state.flags & flag::THROTTLED != 0),

@@ -17,8 +17,8 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
         btf: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmexit")),
         raw: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmexit-raw")),
     },
-    first: "hrtimer_expire_entry",
     probes: PROBES,
+    fields_read: &[],
     fields_missed: FIELDS_MISSED,
 };
 

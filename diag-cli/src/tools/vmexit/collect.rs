@@ -16,7 +16,10 @@ use super::{
     guest::kernel::{IdleState, polling},
     record::Interrupts,
 };
-use crate::ebpf::{epoch::Epoch, maps::take};
+use crate::{
+    ebpf::{epoch::Epoch, maps::take},
+    output::record::Unavailable,
+};
 
 const NO_IDLE: Idle = Idle {
     entered: [0; IDLE_STATES],
@@ -150,6 +153,11 @@ impl Collector {
             }
         }
         Ok(())
+    }
+
+    /// Why counts may have been read while programs still wrote them.
+    pub(super) fn unsettled(&self) -> Option<Unavailable> {
+        self.epoch.unsettled()
     }
 
     /// Ends the epoch, and returns when that was.

@@ -184,7 +184,8 @@ impl Tool for Vmexit {
             why,
             effect: effect.to_owned(),
         };
-        let mut found: Vec<Unavailable> = self.functions.unavailable(NO_NAMES).into_iter().collect();
+        let mut found: Vec<Unavailable> =
+            self.functions.unavailable(NO_NAMES).into_iter().chain(self.collector.unsettled()).collect();
         let timer = self.guest.kernel.timer.as_deref();
         if let Some(timer) = timer.filter(|_| !self.guest.kernel.has_apic_timer()) {
             let why = format!("the timer is {timer}, whose interrupts no tracepoint tells");

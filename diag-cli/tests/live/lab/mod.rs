@@ -5,6 +5,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod disk;
+pub(crate) mod exec;
 pub(crate) mod fault;
 pub(crate) mod image;
 pub(crate) mod peer;
