@@ -3,6 +3,8 @@
 pub(crate) mod btf;
 pub(crate) mod fields;
 pub(crate) mod files;
+pub(crate) mod mountinfo;
 pub(crate) mod mounts;
 pub(crate) mod symbols;
+pub(crate) mod task_files;
 pub(crate) mod waits;

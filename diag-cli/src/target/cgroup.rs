@@ -1,7 +1,9 @@
 //! A cgroup as a target: found by its path or its id, in whichever hierarchy has it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +11,7 @@ use anyhow::Result;
 
 use super::hierarchy::{Hierarchies, Hierarchy, Kind};
 use crate::exit::Failure;
+use crate::output::text::unescape;
 
 /// A cgroup that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,13 +155,24 @@ fn absolute<'a>(hierarchies: &'a Hierarchies, wanted: &str) -> Option<Place<'a>>
     if !wanted.starts_with('/') {
         return None;
     }
-    let folder = fs::canonicalize(wanted).ok().filter(|folder| folder.is_dir())?;
+    let folder = spellings(wanted)
+        .into_iter()
+        .find_map(|path| fs::canonicalize(path).ok().filter(|folder| folder.is_dir()))?;
     Some(Place { hierarchy: hierarchies.holding(&folder)?, folder })
+}
+
+/// The paths that a text may mean: as records show them, escaped, or as it stands, which differs where a name has in it
+/// what reads as an escape.
+fn spellings(text: &str) -> [PathBuf; 2] {
+    [OsString::from_vec(unescape(text.as_bytes())).into(), text.into()]
 }
 
 /// The folder of a path from a hierarchy's root.
 fn below<'a>(hierarchy: &'a Hierarchy, path: &str) -> Option<Place<'a>> {
-    let path = Path::new(path.trim_start_matches('/'));
+    spellings(path.trim_start_matches('/')).iter().find_map(|path| folder_below(hierarchy, path))
+}
+
+fn folder_below<'a>(hierarchy: &'a Hierarchy, path: &Path) -> Option<Place<'a>> {
     if path.components().any(|part| part == Component::ParentDir) {
         return None;
     }

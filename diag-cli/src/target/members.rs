@@ -5,12 +5,18 @@ use std::{fs, thread, time::Duration};
 use procfs::process::{Process, Stat, all_processes};
 
 use super::{Target, with_descendants};
+use crate::{
+    kernel::task_files::{self, TaskStat},
+    output::text::escape,
+};
 
 /// A thread, as `/proc` shows it.
 pub(crate) struct Thread {
     /// Its process.
     pub(crate) pid: i32,
-    /// What `/proc/PID/task/TID/stat` says.
+    /// Its name, which may be any bytes.
+    pub(crate) comm: Vec<u8>,
+    /// What `/proc/PID/task/TID/stat` says, but for the name.
     pub(crate) stat: Stat,
 }
 
@@ -24,10 +30,10 @@ pub(crate) fn threads(target: &Target) -> impl Iterator<Item = Thread> {
     processes.filter(move |process| holds(target, &family, process)).flat_map(move |process| {
         let pid = process.pid;
         let tasks: Vec<_> = process.tasks().into_iter().flatten().flatten().collect();
-        let stats = tasks.into_iter().filter_map(|task| task.stat().ok());
+        let stats = tasks.into_iter().filter_map(|task| task_files::stat(task.pid, task.tid));
         stats
-            .filter(|stat| !matches!(target, Target::Comm(comm) if *comm != stat.comm))
-            .map(move |stat| Thread { pid, stat })
+            .filter(|task| !matches!(target, Target::Comm(comm) if *comm != task.comm))
+            .map(move |TaskStat { comm, stat }| Thread { pid, comm, stat })
     })
 }
 
@@ -39,9 +45,9 @@ fn holds(target: &Target, family: &[u32], process: &Process) -> bool {
         Target::Command(_) => false,
         Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
             let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
-            let cgroups = process.cgroups().map(|cgroups| cgroups.0).unwrap_or_default();
-            cgroups.iter().any(|cgroup| {
-                let below = cgroup.pathname.strip_prefix(wanted);
+            task_files::cgroup_paths(process.pid).iter().any(|path| {
+                let path = escape(path);
+                let below = path.strip_prefix(wanted);
                 below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
         }

@@ -43,7 +43,7 @@ pub(crate) enum Target {
     /// Processes, and their descendants; see [`with_descendants`].
     Pids(Vec<u32>),
     /// Threads of this name.
-    Comm(String),
+    Comm(Vec<u8>),
     /// A command that the session runs, and its descendants; see [`Held`].
     Command(Vec<OsString>),
 }
@@ -87,7 +87,7 @@ impl Target {
                 record::Target::Unit { unit: name.clone(), path, id }
             }
             Target::Pids(pids) => record::Target::Pid { pid: pids.clone() },
-            Target::Comm(comm) => record::Target::Comm { comm: comm.clone() },
+            Target::Comm(comm) => record::Target::Comm { comm: escape(comm) },
             Target::Command(argv) => {
                 let command = argv.iter().map(|arg| escape(arg.as_bytes())).collect();
                 record::Target::Command { command, pid: pid.unwrap_or_default() }

@@ -4,25 +4,23 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use procfs::process::{Process, all_processes};
+use procfs::process::all_processes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::exit::Failure;
+use crate::{exit::Failure, kernel::task_files::TaskStatus};
 
 /// Checks `-p PID`; [`Failure::Usage`] if one of them is no process.
 pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
     for &pid in pids {
-        let status = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.status().ok());
-        let Some(status) = status else {
+        let Some(process) = TaskStatus::of_thread(pid).and_then(|status| status.number("Tgid")) else {
             return Err(
                 Failure::Usage(format!("no process {pid}: expected the PID of a running process")).into()
             );
         };
-        if status.tgid != status.pid {
-            let (thread, process) = (status.pid, status.tgid);
+        if process != u64::from(pid) {
             return Err(Failure::Usage(format!(
-                "{thread} is a thread of process {process}: expected a process, give --pid {process}"
+                "{pid} is a thread of process {process}: expected a process, give --pid {process}"
             ))
             .into());
         }

@@ -8,6 +8,7 @@ use super::{
     place::KTHREADD,
     servers::{self, Server},
 };
+use crate::kernel::task_files;
 
 /// The machine's kernel threads that work for others, as they are at one look; each list is read when it is first asked for.
 #[derive(Default)]
@@ -43,9 +44,7 @@ impl Threads {
 
     /// The name of a thread, as procfs has it: of a worker with its work.
     pub(super) fn name(pid: u32, tid: u32) -> Option<Vec<u8>> {
-        let mut name = fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-        name.pop_if(|last| *last == b'\n');
-        Some(name)
+        task_files::comm(pid, tid)
     }
 
     fn only(&mut self, wanted: impl Fn(&str) -> bool) -> Option<u32> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::record::{CauseName, OpName};
 use crate::{
-    kernel::waits,
+    kernel::{task_files::TaskStatus, waits},
     output::text::escape,
     target::{Target, Thread, staying, threads},
 };
@@ -64,9 +64,8 @@ pub(crate) fn pending(target: &Target) -> Vec<PendingOperation> {
 fn place(thread: &Thread) -> Option<(String, Option<u64>)> {
     let folder = format!("/proc/{}/task/{}", thread.pid, thread.stat.pid);
     let call = fs::read_to_string(format!("{folder}/syscall")).ok()?;
-    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
-    let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    Some((call, slept.and_then(|count| count.trim().parse().ok())))
+    let status = TaskStatus::read(thread.pid.cast_unsigned(), thread.stat.pid.cast_unsigned())?;
+    Some((call, status.number("voluntary_ctxt_switches")))
 }
 
 fn describe(sleeper: &Sleeper) -> PendingOperation {
@@ -77,7 +76,7 @@ fn describe(sleeper: &Sleeper) -> PendingOperation {
         op: OpName(*op),
         pid: thread.pid.cast_unsigned(),
         tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
+        comm: escape(&thread.comm),
         file: file.map(|file| escape(file.as_os_str().as_encoded_bytes())),
         cause: waits::classify(&functions, false).map(CauseName),
         stack: Some(functions).filter(|functions| !functions.is_empty()),

@@ -53,7 +53,7 @@ fn describe(thread: &Thread, wait: &Wait, now_ns: u64, namer: &mut Namer<'_>) ->
         address: format!("{:#x}", wait.lock),
         pid: thread.pid.cast_unsigned(),
         tid: thread.stat.pid.cast_unsigned(),
-        comm: escape(thread.stat.comm.as_bytes()),
+        comm: escape(&thread.comm),
         waited_ns: now_ns.saturating_sub(wait.since),
         owner_tid: owner.map(|owner| owner.tid),
         owner_comm: owner.map(|owner| escape(&owner.name())),

@@ -4,6 +4,8 @@ use procfs::process::{Process, Stat};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::{kernel::task_files, output::text::escape};
+
 /// A scheduling policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -61,11 +63,11 @@ pub(super) fn of(stat: &Stat) -> Policy {
     stat.policy.map_or(Policy::Unknown, Policy::from_number)
 }
 
-/// The most urgent policy among the threads of a process that have this name; none where there is no such thread now.
+/// The most urgent policy among the threads of a process that have this name, as records show it; none where there is no such thread now.
 pub(super) fn of_process(pid: u32, comm: &str) -> Option<Policy> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-    let stats = process.tasks().ok()?.flatten().filter_map(|task| task.stat().ok());
-    let policies = stats.filter(|stat| stat.comm == comm).map(|stat| of(&stat));
+    let stats = process.tasks().ok()?.flatten().filter_map(|task| task_files::stat(task.pid, task.tid));
+    let policies = stats.filter(|task| escape(&task.comm) == comm).map(|task| of(&task.stat));
     policies.max_by_key(|policy| policy.is_real_time())
 }
 

@@ -1,8 +1,6 @@
 //! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
 //! trouble.
 
-use std::fs;
-
 use diag_common::runq::{TaskState, flag};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,6 +8,7 @@ use serde::Serialize;
 use super::policy::{self, Policy};
 use crate::{
     ebpf::states::States,
+    kernel::task_files::TaskStatus,
     output::text::escape,
     target::{STAYS, Target, Thread, staying, threads},
 };
@@ -53,25 +52,21 @@ pub(super) fn waiting(target: &Target, states: &States<TaskState>, now: u64) -> 
 }
 
 /// How often a thread has left a CPU.
-fn runs(pid: i32, tid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    let count = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().parse::<u64>().ok()
-    };
-    Some(count("voluntary_ctxt_switches:")? + count("nonvoluntary_ctxt_switches:")?)
+fn runs(pid: u32, tid: u32) -> Option<u64> {
+    let status = TaskStatus::read(pid, tid)?;
+    Some(status.number("voluntary_ctxt_switches")? + status.number("nonvoluntary_ctxt_switches")?)
 }
 
-fn describe(Thread { pid, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
-    let runs = runs(*pid, stat.pid);
-    let tid = stat.pid.cast_unsigned();
+fn describe(Thread { pid, comm, stat }: &Thread, states: &States<TaskState>, now: u64) -> Waiting {
+    let (pid, tid) = (pid.cast_unsigned(), stat.pid.cast_unsigned());
+    let runs = runs(pid, tid);
     let state = states.get(tid).filter(|state| {
         // It may have run unseen, and wait another wait.
         Some(state.runs) == runs && state.since != 0 && state.since <= now
     });
     Waiting {
-        comm: escape(stat.comm.as_bytes()),
-        pid: pid.cast_unsigned(),
+        comm: escape(comm),
+        pid,
         tid,
         policy: policy::of(stat),
         cpu: stat.processor.and_then(|cpu| u32::try_from(cpu).ok()),
