@@ -57,7 +57,7 @@ fn escaped_byte(after: &[u8]) -> Option<u8> {
     };
     let digit = |c: &u8| if c.is_ascii_digit() { c - b'0' } else { c - b'a' + 10 };
     let byte = digit(high) << 4 | digit(low);
-    (byte < b' ' || byte >= 0x7f || byte == b'\\').then_some(byte)
+    (!(b' '..0x7f).contains(&byte) || byte == b'\\').then_some(byte)
 }
 
 /// `text` without anything that a terminal would act on: control characters, and those that change the direction

@@ -95,6 +95,14 @@ impl Hierarchy {
         if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path }
     }
 
+    /// The folder of a path as [`Self::path_of`] gives it, before it is escaped; it need not exist.
+    #[allow(dead_code, reason = "for records, whose tasks and groups name their containers")]
+    pub(super) fn folder_of(&self, path: &Path) -> PathBuf {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let path = path.strip_prefix(self.root.trim_start_matches('/')).unwrap_or(path);
+        self.mount.join(path)
+    }
+
     /// How many folders the hierarchy's own root is above a folder below the mount; `None` if that is not known.
     pub(crate) fn level_of(&self, folder: &Path) -> Option<u32> {
         let below = folder.strip_prefix(&self.mount).ok()?.components().count();

@@ -3,11 +3,16 @@
 mod cgroup;
 mod command;
 mod container;
+#[cfg(test)]
+mod container_tests;
 mod hierarchy;
+mod identity;
+mod label;
 mod members;
 mod names;
 mod paths;
 mod process;
+mod state_file;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -24,6 +29,11 @@ pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{Held, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "for records, whose tasks and groups name their containers")
+)]
+pub(crate) use identity::{ContainerIdentity, ContainerNames};
 pub(crate) use members::{STAYS, Thread, staying, threads};
 pub(crate) use paths::CgroupNames;
 pub(crate) use process::with_descendants;
@@ -78,9 +88,9 @@ impl Target {
                 let (path, id) = place(cgroup);
                 record::Target::Cgroup { path, id }
             }
-            Target::Container(Container { id: container, cgroup, .. }) => {
+            Target::Container(Container { identity, cgroup }) => {
                 let (path, id) = place(cgroup);
-                record::Target::Container { container: container.clone(), path, id }
+                record::Target::Container { container: identity.id.clone(), path, id }
             }
             Target::Unit(Unit { name, cgroup }) => {
                 let (path, id) = place(cgroup);

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn names_of_threads_are_data() {
         let cause = one(key(Kind::MsrRead, 0x10, b"\xff\x1b[0m", 5));
-        assert_eq!(cause.by[0].comm, "\\xff\x1b[0m");
+        assert_eq!(cause.by[0].comm, "\\xff\\x1b[0m");
     }
 
     #[test]
