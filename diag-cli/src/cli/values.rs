@@ -49,7 +49,7 @@ pub(crate) struct Comm(pub(crate) Vec<u8>);
 
 /// A thread's name, as long as the kernel keeps it.
 pub(crate) fn comm(text: &OsString) -> Result<Comm, String> {
-    let name = unescape(text.as_bytes());
+    let name = as_escaped(text).map_or(text.as_bytes().to_vec(), |text| unescape(text.as_bytes()));
     match name.len() {
         1..=COMM_BYTES if name.contains(&0) => {
             Err("expected a thread's name, which ends before a zero byte".to_owned())
@@ -62,9 +62,14 @@ pub(crate) fn comm(text: &OsString) -> Result<Comm, String> {
     }
 }
 
-/// A name that may hold any bytes, as text: escaped as records show it where it is not UTF-8.
+/// A name that may hold any bytes, as records show it.
 pub(crate) fn name(text: &OsString) -> String {
-    text.to_str().map_or_else(|| escape(text.as_bytes()), str::to_owned)
+    as_escaped(text).map_or_else(|| escape(text.as_bytes()), str::to_owned)
+}
+
+/// `text` where it can be what records show; other bytes are those of the name itself.
+fn as_escaped(text: &OsString) -> Option<&str> {
+    text.to_str().filter(|text| !text.contains(char::is_control))
 }
 
 #[cfg(test)]
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!(comm(cut), Ok(Comm(cut.to_vec())));
         assert_eq!(comm(escape(cut).as_bytes()), Ok(Comm(cut.to_vec())));
         assert_eq!(comm(b"a\\x5cx1b"), Ok(Comm(b"a\\x1b".to_vec())));
+        assert_eq!(comm(b"\n\\x1b"), Ok(Comm(b"\n\\x1b".to_vec())));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod bench;
 mod counting;
 mod faults;
 mod hdr;
+mod hostile;
 mod hung;
 mod hung_chains;
 mod hung_cost;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Some(runq::runner::FLAG) => return runq::runner::main(arguments),
         Some("--lab-locks") => return lock::work::main(arguments),
         Some("--lab-disk") => return lab::disk::main(arguments),
+        Some(hostile::FLAG) => return hostile::main(arguments),
         Some("--lab-storm") => return storm::main(arguments),
         _ => {}
     }
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         hdr::TESTS,
         targets::TESTS,
         weather::TESTS,
+        hostile::TESTS,
         lock::TESTS,
         hung::TESTS,
         hung_chains::TESTS,
