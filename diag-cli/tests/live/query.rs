@@ -53,7 +53,7 @@ fn rows(python: &Path, directory: &Path, query: &str) -> Vec<Value> {
 
 fn two_tools() -> Outcome {
     const CALLS: u64 = 500;
-    let python = python::with("duckdb==1.5.4", "duckdb")?;
+    let python = python::with("duckdb==2.0.1", "duckdb")?;
     let lab = Lab::new();
     let disk = PlainDisk::new(&lab, 64 << 20)?;
     let file = disk.mount.file("data", 8 << 20);

@@ -117,9 +117,10 @@ impl Mounted {
     pub(crate) fn device(&self) -> String {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("there are mounts");
         let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let own = fields.filter(|fields| fields.get(4).is_some_and(|point| Path::new(point) == self.path));
+        let mut own =
+            fields.filter(|fields| fields.get(4).is_some_and(|point| Path::new(point) == self.path));
         // Of several on top of each other the last one is seen.
-        own.last().expect("it is mounted")[2].to_owned()
+        own.next_back().expect("it is mounted")[2].to_owned()
     }
 
     /// A file on it, filled with `bytes` bytes that are written through to the device.
