@@ -68,5 +68,7 @@ fn found_by_name_and_id(engine: &'static str, install: &str) -> Outcome {
         let target = finished.summary().0["target"].to_string();
         assert!(target.contains(&id), "{wanted}: {target}");
     }
+    let version = run(engine, &["--version"])?;
+    println!("{version}: found by its name, its id and the beginning of its id");
     Ok(())
 }

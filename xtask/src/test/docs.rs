@@ -9,7 +9,7 @@ use super::say;
 use crate::workspace::Workspace;
 
 /// Directories of this repository whose files pages name by their whole path.
-const ROOMS: [&str; 6] = ["diag-cli/", "diag-common/", "diag-ebpf/", "xtask/", "docs/", "scripts/"];
+const ROOMS: [&str; 5] = ["diag-cli/", "diag-common/", "diag-ebpf/", "xtask/", "docs/"];
 /// Words in a path that stand for others.
 const PLACEHOLDERS: [&str; 6] = ["STEM", "NAME", "TOOL", "*", "<", "…"];
 
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_this_repository() {
-        let line = "`diag-cli/src/main.rs:12`, docs/tools/STEM.md, kernel/sched/core.c (xtask/src/vm/). scripts/x.sh:";
+        let line = "`diag-cli/src/main.rs:12`, docs/tools/STEM.md, kernel/sched/core.c (xtask/src/vm/). diag-ebpf/x.rs:";
         assert_eq!(
             paths(line).collect::<Vec<_>>(),
-            ["diag-cli/src/main.rs", "xtask/src/vm/", "scripts/x.sh"]
+            ["diag-cli/src/main.rs", "xtask/src/vm/", "diag-ebpf/x.rs"]
         );
     }
 }
