@@ -36,6 +36,19 @@ impl Who {
     }
 }
 
+/// A thread's name without what lies behind its first zero: before 5.17 the rest of a longer name that it had before stays
+/// there (`__set_task_comm`, fs/exec.c, 5.10).
+#[inline(always)]
+pub fn until_zero([low, high]: [u64; 2]) -> [u64; 2] {
+    // The highest bit of each byte that is zero, exact for the first, which is the lowest.
+    let zeros = |half: u64| half.wrapping_sub(0x0101_0101_0101_0101) & !half & 0x8080_8080_8080_8080;
+    // All bits below the lowest, or all where there is none.
+    let before = |zeros: u64| (zeros & zeros.wrapping_neg()).wrapping_sub(1);
+    let ends = zeros(low);
+    let rest = if ends == 0 { high & before(zeros(high)) } else { 0 };
+    [low & before(ends), rest]
+}
+
 /// A thread's name from its two halves, up to its first zero.
 #[cfg(feature = "user")]
 pub fn name(comm: [u64; 2]) -> Vec<u8> {
@@ -56,6 +69,27 @@ mod tests {
         let who = Who { comm: [1, 2], cgroup: 3, tgid: 4, tid: 5 };
         assert_ne!(who.number(), 0);
         assert_ne!(who.number(), Who { tid: 6, ..who }.number());
+    }
+
+    #[test]
+    fn what_lies_behind_a_zero_is_no_part_of_a_name() {
+        let halves = |name: &[u8]| {
+            [0, 8]
+                .map(|at| u64::from_le_bytes(core::array::from_fn(|byte| *name.get(at + byte).unwrap_or(&0))))
+        };
+        for (stale, clean) in [
+            (&b"web\0er-threads"[..], &b"web"[..]),
+            (b"\x01\0\x01\xff\0kworker/0", b"\x01"),
+            (b"kworker/0\0\xff-rest", b"kworker/0"),
+            (b"eight-by\0e-rest", b"eight-by"),
+            (
+                b"\x80\xff\x01\xff\x80\xff\x01\xff\x80\xff\x80\xff\x01\xff\x80",
+                b"\x80\xff\x01\xff\x80\xff\x01\xff\x80\xff\x80\xff\x01\xff\x80",
+            ),
+            (b"\0rest-of-a-name", b""),
+        ] {
+            assert_eq!(until_zero(halves(stale)), halves(clean), "{stale:?}");
+        }
     }
 
     #[cfg(feature = "user")]

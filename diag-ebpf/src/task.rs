@@ -1,6 +1,7 @@
 //! What a `task_struct` says of its task.
 
 use aya_ebpf::Global;
+use diag_common::who::until_zero;
 
 use crate::{
     fields::{
@@ -26,7 +27,8 @@ pub fn pid<S: Side>(task: Ptr) -> u32 {
 #[inline(always)]
 pub fn comm<S: Side>(task: Ptr) -> [u64; 2] {
     // SAFETY: loads from a task.
-    unsafe { [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)] }
+    let halves = unsafe { [S::read(task, TASK_COMM.load()), S::read(task, TASK_COMM.load() + 8)] };
+    until_zero(halves)
 }
 
 /// Whether a task has a CPU, where the kernel says so: also from the wake-up on that keeps it from falling asleep, and

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod privilege;
+mod schema;
 mod setup;
 mod test;
 mod vm;
@@ -36,21 +38,30 @@ enum Task {
     },
     /// Check formatting, lints, units, the command line and the running kernel
     Test {
-        /// Only these parts (default: all but vm)
+        /// Only these parts (default: style, unit, cli and live)
         parts: Vec<test::Part>,
         /// Of the part vm, only these kernels, each by the start of its version such as 6.1 (default: all)
         #[arg(long = "kernel", value_name = "VERSION")]
         kernels: Vec<String>,
     },
+    /// Measure what tools cost; needs root and a quiet machine
+    Bench {
+        /// Only these tools, such as iolat (default: all)
+        tools: Vec<String>,
+    },
+    /// Write the schemas of all records to docs/schema
+    Schema,
 }
 
 fn main() -> ExitCode {
     let task = Cli::parse().task;
     let done = Workspace::find().and_then(|workspace| match task {
-        Task::Setup => setup::ensure(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Setup => setup::all(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Build => build::release(&workspace).map(|_| ExitCode::SUCCESS),
         Task::Run { arguments } => build::run(&workspace, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Test { parts, kernels } => test::run(&workspace, &parts, &kernels),
+        Task::Bench { tools } => bench::run(&workspace, &tools),
+        Task::Schema => schema::write(&workspace).map(|()| ExitCode::SUCCESS),
     });
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

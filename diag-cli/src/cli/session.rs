@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{OsStringValueParser, TypedValueParser as _},
+};
 
 use super::values;
 
@@ -71,19 +74,22 @@ struct TargetArgs {
     ///
     /// The path is either the one under the mount point (/sys/fs/cgroup/…) or the one that /proc/PID/cgroup shows; one that
     /// does not begin with / counts from the working directory, in a cgroup mount. The id is the inode number of the
-    /// cgroup's directory. Hosts with cgroup v2, v1 or both.
-    #[arg(long, value_name = "PATH|ID", value_parser = values::named)]
+    /// cgroup's directory. Hosts with cgroup v2, v1 or both. Names that are not text are given as records show them, with \xHH.
+    #[arg(long, value_name = "PATH|ID")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|text| values::named(&text)))]
     cgroup: Option<String>,
 
     /// Only tasks in this container, by name, id or the beginning of the id
     ///
     /// Resolved through the cgroup names that Docker, containerd, CRI-O, Podman and Kubernetes give; no daemon need
     /// answer.
-    #[arg(long, value_name = "NAME|ID", value_parser = values::named)]
+    #[arg(long, value_name = "NAME|ID")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|text| values::named(&text)))]
     container: Option<String>,
 
     /// Only tasks of this systemd unit, such as nginx.service
-    #[arg(long, value_name = "NAME", value_parser = values::named)]
+    #[arg(long, value_name = "NAME")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|text| values::named(&text)))]
     unit: Option<String>,
 
     /// Only this process and its descendants; may be given several times
@@ -91,9 +97,10 @@ struct TargetArgs {
     #[arg(allow_hyphen_values = true)]
     pid: Vec<u32>,
 
-    /// Only threads of this name, as 'ps -L -o comm' shows it
-    #[arg(long, value_name = "NAME", value_parser = values::comm)]
-    comm: Option<String>,
+    /// Only threads of this name, as 'ps -L -o comm' or a record shows it
+    #[arg(long, value_name = "NAME")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|text| values::comm(&text)))]
+    comm: Option<values::Comm>,
 
     /// Run this command, trace it and its children alone, and end when it ends, with its exit status
     ///
@@ -116,7 +123,7 @@ pub(crate) enum Selection<'a> {
     /// Processes; at least one.
     Pids(&'a [u32]),
     /// A thread's name of 1 to 15 bytes.
-    Comm(&'a str),
+    Comm(&'a [u8]),
     /// A command to run and its arguments; at least the command.
     Command(&'a [OsString]),
 }
@@ -128,7 +135,7 @@ impl SessionArgs {
             TargetArgs { cgroup: Some(cgroup), .. } => Selection::Cgroup(cgroup),
             TargetArgs { container: Some(container), .. } => Selection::Container(container),
             TargetArgs { unit: Some(unit), .. } => Selection::Unit(unit),
-            TargetArgs { comm: Some(comm), .. } => Selection::Comm(comm),
+            TargetArgs { comm: Some(comm), .. } => Selection::Comm(&comm.0),
             TargetArgs { pid, .. } if !pid.is_empty() => Selection::Pids(pid),
             TargetArgs { command, .. } if !command.is_empty() => Selection::Command(command),
             TargetArgs { .. } => Selection::System,
@@ -160,7 +167,7 @@ mod tests {
             (&["--cgroup", "/a"], Selection::Cgroup("/a")),
             (&["--container", "web"], Selection::Container("web")),
             (&["--unit", "a.service"], Selection::Unit("a.service")),
-            (&["--comm", "fio"], Selection::Comm("fio")),
+            (&["--comm", "fio"], Selection::Comm(b"fio")),
             (&["-p", "1", "--pid", "2"], Selection::Pids(&[1, 2])),
             (&["-p", "1,2"], Selection::Pids(&[1, 2])),
             (&["-d", "1s", "--", "dd", "--json"], Selection::Command(&command)),

@@ -1,6 +1,8 @@
 //! How values on the command line are read. Each error says what would have been right.
 
-use std::time::Duration;
+use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, time::Duration};
+
+use crate::output::text::{escape, unescape};
 
 /// Characters that the kernel keeps of a thread's name (`TASK_COMM_LEN` without its zero, include/linux/sched.h).
 const COMM_BYTES: usize = 15;
@@ -41,23 +43,44 @@ pub(crate) fn pid(text: &str) -> Result<u32, String> {
     pid.ok_or_else(|| "expected a process id, a number above 0".to_owned())
 }
 
-/// A name or path, which is not empty.
-pub(crate) fn named(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("expected a name, which is not empty".to_owned()) } else { Ok(text.to_owned()) }
+/// A name or path, which is not empty: as records show it, so that bytes that are no text are escaped.
+pub(crate) fn named(text: &OsString) -> Result<String, String> {
+    if text.is_empty() { Err("expected a name, which is not empty".to_owned()) } else { Ok(name(text)) }
 }
 
+/// The bytes of a thread's name: as they are, or escaped as records show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comm(pub(crate) Vec<u8>);
+
 /// A thread's name, as long as the kernel keeps it.
-pub(crate) fn comm(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=COMM_BYTES => Ok(text.to_owned()),
+pub(crate) fn comm(text: &OsString) -> Result<Comm, String> {
+    let name = as_escaped(text).map_or(text.as_bytes().to_vec(), |text| unescape(text.as_bytes()));
+    match name.len() {
+        1..=COMM_BYTES if name.contains(&0) => {
+            Err("expected a thread's name, which ends before a zero byte".to_owned())
+        }
+        1..=COMM_BYTES => Ok(Comm(name)),
         bytes => Err(format!(
-            "expected a thread's name as 'ps -L -o comm' shows it, of 1 to {COMM_BYTES} bytes; this has {bytes}"
+            "expected a thread's name as 'ps -L -o comm' or a record shows it, of 1 to {COMM_BYTES} bytes; this has \
+             {bytes}"
         )),
     }
 }
 
+/// A name that may hold any bytes, as records show it.
+pub(crate) fn name(text: &OsString) -> String {
+    as_escaped(text).map_or_else(|| escape(text.as_bytes()), str::to_owned)
+}
+
+/// `text` where it can be what records show; other bytes are those of the name itself.
+fn as_escaped(text: &OsString) -> Option<&str> {
+    text.to_str().filter(|text| !text.contains(char::is_control))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     #[test]
@@ -92,8 +115,22 @@ mod tests {
 
     #[test]
     fn names_fit_the_kernel() {
-        assert!(comm("fifteen-bytes-!").is_ok());
-        assert!(comm("sixteen-bytes-!!").is_err());
-        assert!(comm("").is_err());
+        let comm = |text: &[u8]| comm(&OsString::from_vec(text.to_vec()));
+        assert!(comm(b"fifteen-bytes-!").is_ok());
+        for wrong in ["sixteen-bytes-!!", "", "a\\x00b"] {
+            assert!(comm(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        // Cut within a character, as it is and as records show it.
+        let cut = b"fourteen-chars\xe5";
+        assert_eq!(comm(cut), Ok(Comm(cut.to_vec())));
+        assert_eq!(comm(escape(cut).as_bytes()), Ok(Comm(cut.to_vec())));
+        assert_eq!(comm(b"a\\x5cx1b"), Ok(Comm(b"a\\x1b".to_vec())));
+        assert_eq!(comm(b"\n\\x1b"), Ok(Comm(b"\n\\x1b".to_vec())));
+    }
+
+    #[test]
+    fn names_that_are_no_text_become_some() {
+        assert_eq!(name(&OsString::from_vec(b"/a\xff".to_vec())), "/a\\xff");
+        assert_eq!(name(&"/a\\x2db\\xc3".into()), "/a\\x2db\\xc3");
     }
 }

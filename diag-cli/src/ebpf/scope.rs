@@ -34,7 +34,7 @@ pub(crate) fn globals(
     if let Target::Comm(comm) = target {
         let mut name = [0; 16];
         let length = comm.len().min(15);
-        name[..length].copy_from_slice(&comm.as_bytes()[..length]);
+        name[..length].copy_from_slice(&comm[..length]);
         let half = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| name[at + i]));
         globals.push(("SCOPE_COMM_LOW", Value::U64(half(0))));
         globals.push(("SCOPE_COMM_HIGH", Value::U64(half(8))));

@@ -1,10 +1,12 @@
 //! What a task has open, from procfs alone: nothing here asks the file's own file system, which may be what hangs.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
-use ::procfs::process::{MountInfo, Process};
-
-use super::procfs::Reader;
+use super::{
+    mountinfo::{self, MountEntry},
+    procfs::Reader,
+};
+use crate::output::text::escape;
 
 /// An open file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,15 +27,15 @@ pub(crate) struct Mount {
     /// The file system's type.
     pub(crate) filesystem: String,
     /// Where it is mounted.
-    pub(crate) point: String,
+    pub(crate) point: Vec<u8>,
     /// What it was mounted from.
-    pub(crate) source: String,
+    pub(crate) source: Vec<u8>,
 }
 
 /// Looks files up; reads each process's mounts once.
 #[derive(Default)]
 pub(crate) struct Files {
-    mounts: HashMap<u32, Vec<MountInfo>>,
+    mounts: HashMap<u32, Vec<MountEntry>>,
 }
 
 impl Files {
@@ -41,37 +43,34 @@ impl Files {
     pub(crate) fn open(&mut self, pid: u32, tid: u32, fd: u64, reader: &mut Reader) -> Option<OpenFile> {
         let path = reader.descriptor(pid.cast_signed(), tid.cast_signed(), fd)?;
         let info = fs::read_to_string(format!("/proc/{pid}/task/{tid}/fdinfo/{fd}")).unwrap_or_default();
-        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse::<i32>().ok());
-        let mount = id.and_then(|id| self.of(pid).iter().find(|mount| mount.mnt_id == id)).map(Mount::from);
+        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse::<u64>().ok());
+        let mount = id.and_then(|id| self.of(pid).iter().find(|mount| mount.id == id)).map(Mount::from);
         Some(OpenFile { path, mount })
     }
 
     /// The mount of this process's own that `path` is on.
     pub(crate) fn holding(&mut self, path: &Path) -> Option<Mount> {
         let own = self.of(std::process::id());
-        let holding = own.iter().filter(|mount| path.starts_with(&mount.mount_point));
+        let holding = own.iter().filter(|mount| path.starts_with(&mount.point));
         // Of several on top of each other the last one is seen.
-        let longest =
-            holding.enumerate().max_by_key(|(at, mount)| (mount.mount_point.as_os_str().len(), *at));
+        let longest = holding.enumerate().max_by_key(|(at, mount)| (mount.point.as_os_str().len(), *at));
         longest.map(|(_, mount)| Mount::from(mount))
     }
 
-    fn of(&mut self, pid: u32) -> &[MountInfo] {
-        self.mounts.entry(pid).or_insert_with(|| {
-            let mounts = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.mountinfo().ok());
-            mounts.map(|mounts| mounts.0).unwrap_or_default()
-        })
+    fn of(&mut self, pid: u32) -> &[MountEntry] {
+        let read = || mountinfo::read(Path::new(&format!("/proc/{pid}/mountinfo"))).unwrap_or_default();
+        self.mounts.entry(pid).or_insert_with(read)
     }
 }
 
-impl From<&MountInfo> for Mount {
-    fn from(mount: &MountInfo) -> Mount {
+impl From<&MountEntry> for Mount {
+    fn from(mount: &MountEntry) -> Mount {
         Mount {
-            number: mount.majmin.clone(),
-            device: block_device(&mount.majmin),
-            filesystem: mount.fs_type.clone(),
-            point: mount.mount_point.to_string_lossy().into_owned(),
-            source: mount.mount_source.clone().unwrap_or_default(),
+            number: mount.device.clone(),
+            device: block_device(&mount.device),
+            filesystem: mount.filesystem.clone(),
+            point: mount.point.as_os_str().as_bytes().to_vec(),
+            source: mount.source.clone(),
         }
     }
 }
@@ -79,7 +78,7 @@ impl From<&MountInfo> for Mount {
 /// The name of the block device of this number.
 pub(crate) fn block_device(number: &str) -> Option<String> {
     let link = fs::read_link(Path::new("/sys/dev/block").join(number)).ok()?;
-    Some(link.file_name()?.to_string_lossy().into_owned())
+    Some(escape(link.file_name()?.as_bytes()))
 }
 
 #[cfg(test)]
@@ -95,14 +94,14 @@ mod tests {
         let open = Files::default().open(pid, pid, file.as_raw_fd() as u64, &mut Reader::default()).unwrap();
         assert_eq!(open.path, b"/proc/version");
         let mount = open.mount.unwrap();
-        assert_eq!((mount.filesystem.as_str(), mount.point.as_str()), ("proc", "/proc"));
+        assert_eq!((mount.filesystem.as_str(), mount.point.as_slice()), ("proc", &b"/proc"[..]));
         assert_eq!(mount.device, None);
     }
 
     #[test]
     fn the_nearest_mount_holds_a_path() {
         let mut files = Files::default();
-        assert_eq!(files.holding(Path::new("/proc/1/stat")).unwrap().point, "/proc");
-        assert_ne!(files.holding(Path::new("/process")).unwrap().point, "/proc");
+        assert_eq!(files.holding(Path::new("/proc/1/stat")).unwrap().point, b"/proc");
+        assert_ne!(files.holding(Path::new("/process")).unwrap().point, b"/proc");
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod btf;
 pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod hypervisor;
+pub(crate) mod mountinfo;
 pub(crate) mod mounts;
 pub(crate) mod procfs;
 pub(crate) mod symbols;

@@ -1,12 +1,9 @@
 //! Devices and mounted file systems, by the kernel's own device numbers.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
-use procfs::process::{MountInfo, Process};
+use super::mountinfo::{self, MountEntry};
+use crate::output::text::escape;
 
 /// Bits of the minor number in `dev_t` as the kernel keeps it (`MINORBITS`, include/linux/kdev_t.h, 6.18).
 const MINOR_BITS: u32 = 20;
@@ -19,29 +16,28 @@ pub(crate) fn number(dev: u32) -> String {
 /// A block device's name, such as `vda1`; none for the anonymous device of a file system without one.
 pub(crate) fn device_name(dev: u32) -> Option<String> {
     let link = fs::read_link(Path::new("/sys/dev/block").join(number(dev))).ok()?;
-    Some(link.file_name()?.to_string_lossy().into_owned())
+    Some(escape(link.file_name()?.as_bytes()))
 }
 
 /// The mounts that this process sees, read again when a device is unknown.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    known: HashMap<String, Vec<MountInfo>>,
+    known: HashMap<String, Vec<MountEntry>>,
 }
 
 impl Mounts {
     /// The file system of a device, by its type's name.
     pub(crate) fn filesystem(&mut self, dev: u32) -> Option<String> {
-        self.of(dev).first().map(|mount| mount.fs_type.clone())
+        self.of(dev).first().map(|mount| mount.filesystem.clone())
     }
 
     /// Where `path`, from the root of the file system on `dev`, is seen; none where no mount shows it.
     pub(crate) fn locate(&mut self, dev: u32, path: &[u8]) -> Option<Vec<u8>> {
-        let below = |mount: &MountInfo| {
-            let root = mount.root.trim_end_matches('/').as_bytes();
+        let below = |mount: &MountEntry| {
+            let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
             let rest = path.strip_prefix(root)?;
             (rest.is_empty() || rest[0] == b'/').then(|| {
-                let point: PathBuf = mount.mount_point.clone();
-                let mut seen = point.as_os_str().as_encoded_bytes().to_vec();
+                let mut seen = mount.point.as_os_str().as_bytes().to_vec();
                 if seen.last() == Some(&b'/') {
                     seen.pop();
                 }
@@ -52,14 +48,12 @@ impl Mounts {
         self.of(dev).iter().find_map(below)
     }
 
-    fn of(&mut self, dev: u32) -> &[MountInfo] {
+    fn of(&mut self, dev: u32) -> &[MountEntry] {
         let number = number(dev);
         if !self.known.contains_key(&number) {
             self.known.clear();
-            for mount in
-                Process::myself().and_then(|me| me.mountinfo()).map(|mounts| mounts.0).unwrap_or_default()
-            {
-                self.known.entry(mount.majmin.clone()).or_default().push(mount);
+            for mount in mountinfo::read(Path::new("/proc/self/mountinfo")).unwrap_or_default() {
+                self.known.entry(mount.device.clone()).or_default().push(mount);
             }
         }
         self.known.get(&number).map_or(&[], Vec::as_slice)

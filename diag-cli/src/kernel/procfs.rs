@@ -65,6 +65,8 @@ impl Call {
 pub(crate) struct Status {
     /// Its state, as ps(1) shows it.
     pub(crate) state: char,
+    /// Its process.
+    pub(crate) process: u32,
     /// The parent of its process.
     pub(crate) parent: u32,
     /// How often it has gone to sleep.
@@ -82,6 +84,7 @@ impl Status {
         let preempted = value("nonvoluntary_ctxt_switches:").and_then(|count| count.parse::<u64>().ok());
         Some(Status {
             state: value("State:")?.chars().next()?,
+            process: value("Tgid:")?.parse().ok()?,
             parent: value("PPid:")?.parse().ok()?,
             slept,
             switches: slept.zip(preempted).map(|(slept, preempted)| slept + preempted),
@@ -92,6 +95,11 @@ impl Status {
 /// The status of a thread; none where there is no such thread.
 pub(crate) fn status(pid: i32, tid: i32) -> Option<Status> {
     Status::parse(&fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?)
+}
+
+/// The same of the thread with this number, whichever process it belongs to.
+pub(crate) fn status_of_thread(tid: u32) -> Option<Status> {
+    Status::parse(&fs::read(format!("/proc/{tid}/status")).ok()?)
 }
 
 /// The name of a thread; of a worker of the kernel with its work. Reading it takes no lock.
@@ -274,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_text_does_not_hide_a_thread() {
-        let text = b"Name:\tx\xe5\nState:\tD (disk sleep)\nPPid:\t7\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t2\n";
-        let status = Status { state: 'D', parent: 7, slept: Some(3), switches: Some(5) };
+        let text = b"Name:\tx\xe5\nState:\tD (disk sleep)\nTgid:\t5\nPPid:\t7\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t2\n";
+        let status = Status { state: 'D', process: 5, parent: 7, slept: Some(3), switches: Some(5) };
         assert_eq!(Status::parse(text), Some(status));
         assert_eq!(Status::parse(b"Name:\tx\n"), None);
     }

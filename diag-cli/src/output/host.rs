@@ -93,10 +93,12 @@ fn memory() -> Option<u64> {
 fn os() -> Os {
     let release =
         fs::read("/etc/os-release").or_else(|_| fs::read("/usr/lib/os-release")).unwrap_or_default();
-    let release = text::escape(&release);
     let value = |key: &str| {
-        let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
-        Some(line.trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
+        let lines = release.split(|&byte| byte == b'\n');
+        let value = lines.filter_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b"=")).next()?;
+        let quoted = |byte: &u8| matches!(byte, b'"' | b'\'');
+        let value = value.split(quoted).find(|part| !part.is_empty()).unwrap_or_default();
+        Some(text::escape(value)).filter(|value| !value.is_empty())
     };
     Os { id: value("ID"), version: value("VERSION_ID") }
 }

@@ -4,32 +4,60 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::UnicodeWidthChar;
 
-/// `bytes` as text for a record, from which they can be told exactly.
+/// `bytes` as text for a record, from which [`unescape`] gets them back.
 ///
-/// What is UTF-8 stays as it is. A byte that is not becomes `\xHH` in lower case, which is then always `\x80` to
-/// `\xff`; a backslash that stands before what would read as such an escape becomes `\x5c`, and no other is
-/// touched. So to get the bytes back, replace `\x5c` and `\x80`…`\xff`, and nothing else.
+/// UTF-8 stays as it is, but for control characters (C0, DEL, and C1 as U+0080 to U+009F). Each byte of those, and each
+/// byte that is not UTF-8, becomes `\xHH` in lower case: `\x00` to `\x1f`, `\x7f`, or `\x80` to `\xff`. A backslash
+/// that stands before what would read as one of these, or as `\x5c`, becomes `\x5c`; no other backslash is touched, so
+/// that the names of systemd's units (`dev-disk\x2dvda.swap`) stay as systemd shows them.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
+    let hex = |text: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            write!(text, "\\x{byte:02x}").ok();
+        }
+    };
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
         for (at, c) in valid.char_indices() {
-            if c == '\\' && reads_as_escape(&valid.as_bytes()[at + 1..]) {
-                text.push_str("\\x5c");
+            if c.is_control() || (c == '\\' && escaped_byte(&valid.as_bytes()[at + 1..]).is_some()) {
+                hex(&mut text, &valid.as_bytes()[at..at + c.len_utf8()]);
             } else {
                 text.push(c);
             }
         }
-        for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02x}").ok();
-        }
+        hex(&mut text, chunk.invalid());
     }
     text
 }
 
-/// Whether what follows a backslash would make it an escape.
-fn reads_as_escape(rest: &[u8]) -> bool {
-    matches!(rest, [b'x', b'8' | b'9' | b'a'..=b'f', b'0'..=b'9' | b'a'..=b'f', ..] | [b'x', b'5', b'c', ..])
+/// The bytes that a text of [`escape`] stands for.
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        match escaped_byte(after).filter(|_| first == b'\\') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+/// The byte for which what follows a backslash stands, where that is one that [`escape`] writes.
+fn escaped_byte(after: &[u8]) -> Option<u8> {
+    let [b'x', high @ (b'0'..=b'9' | b'a'..=b'f'), low @ (b'0'..=b'9' | b'a'..=b'f'), ..] = after else {
+        return None;
+    };
+    let digit = |c: &u8| if c.is_ascii_digit() { c - b'0' } else { c - b'a' + 10 };
+    let byte = digit(high) << 4 | digit(low);
+    (!(b' '..0x7f).contains(&byte) || byte == b'\\').then_some(byte)
 }
 
 /// `text` without anything that a terminal would act on: control characters, and those that change the direction
@@ -106,29 +134,28 @@ mod tests {
 
     use super::*;
 
-    /// The bytes that an escaped text stands for.
-    fn unescape(text: &str) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut rest = text.as_bytes();
-        while let Some((&first, after)) = rest.split_first() {
-            if first == b'\\' && reads_as_escape(after) {
-                let digits = std::str::from_utf8(&after[1..3]).unwrap();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                rest = &after[3..];
-            } else {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-        bytes
-    }
-
     #[test]
     fn text_stays_readable() {
         assert_eq!(escape("/srv/größe".as_bytes()), "/srv/größe");
         assert_eq!(escape(b"/system.slice/dev-disk\\x2dvda.swap"), "/system.slice/dev-disk\\x2dvda.swap");
         assert_eq!(escape(b"a\xffb\xc3"), "a\\xffb\\xc3");
         assert_eq!(escape(b"a\\xff"), "a\\x5cxff");
+    }
+
+    #[test]
+    fn control_characters_are_escaped_by_their_bytes() {
+        assert_eq!(escape(b"a\x1b[2J\n\t\x7f\0b"), "a\\x1b[2J\\x0a\\x09\\x7f\\x00b");
+        // U+009B, which terminals take for ESC [.
+        assert_eq!(escape("a\u{9b}".as_bytes()), "a\\xc2\\x9b");
+        assert_eq!(escape(b"a\\x1b"), "a\\x5cx1b");
+    }
+
+    #[test]
+    fn what_nothing_would_write_stands_for_itself() {
+        for text in ["\\x2d", "\\x41", "\\xFF", "\\xf", "\\x", "\\", "\\\\"] {
+            assert_eq!(unescape(text.as_bytes()), text.as_bytes(), "{text}");
+        }
+        assert_eq!(unescape(b"w-\\xe5"), b"w-\xe5");
     }
 
     #[test]
@@ -145,9 +172,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_back(bytes in "[\\\\x58acf\u{e9}]{0,12}", raw in proptest::collection::vec(any::<u8>(), 0..12)) {
+        fn bytes_come_back(bytes in "[\\\\x0157acf\u{1}\u{e9}]{0,12}", raw in proptest::collection::vec(any::<u8>(), 0..12)) {
             let all = [bytes.as_bytes(), &raw, bytes.as_bytes()].concat();
-            prop_assert_eq!(unescape(&escape(&all)), all);
+            let escaped = escape(&all);
+            prop_assert!(!escaped.contains(char::is_control));
+            prop_assert_eq!(unescape(escaped.as_bytes()), all);
         }
 
         #[test]

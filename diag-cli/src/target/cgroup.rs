@@ -1,8 +1,10 @@
 //! A cgroup as a target: found by its path or its id, in whichever hierarchy has it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -12,6 +14,7 @@ use rustix::io::Errno;
 
 use super::hierarchy::{Hierarchies, Hierarchy, Kind};
 use crate::exit::Failure;
+use crate::output::text::{escape, unescape};
 
 /// A cgroup that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Cgroup {
             }
         }
         let places: Vec<Place<'_>> = if wanted.starts_with('/') {
-            match absolute(hierarchies, Path::new(wanted)) {
+            match absolute(hierarchies, wanted) {
                 Some(place) => vec![place],
                 None => hierarchies.iter().filter_map(|h| below(h, wanted)).collect(),
             }
@@ -177,16 +180,24 @@ pub(super) fn has_processes(folder: &Path) -> bool {
 }
 
 /// The folder of an absolute path that leads into a mounted hierarchy.
-fn absolute<'a>(hierarchies: &'a Hierarchies, wanted: &Path) -> Option<Place<'a>> {
-    let folder = fs::canonicalize(wanted).ok().filter(|folder| folder.is_dir())?;
+fn absolute<'a>(hierarchies: &'a Hierarchies, wanted: &str) -> Option<Place<'a>> {
+    let folder = spellings(wanted)
+        .into_iter()
+        .find_map(|path| fs::canonicalize(path).ok().filter(|folder| folder.is_dir()))?;
     Some(Place { hierarchy: hierarchies.holding(&folder)?, folder })
+}
+
+/// The paths that a text may mean: as records show them, escaped, or as it stands, which differs where a name has in it
+/// what reads as an escape.
+fn spellings(text: &str) -> [PathBuf; 2] {
+    [OsString::from_vec(unescape(text.as_bytes())).into(), text.into()]
 }
 
 /// The folder of a path from the working directory. [`Failure::Usage`] where that is in no mounted hierarchy, or has no
 /// such folder.
 fn relative<'a>(hierarchies: &'a Hierarchies, wanted: &str, here: Option<&Path>) -> Result<Place<'a>> {
     let folder = here.filter(|here| !wanted.is_empty() && hierarchies.holding(here).is_some());
-    let place = folder.and_then(|here| absolute(hierarchies, &here.join(wanted)));
+    let place = folder.and_then(|here| absolute(hierarchies, &escape(here.join(wanted).as_os_str().as_bytes())));
     if let Some(place) = place {
         return Ok(place);
     }
@@ -206,7 +217,10 @@ fn relative<'a>(hierarchies: &'a Hierarchies, wanted: &str, here: Option<&Path>)
 
 /// The folder of a path from a hierarchy's root.
 fn below<'a>(hierarchy: &'a Hierarchy, path: &str) -> Option<Place<'a>> {
-    let path = Path::new(path.trim_start_matches('/'));
+    spellings(path.trim_start_matches('/')).iter().find_map(|path| folder_below(hierarchy, path))
+}
+
+fn folder_below<'a>(hierarchy: &'a Hierarchy, path: &Path) -> Option<Place<'a>> {
     if path.components().any(|part| part == Component::ParentDir) {
         return None;
     }

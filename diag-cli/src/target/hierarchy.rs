@@ -1,7 +1,7 @@
 //! The cgroup hierarchies of this machine: the unified one (v2), and those of v1 with their controllers.
 
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 use diag_common::scope::{MAX_LEVELS, UNIFIED};
 
 use crate::exit::Failure;
-use crate::kernel::btf::Btf;
+use crate::kernel::{
+    btf::Btf,
+    mountinfo::{self, MountEntry},
+};
 use crate::output::text::escape;
 
 /// v1 controllers in the order in which their hierarchies are asked for a cgroup; the others come after these.
@@ -92,6 +95,13 @@ impl Hierarchy {
         if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path }
     }
 
+    /// The folder of a path as [`Self::path_of`] gives it, before it is escaped; it need not exist.
+    pub(super) fn folder_of(&self, path: &Path) -> PathBuf {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let path = path.strip_prefix(self.root.trim_start_matches('/')).unwrap_or(path);
+        self.mount.join(path)
+    }
+
     /// How many folders the hierarchy's own root is above a folder below the mount; `None` if that is not known.
     pub(crate) fn level_of(&self, folder: &Path) -> Option<u32> {
         let below = folder.strip_prefix(&self.mount).ok()?.components().count();
@@ -129,15 +139,15 @@ pub(crate) struct Hierarchies {
 impl Hierarchies {
     /// Reads what is mounted.
     pub(crate) fn read(roots: &Roots) -> Result<Hierarchies> {
-        let read = |path: &str| {
-            let path = roots.proc.join(path);
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let controllers = read("cgroups")?;
+        let at = |path: &str| roots.proc.join(path);
+        let cannot = |path: &Path| format!("cannot read {}", path.display());
+        let (controllers, mounts) = (at("cgroups"), at("self/mountinfo"));
+        let controllers = fs::read_to_string(&controllers).with_context(|| cannot(&controllers))?;
         let controllers: Vec<&str> =
             controllers.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+        let mounts = mountinfo::read(&mounts).with_context(|| cannot(&mounts))?;
         let mut mounts: Vec<Hierarchy> =
-            read("self/mountinfo")?.lines().filter_map(|line| parse(line, &controllers)).collect();
+            mounts.into_iter().filter_map(|mount| hierarchy_of(mount, &controllers)).collect();
         mounts.sort_by_key(rank);
         let namespace = own_namespace(roots);
         for mount in &mut mounts {
@@ -189,50 +199,26 @@ fn rank(hierarchy: &Hierarchy) -> usize {
     }
 }
 
-/// A line of mountinfo (Documentation/filesystems/proc.rst, 3.5), if it mounts a cgroup hierarchy.
-fn parse(line: &str, controllers: &[&str]) -> Option<Hierarchy> {
-    let (mount, file_system) = line.split_once(" - ")?;
-    let mount: Vec<&str> = mount.split(' ').collect();
-    let file_system: Vec<&str> = file_system.split(' ').collect();
-    let kind = match *file_system.first()? {
+/// The hierarchy that is mounted, if one is.
+fn hierarchy_of(mount: MountEntry, controllers: &[&str]) -> Option<Hierarchy> {
+    let kind = match mount.filesystem.as_str() {
         "cgroup2" => Kind::Unified,
         "cgroup" => {
-            let options = || file_system.get(2).into_iter().flat_map(|options| options.split(','));
-            let mut serving: Vec<&str> = options().filter(|option| controllers.contains(option)).collect();
+            let options = escape(&mount.options);
+            let mut serving: Vec<&str> =
+                options.split(',').filter(|option| controllers.contains(option)).collect();
             serving.sort_by_key(|name| PREFERRED.iter().position(|p| p == name).unwrap_or(PREFERRED.len()));
             match serving.first() {
                 Some(&name) => Kind::Controller(name.to_owned()),
-                None => Kind::Named(options().find(|option| option.starts_with("name="))?.to_owned()),
+                None => {
+                    Kind::Named(options.split(',').find(|option| option.starts_with("name="))?.to_owned())
+                }
             }
         }
         _ => return None,
     };
-    let unescaped = |field: &str| PathBuf::from(std::ffi::OsString::from_vec(unescape(field.as_bytes())));
-    Some(Hierarchy {
-        kind,
-        mount: unescaped(mount.get(4)?),
-        root: unescaped(mount.get(3)?).to_string_lossy().into_owned(),
-        device: (*mount.get(2)?).to_owned(),
-        namespace_level: None,
-    })
-}
-
-/// Undoes the octal escapes (`\040`) of mountinfo.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, after)) = rest.split_first() {
-        let octal =
-            after.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            out.push(byte);
-            rest = &after[3..];
-        } else {
-            out.push(first);
-            rest = after;
-        }
-    }
-    out
+    let root = escape(&mount.root);
+    Some(Hierarchy { kind, mount: mount.point, root, device: mount.device, namespace_level: None })
 }
 
 /// How much deeper a path leads; `..` leads up.
@@ -280,7 +266,9 @@ mod tests {
 
     #[test]
     fn a_line_of_mountinfo_tells_the_hierarchy() {
-        let parse = |line| parse(line, &["cpu", "cpuacct", "memory"]);
+        let parse = |line: &str| {
+            hierarchy_of(mountinfo::parse(line.as_bytes()).unwrap(), &["cpu", "cpuacct", "memory"])
+        };
         let shared =
             parse("33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpuacct,cpu").unwrap();
         assert_eq!(shared.kind, Kind::Controller("cpu".into()));
@@ -291,12 +279,12 @@ mod tests {
         assert_eq!(named.path_of(Path::new("/mnt/a b")), "/x");
         assert_eq!(parse("42 31 0:38 / /c rw - cgroup2 cgroup2 rw").unwrap().kind, Kind::Unified);
         assert_eq!(parse("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw"), None);
-        assert_eq!(parse("garbage"), None);
     }
 
     #[test]
     fn levels_count_from_the_machines_root_even_in_a_namespace() {
-        let mut mount = parse("1 1 0:1 / /c rw - cgroup2 cgroup2 rw", &[]).unwrap();
+        let line = b"1 1 0:1 / /c rw - cgroup2 cgroup2 rw";
+        let mut mount = hierarchy_of(mountinfo::parse(line).unwrap(), &[]).unwrap();
         assert_eq!(mount.level_of(Path::new("/c/a/b")), None);
         mount.namespace_level = Some(0);
         assert_eq!(mount.level_of(Path::new("/c")), Some(0));

@@ -29,7 +29,7 @@ pub(crate) fn threads(target: &Target) -> impl Iterator<Item = Thread> {
     procfs::processes().filter(move |&pid| holds(target, &family, pid)).flat_map(move |pid| {
         procfs::threads(pid).filter_map(move |tid| {
             let comm = procfs::name(pid, tid)?;
-            if matches!(target, Target::Comm(name) if name.as_bytes() != comm) {
+            if matches!(target, Target::Comm(name) if *name != comm) {
                 return None;
             }
             Some(Thread { pid, tid, comm, state: procfs::status(pid, tid)?.state })
@@ -44,7 +44,7 @@ fn holds(target: &Target, family: &[u32], pid: i32) -> bool {
         // It has ended, or was interrupted with its session.
         Target::Command(_) => false,
         Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
-            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str()).as_bytes();
+            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
             let cgroups = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
             cgroups.split(|&byte| byte == b'\n').any(|line| is_below(line, wanted))
         }
@@ -52,10 +52,9 @@ fn holds(target: &Target, family: &[u32], pid: i32) -> bool {
 }
 
 /// Whether a line of `/proc/PID/cgroup`, `HIERARCHY:CONTROLLERS:PATH`, names a cgroup or one below it.
-fn is_below(line: &[u8], wanted: &[u8]) -> bool {
-    let path = line.splitn(3, |&byte| byte == b':').nth(2);
-    let below = path.and_then(|path| path.strip_prefix(wanted));
-    below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+fn is_below(line: &[u8], wanted: &str) -> bool {
+    let Some(path) = line.splitn(3, |&byte| byte == b':').nth(2).map(escape) else { return false };
+    path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Thread {
@@ -110,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_holds_those_below_it() {
-        assert!(is_below(b"4:memory:/a/b", b"/a") && is_below(b"0::/a", b"/a"));
-        assert!(!is_below(b"0::/ab", b"/a") && !is_below(b"", b"/a"));
+        assert!(is_below(b"4:memory:/a/b", "/a") && is_below(b"0::/a", "/a"));
+        assert!(!is_below(b"0::/ab", "/a") && !is_below(b"", "/a"));
     }
 }

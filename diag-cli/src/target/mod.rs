@@ -3,11 +3,16 @@
 mod cgroup;
 mod command;
 mod container;
+#[cfg(test)]
+mod container_tests;
 mod hierarchy;
+mod identity;
+mod label;
 mod members;
 mod names;
 mod paths;
 mod process;
+mod state_file;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -25,6 +30,7 @@ pub(crate) use cgroup::Cgroup;
 pub(crate) use command::{GRACE, Held, Inherited, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
+pub(crate) use identity::ContainerNames;
 pub(crate) use members::{STAYS, Thread, staying, threads};
 pub(crate) use paths::CgroupNames;
 pub(crate) use process::with_descendants;
@@ -44,7 +50,7 @@ pub(crate) enum Target {
     /// Processes, and their descendants; see [`with_descendants`].
     Pids(Vec<u32>),
     /// Threads of this name.
-    Comm(String),
+    Comm(Vec<u8>),
     /// A command that the session runs, and its descendants; see [`Held`].
     Command(Vec<OsString>),
 }
@@ -81,15 +87,15 @@ impl Target {
         match self {
             Target::System => of(TargetKind::System),
             Target::Cgroup(cgroup) => within(TargetKind::Cgroup, cgroup),
-            Target::Container(container) => record::Target {
-                container: Some(container.record()),
-                ..within(TargetKind::Container, &container.cgroup)
+            Target::Container(Container { identity, cgroup }) => record::Target {
+                container: Some(identity.clone()),
+                ..within(TargetKind::Container, cgroup)
             },
             Target::Unit(Unit { name, cgroup }) => {
                 record::Target { unit: Some(name.clone()), ..within(TargetKind::Unit, cgroup) }
             }
             Target::Pids(pids) => record::Target { pids: Some(pids.clone()), ..of(TargetKind::Pid) },
-            Target::Comm(comm) => record::Target { comm: Some(comm.clone()), ..of(TargetKind::Comm) },
+            Target::Comm(comm) => record::Target { comm: Some(escape(comm)), ..of(TargetKind::Comm) },
             Target::Command(argv) => record::Target {
                 command: Some(argv.iter().map(|arg| escape(arg.as_bytes())).collect()),
                 pids: pid.map(|pid| vec![pid]),

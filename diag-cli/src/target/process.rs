@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ::procfs::process::Process;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -13,16 +12,14 @@ use crate::{exit::Failure, kernel::procfs};
 /// Checks `-p PID`; [`Failure::Usage`] if one of them is no process.
 pub(super) fn check_pids(pids: &[u32]) -> Result<()> {
     for &pid in pids {
-        let status = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.status().ok());
-        let Some(status) = status else {
+        let Some(process) = procfs::status_of_thread(pid).map(|status| status.process) else {
             return Err(
                 Failure::Usage(format!("no process {pid}: expected the PID of a running process")).into()
             );
         };
-        if status.tgid != status.pid {
-            let (thread, process) = (status.pid, status.tgid);
+        if process != pid {
             return Err(Failure::Usage(format!(
-                "{thread} is a thread of process {process}: expected a process, give --pid {process}"
+                "{pid} is a thread of process {process}: expected a process, give --pid {process}"
             ))
             .into());
         }

@@ -11,17 +11,17 @@ use super::*;
 use crate::exit::Failure;
 use crate::kernel::btf::Btf;
 
-const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-const DB: &str = "aaaabbbb89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const DB: &str = "aaaabbbb89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A machine whose cgroup hierarchies and engine state are folders of ours.
-struct Machine {
+pub(super) struct Machine {
     folder: TempDir,
     mountinfo: String,
 }
 
 impl Machine {
-    fn new() -> Machine {
+    pub(super) fn new() -> Machine {
         let machine = Machine { folder: tempfile::tempdir().unwrap(), mountinfo: String::new() };
         machine.write(
             "proc/cgroups",
@@ -33,7 +33,7 @@ impl Machine {
     }
 
     /// The v2 hierarchy, memory's, and systemd's own.
-    fn hybrid() -> Machine {
+    pub(super) fn hybrid() -> Machine {
         let mut machine = Machine::new();
         machine.mount("systemd", "cgroup", "rw,xattr,name=systemd");
         machine.mount("memory", "cgroup", "rw,memory");
@@ -41,7 +41,7 @@ impl Machine {
         machine
     }
 
-    fn mount(&mut self, name: &str, file_system: &str, options: &str) {
+    pub(super) fn mount(&mut self, name: &str, file_system: &str, options: &str) {
         fs::create_dir_all(self.at(name)).unwrap();
         let number = self.mountinfo.lines().count();
         let path = self.at(name);
@@ -50,21 +50,21 @@ impl Machine {
         self.write("proc/self/mountinfo", &self.mountinfo);
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub(super) fn at(&self, path: &str) -> PathBuf {
         self.folder.path().canonicalize().unwrap().join(path)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(super) fn write(&self, path: &str, text: &str) {
         fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
         fs::write(self.at(path), text).unwrap();
     }
 
     /// A cgroup with a process in it.
-    fn busy(&self, path: &str) {
+    pub(super) fn busy(&self, path: &str) {
         self.write(&format!("{path}/cgroup.procs"), "7\n");
     }
 
-    fn idle(&self, path: &str) {
+    pub(super) fn idle(&self, path: &str) {
         self.write(&format!("{path}/cgroup.procs"), "");
     }
 
@@ -73,7 +73,11 @@ impl Machine {
     }
 
     fn resolve(&self, args: Selection<'_>) -> Result<Target> {
-        Target::resolve(args, &Roots { proc: self.at("proc"), state: self.at("") })
+        Target::resolve(args, &self.roots())
+    }
+
+    pub(super) fn roots(&self) -> Roots {
+        Roots { proc: self.at("proc"), state: self.at("") }
     }
 
     fn cgroup(&self, wanted: &str) -> Result<Cgroup> {
@@ -81,7 +85,7 @@ impl Machine {
         Ok(target.cgroup().unwrap().clone())
     }
 
-    fn container(&self, wanted: &str) -> Result<Container> {
+    pub(super) fn container(&self, wanted: &str) -> Result<Container> {
         match self.resolve(Selection::Container(wanted))? {
             Target::Container(container) => Ok(container),
             other => panic!("{other:?}"),
@@ -97,7 +101,7 @@ impl Machine {
 }
 
 /// The sentence of an error that is one line and of the user's making.
-fn refused<T: std::fmt::Debug>(result: Result<T>) -> String {
+pub(super) fn refused<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(Failure::Usage(_))), "{error:?}");
     let text = error.to_string();
@@ -177,57 +181,6 @@ fn a_container_that_does_not_know_its_depth_is_told_so() {
     machine.write("proc/2/comm", "kthreadd\n");
     machine.write("proc/2/cgroup", "4:memory:/../..\n0::/\n");
     assert_eq!(machine.cgroup("/jobs").unwrap().level, 3);
-}
-
-#[test]
-fn a_container_is_found_by_name_and_by_the_start_of_its_id() {
-    let machine = Machine::hybrid();
-    machine.busy(&format!("memory/docker/{WEB}"));
-    machine.idle(&format!("unified/docker/{WEB}"));
-    machine.busy(&format!("memory/machine.slice/libpod-{DB}.scope/container"));
-    machine.busy("memory/lxc.payload.mail");
-    machine.write(&format!("var/lib/docker/containers/{WEB}/config.v2.json"), r#"{"Name": "/web"}"#);
-    machine.write(
-        "var/lib/containers/storage/overlay-containers/containers.json",
-        &format!(r#"[{{"id": "{DB}", "names": ["db"]}}]"#),
-    );
-    let web = machine.container("web").unwrap();
-    assert_eq!((web.id.as_str(), web.name.as_deref(), web.runtime), (WEB, Some("web"), "docker"));
-    assert_eq!(web.cgroup.folder, machine.at(&format!("memory/docker/{WEB}")));
-    assert_eq!(machine.container("aaaa4").unwrap(), web);
-    assert_eq!(machine.container("AAAA4").unwrap(), web);
-    assert_eq!(machine.container("db").unwrap().runtime, "podman");
-    assert_eq!(machine.container("mail").unwrap().runtime, "lxc");
-    let why = refused(machine.container("aaaa"));
-    for part in ["ambiguous", "aaaabbbb89ab (db)", "aaaa456789ab (web)"] {
-        assert!(why.contains(part), "{why}");
-    }
-    for unknown in ["aaa", "cache", "bbbb", ""] {
-        refused(machine.container(unknown));
-    }
-    assert!(refused(machine.container("aaa")).contains("at least 4 characters of an id; running are "));
-}
-
-#[test]
-fn a_pod_is_found_by_name_and_its_containers_within_it() {
-    let mut machine = Machine::new();
-    machine.mount("unified", "cgroup2", "rw");
-    let uid = "2f5d7c1e-2b8a-4d9c-8f7e-1a2b3c4d5e6f";
-    let pod = "unified/kubepods.slice/kubepods-pod2f5d7c1e_2b8a_4d9c_8f7e_1a2b3c4d5e6f.slice";
-    for (id, annotations) in [
-        (WEB, r#"{"io.kubernetes.cri.container-name": "nginx", "io.kubernetes.cri.sandbox-name": "web-0"}"#),
-        (DB, r#"{"io.kubernetes.cri.sandbox-name": "web-0"}"#),
-    ] {
-        machine.busy(&format!("{pod}/cri-containerd-{id}.scope"));
-        let bundle = format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json");
-        machine.write(&bundle, &format!(r#"{{"annotations": {annotations}}}"#));
-    }
-    assert_eq!(machine.container("nginx").unwrap().id, WEB);
-    assert_eq!(machine.container("web-0/nginx").unwrap().id, WEB);
-    for name in ["web-0", uid] {
-        let found = machine.container(name).unwrap();
-        assert_eq!((found.id.as_str(), found.cgroup.folder), (uid, machine.at(pod)), "{name}");
-    }
 }
 
 #[test]

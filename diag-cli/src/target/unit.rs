@@ -1,10 +1,14 @@
 //! A systemd unit as a target: the folder that systemd made for it.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::cgroup::{Cgroup, Place, choose, places, shortlist};
 use super::hierarchy::Hierarchies;
 use crate::exit::Failure;
+use crate::output::text::escape;
 
 /// The kinds of unit that have a cgroup (systemd.unit(5), systemd.resource-control(5)).
 const SUFFIXES: [&str; 6] = [".service", ".slice", ".scope", ".socket", ".mount", ".swap"];
@@ -36,7 +40,10 @@ impl Unit {
                 hierarchies.iter().map(|h| Place { hierarchy: h, folder: h.mount.clone() }).collect();
             return Ok(Unit { cgroup: choose(&roots, &what)?, name });
         }
-        let found = places(hierarchies, |folder, _| folder.file_name().is_some_and(|n| n == name.as_str()));
+        let found = places(hierarchies, |folder, _| {
+            // As records show it, or as it stands.
+            shown(folder) == name || folder.file_name().is_some_and(|file| file == name.as_str())
+        });
         if found.is_empty() {
             return Err(Failure::Usage(missing(hierarchies, &name, wanted)).into());
         }
@@ -51,13 +58,17 @@ fn is_of_user(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with("user@"))
 }
 
+/// The name of a folder, as records show it.
+fn shown(folder: &Path) -> String {
+    folder.file_name().map(|name| escape(name.as_bytes())).unwrap_or_default()
+}
+
 fn missing(hierarchies: &Hierarchies, name: &str, wanted: &str) -> String {
     let alike = places(hierarchies, |folder, _| {
-        let file = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let file = shown(folder);
         file.contains(wanted) && SUFFIXES.iter().any(|suffix| file.ends_with(suffix))
     });
-    let mut alike: Vec<String> =
-        alike.iter().filter_map(|p| Some(p.folder.file_name()?.to_str()?.to_owned())).collect();
+    let mut alike: Vec<String> = alike.iter().map(|place| shown(&place.folder)).collect();
     alike.sort_unstable();
     alike.dedup();
     let hint = if alike.is_empty() {

@@ -1,4 +1,4 @@
-//! What osdiag costs. Not tests: they print figures, and run only when asked for with `--ignored`.
+//! What osdiag costs. Not tests: they print figures, and run only with `--tier bench`.
 
 use std::{
     fs,
@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// The benches of this room.
-pub(crate) const TESTS: &[Test] = &[("bench_fast_path", fast_path), ("bench_start_and_size", start_and_size)];
+pub(crate) const TESTS: &[Test] =
+    &[("bench_iolat_fast_path", fast_path), ("bench_iolat_start_and_size", start_and_size)];
 
 pub(crate) const ROUNDS: usize = 17;
 pub(crate) const CALLS: u32 = 200_000;

@@ -2,15 +2,15 @@
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
 use crate::{
-    Outcome, Skip, Test,
-    lab::{Lab, image::PlainDisk, run},
+    Outcome, Test,
+    lab::{Lab, image::PlainDisk, python},
     osdiag::trace,
     record::{device_of, within},
     workload::{Call, Desk, Job, Plan, Step},
@@ -37,18 +37,6 @@ for text in texts[1:]:
 json.dump(told + [tell(whole)], sys.stdout)
 ";
 
-/// A Python with the library, in a place of its own under target/.
-fn python() -> Outcome<PathBuf> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-hdrhistogram");
-    let python = place.join("bin/python");
-    let ready = |python: &Path| run(&python.to_string_lossy(), &["-c", "import hdrh.histogram"]).is_ok();
-    if !ready(&python) {
-        run("python3", &["-m", "venv", &place.to_string_lossy()])?;
-        run(&python.to_string_lossy(), &["-m", "pip", "install", "--quiet", "hdrhistogram==0.10.8"])?;
-    }
-    if ready(&python) { Ok(python) } else { Err(Skip::because("hdrhistogram does not import")) }
-}
-
 fn decode(python: &Path, payloads: &[&Value]) -> Vec<Value> {
     let mut child = Command::new(python)
         .args(["-c", PROGRAM])
@@ -65,7 +53,7 @@ fn decode(python: &Path, payloads: &[&Value]) -> Vec<Value> {
 }
 
 fn same_elsewhere() -> Outcome {
-    let python = python()?;
+    let python = python::with("hdrhistogram==0.10.8", "hdrh.histogram")?;
     let lab = Lab::new();
     let disk = PlainDisk::new(&lab, 128 << 20)?;
     let file = disk.mount.file("data", 32 << 20);

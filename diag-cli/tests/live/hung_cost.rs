@@ -1,4 +1,4 @@
-//! What `osdiag hung` costs, and how late it is. Not tests: they print figures, and run only when asked for with `--ignored`.
+//! What `osdiag hung` costs, and how late it is. Not tests: they print figures, and run only with `--tier bench`.
 
 use std::{
     io::{Read as _, Write as _},
@@ -23,7 +23,7 @@ use crate::{
 
 /// The benches of this room.
 pub(crate) const TESTS: &[Test] =
-    &[("hung_cost_switch", switch), ("hung_cost_looks", looks), ("hung_cost_lateness", how_late)];
+    &[("bench_hung_switch", switch), ("bench_hung_looks", looks), ("bench_hung_lateness", how_late)];
 
 /// ns for each context switch of two threads on one CPU that hand each other the turn.
 fn turns() -> f64 {

@@ -9,9 +9,11 @@
 
 mod bench;
 mod counting;
+mod engines;
 mod faults;
 mod guards;
 mod hdr;
+mod hostile;
 mod hung;
 mod hung_chains;
 mod hung_cost;
@@ -20,6 +22,7 @@ mod lock;
 mod numbers;
 mod operations;
 mod osdiag;
+mod query;
 mod record;
 mod runq;
 mod session;
@@ -27,14 +30,17 @@ mod stalls;
 mod storm;
 mod stuck;
 mod targets;
+mod tiers;
 mod vmexit;
 mod vmexit_bench;
 mod weather;
 mod workload;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::Arguments;
+
+use tiers::Tier;
 
 /// Why a test cannot run here. Not a failure, and never a success.
 #[derive(Debug)]
@@ -59,10 +65,13 @@ fn main() -> ExitCode {
         Some(runq::runner::FLAG) => return runq::runner::main(arguments),
         Some("--lab-locks") => return lock::work::main(arguments),
         Some("--lab-disk") => return lab::disk::main(arguments),
+        Some(hostile::FLAG) => return hostile::main(arguments),
         Some("--lab-storm") => return storm::main(arguments),
         _ => {}
     }
-    let mut arguments = Arguments::from_args();
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let tier = Tier::take(&mut arguments);
+    let mut arguments = Arguments::from_iter([OsString::from("live")].into_iter().chain(arguments));
     // The kernel is shared state: one test at a time.
     arguments.test_threads = Some(1);
     if lab::is_root() && !arguments.list {
@@ -77,6 +86,7 @@ fn main() -> ExitCode {
         hdr::TESTS,
         targets::TESTS,
         weather::TESTS,
+        hostile::TESTS,
         lock::TESTS,
         hung::TESTS,
         hung_chains::TESTS,
@@ -87,27 +97,10 @@ fn main() -> ExitCode {
         session::command::TESTS,
         session::output::TESTS,
         session::course::TESTS,
+        query::TESTS,
     ];
-    let tests = [&tests[..], runq::TESTS].concat();
-    let mut trials: Vec<Trial> = tests.concat().into_iter().map(|(name, test)| trial(name, test)).collect();
-    // Benches are not tests that were skipped: without being asked for they are not even there.
-    if arguments.ignored {
-        let benches =
-            [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS, vmexit_bench::TESTS].concat();
-        trials = benches.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(true)).collect();
-    }
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn trial(name: &'static str, test: fn() -> Outcome) -> Trial {
-    Trial::ignorable_test(name, move || {
-        let outcome = if lab::is_root() { test() } else { Err(Skip::because("needs root")) };
-        Ok(match outcome {
-            Ok(()) => Completion::Completed,
-            Err(Skip(why)) => {
-                eprintln!("\nskipped: {name}: {why}");
-                Completion::ignored_with(why)
-            }
-        })
-    })
+    let tests = [&tests[..], runq::TESTS].concat().concat();
+    let benches =
+        [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS, vmexit_bench::TESTS].concat();
+    libtest_mimic::run(&arguments, tier.trials(&tests, engines::TESTS, &benches)).exit_code()
 }

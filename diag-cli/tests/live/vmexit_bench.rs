@@ -1,4 +1,4 @@
-//! What `osdiag vmexit` costs. Not tests: they print figures, and run only when asked for with `--ignored`.
+//! What `osdiag vmexit` costs. Not tests: they print figures, and run only with `--tier bench`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The benches of this room.
-pub(crate) const TESTS: &[Test] = &[("cost_vmexit_storms", storms), ("cost_vmexit_start", start)];
+pub(crate) const TESTS: &[Test] = &[("bench_vmexit_storms", storms), ("bench_vmexit_start", start)];
 
 const ROUNDS: usize = 15;
 const TIME: Duration = Duration::from_millis(300);

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 
 pub(crate) mod apt;
+mod file_systems;
 mod linker;
 mod rust_src;
 mod toolchain;
@@ -22,6 +23,18 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::active(&shell)?;
     rust_src::ensure(&shell, workspace, &toolchain)?;
     linker::ensure(&shell, workspace, &toolchain)
+}
+
+/// The same, and what only tests need.
+pub(crate) fn all(workspace: &Workspace) -> Result<()> {
+    ensure(workspace)?;
+    file_systems(workspace)
+}
+
+/// Brings the tools of the file systems that live tests make, where it can.
+pub(crate) fn file_systems(workspace: &Workspace) -> Result<()> {
+    file_systems::ensure(&workspace.shell()?);
+    Ok(())
 }
 
 /// Where cargo must be told to look for the source of `core`, if not at the compiler's own place.

@@ -13,10 +13,7 @@ const TWIN: char = '-';
 
 /// Says each room that a tool lacks; whether none does.
 pub(super) fn check(workspace: &Workspace) -> Result<bool> {
-    let manifest = workspace.ebpf().join("Cargo.toml");
-    let text =
-        fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let missing: Vec<_> = stems(&text)?
+    let missing: Vec<_> = tools(workspace)?
         .iter()
         .flat_map(|stem| rooms(stem))
         .filter(|room| !workspace.root().join(room).exists())
@@ -25,6 +22,14 @@ pub(super) fn check(workspace: &Workspace) -> Result<bool> {
         say(&format!("house: {} is missing", room.display()));
     }
     Ok(missing.is_empty())
+}
+
+/// The names of the tools.
+pub(super) fn tools(workspace: &Workspace) -> Result<Vec<String>> {
+    let manifest = workspace.ebpf().join("Cargo.toml");
+    let text =
+        fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    stems(&text)
 }
 
 /// The names of the tools: the objects that the kernel side is built into, without the twins.

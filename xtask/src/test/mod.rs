@@ -9,8 +9,10 @@ use clap::ValueEnum;
 use crate::workspace::Workspace;
 use crate::{setup, vm};
 
+mod docs;
 mod house;
-mod live;
+mod known;
+pub(crate) mod live;
 mod outcome;
 mod style;
 mod suite;
@@ -27,15 +29,25 @@ pub(crate) enum Part {
     Unit,
     /// The command line: usage, errors, output
     Cli,
-    /// osdiag on the running kernel, as root
+    /// osdiag on the running kernel, as root: one test for each cause, and what is quick
     Live,
+    /// The rest of the live tests, which take long
+    Long,
     /// osdiag on other kernels, each in a virtual machine
     Vm,
+    /// All of the above
+    Full,
+    /// Containers of the engines that are installed
+    Engines,
+    /// Tests that show a known fault: each must fail
+    Known,
 }
 
 impl Part {
     /// What runs when nothing is asked for.
     const DEFAULT: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live];
+    /// What [`Part::Full`] is.
+    const FULL: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm];
 
     fn name(self) -> &'static str {
         match self {
@@ -43,7 +55,11 @@ impl Part {
             Self::Unit => "unit",
             Self::Cli => "cli",
             Self::Live => "live",
+            Self::Long => "long",
             Self::Vm => "vm",
+            Self::Full => "full",
+            Self::Engines => "engines",
+            Self::Known => "known",
         }
     }
 
@@ -52,8 +68,12 @@ impl Part {
             Self::Style => style::run(workspace),
             Self::Unit => suite::unit(workspace),
             Self::Cli => suite::cli(workspace),
-            Self::Live => live::run(workspace),
+            Self::Live => live::run(workspace, "short"),
+            Self::Long => live::run(workspace, "long"),
             Self::Vm => vm::run(workspace, kernels),
+            Self::Engines => live::run(workspace, "engines"),
+            Self::Known => known::run(workspace),
+            Self::Full => unreachable!("it is the parts that it stands for"),
         }
     }
 }
@@ -61,7 +81,10 @@ impl Part {
 /// Runs `parts`, or the default ones, and prints a table of them with the totals as its last line.
 pub(crate) fn run(workspace: &Workspace, parts: &[Part], kernels: &[String]) -> Result<ExitCode> {
     setup::ensure(workspace)?;
-    let parts = if parts.is_empty() { Part::DEFAULT } else { parts };
+    let parts = expand(parts);
+    if parts.iter().any(|part| matches!(part, Part::Live | Part::Long)) {
+        setup::file_systems(workspace)?;
+    }
     let mut total = Outcome::default();
     let mut table = Vec::new();
     for part in parts {
@@ -72,11 +95,30 @@ pub(crate) fn run(workspace: &Workspace, parts: &[Part], kernels: &[String]) -> 
             say(&format!("{name}: FAILED: {error:#}"));
             Outcome::FAILED
         });
-        table.push(format!("{name:<6} {:>5.0} s  {outcome}", start.elapsed().as_secs_f64()));
+        table.push(format!("{name:<8} {:>5.0} s  {outcome}", start.elapsed().as_secs_f64()));
         total += outcome;
     }
     println!("\n{}\n{total}", table.join("\n"));
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The parts to run, each once.
+fn expand(asked: &[Part]) -> Vec<Part> {
+    let asked = if asked.is_empty() { Part::DEFAULT } else { asked };
+    let mut parts: Vec<Part> = Vec::new();
+    for part in asked {
+        for part in if *part == Part::Full { Part::FULL } else { std::slice::from_ref(part) } {
+            if !parts.contains(part) {
+                parts.push(*part);
+            }
+        }
+    }
+    parts
+}
+
+/// The tools that osdiag has.
+pub(crate) fn tools(workspace: &Workspace) -> Result<Vec<String>> {
+    house::tools(workspace)
 }
 
 /// Says how the tests go on.
@@ -88,4 +130,16 @@ fn say(progress: &str) {
 fn skip(what: &str, why: &str) -> Outcome {
     say(&format!("{what}: SKIPPED: {why}"));
     Outcome::SKIPPED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_runs_once() {
+        assert_eq!(expand(&[]), Part::DEFAULT);
+        assert_eq!(expand(&[Part::Vm, Part::Full]).len(), Part::FULL.len());
+        assert_eq!(expand(&[Part::Engines]), [Part::Engines]);
+    }
 }

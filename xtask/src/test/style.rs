@@ -4,9 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Outcome, house, say, skip};
-use crate::setup;
+use super::{Outcome, docs, house, say, skip};
 use crate::workspace::{Workspace, cargo};
+use crate::{schema, setup};
 
 /// What the kernel side is built for.
 const BPF_TARGET: &str = "bpfel-unknown-none";
@@ -26,7 +26,21 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
         total += skip("fmt-ebpf, clippy-ebpf", "there is no kernel side");
     }
     total += verdict("house", house::check(workspace)?);
+    total += verdict("docs", docs::check(workspace)?);
+    total += verdict("schema", schemas(workspace)?);
     Ok(total)
+}
+
+/// Whether the committed schemas are what osdiag prints.
+fn schemas(workspace: &Workspace) -> Result<bool> {
+    let stale = schema::stale(workspace)?;
+    for file in &stale {
+        say(&format!(
+            "schema: {} is not what osdiag prints: `cargo xtask schema` refreshes it",
+            file.display()
+        ));
+    }
+    Ok(stale.is_empty())
 }
 
 /// Clippy for the kernel side, which needs a `core` of its own and a compiler that takes unstable flags.

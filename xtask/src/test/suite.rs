@@ -56,6 +56,13 @@ fn integration<'a>(
     run(test(workspace).args(["--package", package, "--no-fail-fast"]).args(names))
 }
 
+/// The arguments that name every integration test but those of the running kernel.
+pub(super) fn integration_tests(workspace: &Workspace) -> Vec<String> {
+    let names = PACKAGES.iter().flat_map(|package| targets::of(&workspace.root().join(package)));
+    let names = names.filter(|name| !name.starts_with(LIVE));
+    names.flat_map(|name| ["--test".to_owned(), name]).collect()
+}
+
 /// A `cargo test` in the workspace's root.
 pub(super) fn test(workspace: &Workspace) -> Command {
     let mut command = Command::new(cargo());
@@ -90,7 +97,10 @@ pub(super) fn run(command: &mut Command) -> Result<Outcome> {
 
 /// How many tests a `cargo test` command would run.
 pub(super) fn list(command: &mut Command) -> Result<usize> {
-    let output = command.args(["--", "--list"]).stderr(Stdio::inherit()).output()?;
+    if !command.get_args().any(|argument| argument == "--") {
+        command.arg("--");
+    }
+    let output = command.arg("--list").stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the tests do not build");
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.ends_with(": test")).count())
 }

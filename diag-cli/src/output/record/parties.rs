@@ -39,7 +39,7 @@ pub(crate) struct Container {
     pub(crate) name: Option<String>,
     /// What runs it: `docker`, `containerd`, `cri-o`, `podman`, `kubernetes`, `lxc`, `nspawn`; null where its cgroup does not
     /// say.
-    pub(crate) runtime: Option<String>,
+    pub(crate) runtime: Option<&'static str>,
     /// Its Kubernetes pod; null where it is in none, or no state file tells it.
     pub(crate) pod: Option<String>,
     /// The pod's namespace; null likewise.

@@ -137,7 +137,7 @@ fn served(asking: u32, cause: Cause, place: &Place, witness: &mut impl Witness) 
             let server = servers::fuse(number, asking, witness.fuse_servers());
             // Of its threads, the one that keeps it from serving.
             let thread = server.map(|server| witness.stuck_thread_of(server).unwrap_or(server));
-            let name = mount.map(|mount| format!("{} at {}", mount.filesystem, mount.point));
+            let name = mount.map(|mount| format!("{} at {}", mount.filesystem, escape(&mount.point)));
             if name.is_none() && thread.is_none() {
                 return None;
             }
@@ -145,7 +145,7 @@ fn served(asking: u32, cause: Cause, place: &Place, witness: &mut impl Witness) 
         }
         Cause::NetworkFs => {
             let mount = place.mount.as_ref()?;
-            Some(Link::named(Relation::Server, mount.source.clone(), None))
+            Some(Link::named(Relation::Server, escape(&mount.source), None))
         }
         Cause::Block => {
             let device = place.device.as_deref().filter(|device| device.starts_with("loop"))?;

@@ -103,7 +103,7 @@ impl<'a> Scene<'a> {
             file: place.file.as_deref().map(escape),
             device: place.device.clone(),
             filesystem: filesystem.map(str::to_owned),
-            mount: place.mount.as_ref().map(|mount| escape(mount.point.as_bytes())),
+            mount: place.mount.as_ref().map(|mount| escape(&mount.point)),
         });
         let cgroup = self.cgroups.as_mut().and_then(|names| names.path(sleeper.cgroup).map(str::to_owned));
         let who = Who {

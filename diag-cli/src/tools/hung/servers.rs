@@ -1,6 +1,6 @@
 //! Who serves a FUSE file system, and what is below a loop device.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::place::Place;
 use crate::kernel::{
@@ -56,10 +56,10 @@ pub(super) fn all(reader: &mut Reader) -> Vec<Server> {
 
 /// The file that a loop device is over, and where that is; none where it is no loop device.
 pub(super) fn below_loop(device: &str, files: &mut Files) -> Option<Place> {
-    let file = fs::read_to_string(format!("/sys/block/{device}/loop/backing_file")).ok()?;
-    let file = file.trim_end_matches('\n');
-    let mount = files.holding(Path::new(file))?;
-    Some(Place { file: Some(file.as_bytes().to_vec()), device: mount.device.clone(), mount: Some(mount) })
+    let mut file = fs::read(format!("/sys/block/{device}/loop/backing_file")).ok()?;
+    file.pop_if(|last| *last == b'\n');
+    let mount = files.holding(Path::new(OsStr::from_bytes(&file)))?;
+    Some(Place { file: Some(file), device: mount.device.clone(), mount: Some(mount) })
 }
 
 #[cfg(test)]

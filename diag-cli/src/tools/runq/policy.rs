@@ -67,7 +67,7 @@ pub(super) fn of(tid: i32) -> Option<Policy> {
     u32::try_from(policy).ok().and_then(|policy| Policy::from_number(policy & !libc::SCHED_RESET_ON_FORK.cast_unsigned()))
 }
 
-/// The most urgent policy among the threads of a process that have this name; none where there is no such thread now.
+/// The most urgent policy among the threads of a process that have this name, as records show it; none where there is no such thread now.
 pub(super) fn of_process(pid: u32, comm: &str) -> Option<Policy> {
     let pid = i32::try_from(pid).ok()?;
     let named = procfs::threads(pid)

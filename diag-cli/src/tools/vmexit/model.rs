@@ -381,7 +381,7 @@ mod tests {
     fn names_of_threads_are_data() {
         let activity = one(key(Kind::MsrRead, 0x10, b"\xff\x1b[0m", 5));
         let task = activity.doers[0].task.as_ref().unwrap();
-        assert_eq!((task.comm.as_deref(), task.pid), (Some("\\xff\x1b[0m"), Some(5)));
+        assert_eq!((task.comm.as_deref(), task.pid), (Some("\\xff\\x1b[0m"), Some(5)));
     }
 
     #[test]

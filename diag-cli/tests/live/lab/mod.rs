@@ -9,6 +9,7 @@ pub(crate) mod exec;
 pub(crate) mod fault;
 pub(crate) mod image;
 pub(crate) mod peer;
+pub(crate) mod python;
 pub(crate) mod sampler;
 pub(crate) mod setting;
 pub(crate) mod stuck;

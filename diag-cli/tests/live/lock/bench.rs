@@ -1,4 +1,4 @@
-//! What `osdiag lock` costs for each contention, and what perf costs beside it. Prints figures; runs with `--ignored`.
+//! What `osdiag lock` costs for each contention, and what perf costs beside it. Prints figures; runs with `--tier bench`.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The benches of this room.
-pub(crate) const BENCHES: &[Test] = &[("cost_lock_contention", contention)];
+pub(crate) const BENCHES: &[Test] = &[("bench_lock_contention", contention)];
 
 const ROUNDS: usize = 9;
 const MILLIS: u64 = 400;

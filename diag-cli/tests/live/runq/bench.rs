@@ -1,4 +1,4 @@
-//! What `osdiag runq` costs. Not a test: it prints figures, and runs only when asked for with `--ignored`.
+//! What `osdiag runq` costs. Not a test: it prints figures, and runs only with `--tier bench`.
 
 use std::{
     io::{PipeReader, PipeWriter, Read, Write},
@@ -17,9 +17,9 @@ use crate::{
 
 /// The benches of this room.
 pub(crate) const TESTS: &[Test] = &[
-    ("cost_runq_switch", switch),
-    ("cost_runq_beside_schedstat", beside_schedstat),
-    ("cost_runq_start", start),
+    ("bench_runq_switch", switch),
+    ("bench_runq_beside_schedstat", beside_schedstat),
+    ("bench_runq_start", start),
 ];
 
 const ROUNDS: usize = 15;
