@@ -25,8 +25,8 @@ pub(crate) use self::{
 use crate::{
     cli::SessionArgs,
     ebpf::clock,
-    output::{streams, writer::Writer},
     output::record::target::Ended,
+    output::{streams, writer::Writer},
     target::{GRACE, Running, Watch},
 };
 

@@ -64,14 +64,16 @@ impl Policy {
 pub(super) fn of(tid: i32) -> Option<Policy> {
     // SAFETY: it takes a number.
     let policy = unsafe { libc::sched_getscheduler(tid) };
-    u32::try_from(policy).ok().and_then(|policy| Policy::from_number(policy & !libc::SCHED_RESET_ON_FORK.cast_unsigned()))
+    u32::try_from(policy)
+        .ok()
+        .and_then(|policy| Policy::from_number(policy & !libc::SCHED_RESET_ON_FORK.cast_unsigned()))
 }
 
 /// The most urgent policy among the threads of a process that have this name, as records show it; none where there is no such thread now.
 pub(super) fn of_process(pid: u32, comm: &str) -> Option<Policy> {
     let pid = i32::try_from(pid).ok()?;
-    let named = procfs::threads(pid)
-        .filter(|&tid| procfs::name(pid, tid).is_some_and(|name| escape(&name) == comm));
+    let named =
+        procfs::threads(pid).filter(|&tid| procfs::name(pid, tid).is_some_and(|name| escape(&name) == comm));
     named.filter_map(of).max_by_key(|policy| policy.is_real_time())
 }
 
