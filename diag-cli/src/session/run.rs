@@ -24,7 +24,9 @@ use crate::{
         record::{self, Unavailable},
         streams,
     },
-    target::{CgroupNames, Held, Hierarchies, Hierarchy, Inherited, Output, Roots, Target, with_descendants},
+    target::{
+        CgroupNames, ContainerNames, Held, Hierarchies, Inherited, Output, Roots, Target, with_descendants,
+    },
 };
 
 /// Traces with a tool, and reports.
@@ -52,14 +54,12 @@ fn trace<T: Tool>(
 ) -> Result<ExitCode> {
     let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
-    let (hierarchy, no_cgroups) = match target.cgroup() {
-        Some(cgroup) => (Some(cgroup.hierarchy.clone()), None),
-        None => main_hierarchy(roots),
-    };
+    let (cgroups, no_cgroups) = cgroup_names(target, roots);
+    let hierarchy = cgroups.as_ref().map(CgroupNames::hierarchy);
     process_ids_are_global(target)?;
     let existing = probes::existing(&kernel, T::KERNEL_SIDE.probes)?;
     let verbose = session_args.verbose > 1;
-    let globals = scope::globals(target, hierarchy.as_ref(), &kernel)?;
+    let globals = scope::globals(target, hierarchy, &kernel)?;
     let mut object = load::<T>(args, kernel, &existing, globals, verbose)?;
     let mut followed = Followed::of(&mut object.ebpf)?;
     let tool = T::open(args, target, &mut object)?;
@@ -97,7 +97,7 @@ fn trace<T: Tool>(
         settings,
         target: target.record(held.as_ref().map(Held::pid)),
         attached,
-        cgroups: hierarchy.map(CgroupNames::new),
+        cgroups,
     };
     let mut reporter = Reporter::new(scene, tool, object, log)?;
     let began = reporter.begin()?;
@@ -136,16 +136,19 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The hierarchy in which tasks' cgroups are named where the target names none, or why there is none.
-fn main_hierarchy(roots: &Roots) -> (Option<Hierarchy>, Option<Unavailable>) {
+/// The names of cgroups and containers, in the hierarchy of the target or else in the main one; or why there are none.
+fn cgroup_names(target: &Target, roots: &Roots) -> (Option<CgroupNames>, Option<Unavailable>) {
     let why = match Hierarchies::read(roots) {
-        Ok(all) => match all.main() {
-            Some(main) => return (Some(main.clone()), None),
+        Ok(all) => match target.cgroup().map(|cgroup| &cgroup.hierarchy).or(all.main()).cloned() {
+            Some(hierarchy) => {
+                let containers = ContainerNames::new(roots, all);
+                return (Some(CgroupNames::new(hierarchy, containers)), None);
+            }
             None => "no cgroup hierarchy is mounted".to_owned(),
         },
         Err(error) => format!("{error:#}"),
     };
-    let effect = "no task's cgroup is named".to_owned();
+    let effect = "no task's cgroup or container is named".to_owned();
     (None, Some(Unavailable { name: "cgroups".to_owned(), why, effect }))
 }
 

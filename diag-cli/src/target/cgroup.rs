@@ -197,7 +197,8 @@ fn spellings(text: &str) -> [PathBuf; 2] {
 /// such folder.
 fn relative<'a>(hierarchies: &'a Hierarchies, wanted: &str, here: Option<&Path>) -> Result<Place<'a>> {
     let folder = here.filter(|here| !wanted.is_empty() && hierarchies.holding(here).is_some());
-    let place = folder.and_then(|here| absolute(hierarchies, &escape(here.join(wanted).as_os_str().as_bytes())));
+    let place =
+        folder.and_then(|here| absolute(hierarchies, &escape(here.join(wanted).as_os_str().as_bytes())));
     if let Some(place) = place {
         return Ok(place);
     }

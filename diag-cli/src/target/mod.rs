@@ -32,7 +32,7 @@ pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
 pub(crate) use identity::ContainerNames;
 pub(crate) use members::{STAYS, Thread, staying, threads};
-pub(crate) use paths::CgroupNames;
+pub(crate) use paths::{CgroupNames, Home};
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;
 
@@ -87,10 +87,9 @@ impl Target {
         match self {
             Target::System => of(TargetKind::System),
             Target::Cgroup(cgroup) => within(TargetKind::Cgroup, cgroup),
-            Target::Container(Container { identity, cgroup }) => record::Target {
-                container: Some(identity.clone()),
-                ..within(TargetKind::Container, cgroup)
-            },
+            Target::Container(Container { identity, cgroup }) => {
+                record::Target { container: Some(identity.clone()), ..within(TargetKind::Container, cgroup) }
+            }
             Target::Unit(Unit { name, cgroup }) => {
                 record::Target { unit: Some(name.clone()), ..within(TargetKind::Unit, cgroup) }
             }

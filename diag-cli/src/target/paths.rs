@@ -1,9 +1,11 @@
-//! Cgroup ids as people know them.
+//! Cgroup ids as people know them: by their paths, and by the containers that they are.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::hierarchy::Hierarchy;
+use super::identity::ContainerNames;
+use crate::output::record::parties::Container;
 
 /// How often an unknown id may cost a walk through the hierarchy.
 const WALK_EVERY: Duration = Duration::from_secs(1);
@@ -11,14 +13,36 @@ const WALK_EVERY: Duration = Duration::from_secs(1);
 /// The paths of the cgroups of one hierarchy, by their ids. One that is gone keeps its path.
 pub(crate) struct CgroupNames {
     hierarchy: Hierarchy,
+    containers: ContainerNames,
     paths: HashMap<u64, String>,
     walked: Option<Instant>,
 }
 
+/// Where a task belongs: what records have as `cgroup` and `container`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The path of its cgroup.
+    pub(crate) cgroup: Option<String>,
+    /// Its container; none outside of containers.
+    pub(crate) container: Option<Container>,
+}
+
 impl CgroupNames {
     /// Knows nothing yet; the first question walks the hierarchy.
-    pub(crate) fn new(hierarchy: Hierarchy) -> CgroupNames {
-        CgroupNames { hierarchy, paths: HashMap::new(), walked: None }
+    pub(crate) fn new(hierarchy: Hierarchy, containers: ContainerNames) -> CgroupNames {
+        CgroupNames { hierarchy, containers, paths: HashMap::new(), walked: None }
+    }
+
+    /// The hierarchy whose cgroups they are.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    /// Where tasks in a cgroup belong; nothing is known of one that was gone before it was looked for.
+    pub(crate) fn home(&mut self, id: u64) -> Home {
+        let cgroup = self.path(id).map(str::to_owned);
+        let container = cgroup.as_deref().and_then(|path| self.containers.of_cgroup(path)).cloned();
+        Home { cgroup, container }
     }
 
     /// The path of a cgroup within the hierarchy; `None` for one that was gone before it was looked for.

@@ -219,7 +219,9 @@ fn ids_are_shown_as_paths_even_after_their_end() {
     machine.busy("memory/jobs/nightly");
     let cgroup = machine.cgroup("/jobs").unwrap();
     let nightly = machine.inode("memory/jobs/nightly");
-    let mut names = CgroupNames::new(cgroup.hierarchy);
+    let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
+    let containers = ContainerNames::new(&machine.roots(), hierarchies);
+    let mut names = CgroupNames::new(cgroup.hierarchy, containers);
     assert_eq!(names.path(nightly), Some("/jobs/nightly"));
     assert_eq!(names.path(cgroup.id), Some("/jobs"));
     assert_eq!(names.path(u64::MAX), None);

@@ -35,10 +35,7 @@ pub(crate) trait Body: Serialize + JsonSchema {
     /// The identifiers of the rules of `verdict.advice[]`.
     fn advice_rules() -> Vec<&'static str>;
 
-    /// The answer.
-    fn verdict(&self) -> &Verdict;
-
-    /// Puts another answer in its place.
+    /// Puts another answer in the place of the one that the tool found.
     fn set_verdict(&mut self, verdict: Verdict);
 
     /// How many things the record counts: operations, waits, events. `None` where an empty record is no sign that anything

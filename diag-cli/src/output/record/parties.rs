@@ -183,8 +183,6 @@ pub(crate) struct Culprit {
 pub(crate) enum Resource {
     /// A CPU.
     Cpu,
-    /// A lock.
-    Lock,
 }
 
 /// How a culprit is known.
@@ -193,8 +191,6 @@ pub(crate) enum Resource {
 pub(crate) enum Basis {
     /// It had the resource while the victim waited.
     Overlap,
-    /// It owned the lock when the wait began.
-    Owner,
 }
 
 /// What was cut from a list.

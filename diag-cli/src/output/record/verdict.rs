@@ -118,13 +118,14 @@ impl Verdict {
         }
     }
 
+    /// Whether something is the matter.
+    #[cfg(test)]
+    pub(crate) fn is_found(&self) -> bool {
+        self.status == Status::Found
+    }
+
     /// What to look at next.
     pub(crate) fn advice(&self) -> &[Advice] {
         self.advice.as_deref().unwrap_or_default()
-    }
-
-    /// Whether something is the matter.
-    pub(crate) fn is_found(&self) -> bool {
-        self.status == Status::Found
     }
 }

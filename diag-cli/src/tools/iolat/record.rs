@@ -53,10 +53,6 @@ impl Body for Iolat {
         ids(advice::RULES)
     }
 
-    fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
     fn set_verdict(&mut self, verdict: Verdict) {
         self.verdict = verdict;
     }

@@ -42,15 +42,17 @@ pub(crate) fn slowest(
 fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNames>) -> SlowOperation {
     let op = Op::from_number(event.op).unwrap_or(Op::Read);
     let all = causes(event, namer);
+    let home = cgroups.map(|names| names.home(event.cgroup)).unwrap_or_default();
     let moved = u64::try_from(event.ret).ok().filter(|_| op.moves_bytes());
     let (causes, causes_omitted) = cause_parts(&all, namer);
     SlowOperation {
         op: OpName(op),
         task: Task {
+            cgroup: home.cgroup,
+            container: home.container,
             pid: Some(event.tgid),
             tid: Some(event.pid),
             comm: Some(escape(until_zero(&event.comm))),
-            cgroup: cgroups.and_then(|names| names.path(event.cgroup).map(str::to_owned)),
             ..Task::default()
         },
         file: file(event, namer.mounts),

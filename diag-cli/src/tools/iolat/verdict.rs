@@ -228,7 +228,7 @@ mod tests {
         let groups = [group(990, 900, RUN), group(10, 12_000, DIRTY)];
         let operations = [operation(Op::Read, Some("vda"), &groups).0];
         assert_eq!(verdict(&operations, SLOW, 0).status, Status::Nothing);
-        assert!(verdict(&operations, Duration::from_micros(12), 0).is_found());
+        assert_eq!(verdict(&operations, Duration::from_micros(12), 0).status, Status::Found);
         assert_eq!(verdict(&[], Duration::ZERO, 0).status, Status::Nothing);
     }
 

@@ -383,11 +383,13 @@ impl Namer<'_> {
     pub(super) fn task(&mut self, number: u32) -> Option<Task> {
         let who = self.people.get(number)?;
         let Who { cgroup, tgid, tid, .. } = who;
+        let home = self.cgroups.as_mut().map(|names| names.home(cgroup)).unwrap_or_default();
         Some(Task {
             pid: Some(tgid),
             tid: (tid != 0).then_some(tid),
             comm: Some(escape(&who.name())),
-            cgroup: self.cgroups.as_mut().and_then(|names| names.path(cgroup).map(str::to_owned)),
+            cgroup: home.cgroup,
+            container: home.container,
             ..Task::default()
         })
     }

@@ -46,10 +46,6 @@ impl Body for Locks {
         ids(advice::RULES)
     }
 
-    fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
     fn set_verdict(&mut self, verdict: Verdict) {
         self.verdict = verdict;
     }

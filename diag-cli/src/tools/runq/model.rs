@@ -247,11 +247,13 @@ fn party(key: Key, group: &Group, cgroups: &mut Option<&mut CgroupNames>) -> par
 }
 
 fn culprit(who: &Who, ns: u64, of: u64, cgroups: &mut Option<&mut CgroupNames>) -> Culprit {
+    let home = cgroups.as_deref_mut().map(|names| names.home(who.cgroup)).unwrap_or_default();
     let task = Task {
         pid: Some(who.tgid),
         tid: (who.tid != 0).then_some(who.tid),
         comm: Some(comm(who.comm)),
-        cgroup: cgroup(who.cgroup, cgroups),
+        cgroup: home.cgroup,
+        container: home.container,
         ..Task::default()
     };
     Culprit {

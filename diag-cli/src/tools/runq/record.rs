@@ -51,10 +51,6 @@ impl Body for Runq {
         ids(advice::RULES)
     }
 
-    fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
     fn set_verdict(&mut self, verdict: Verdict) {
         self.verdict = verdict;
     }

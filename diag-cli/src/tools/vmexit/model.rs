@@ -29,7 +29,7 @@ use crate::{
         },
         text, units,
     },
-    target::CgroupNames,
+    target::{CgroupNames, Home},
 };
 
 /// Doers that an activity names at most.
@@ -194,14 +194,10 @@ fn activity(
 }
 
 fn doer((context, comm, pid, cgroup): Who, event_count: u64, cgroups: &mut Option<&mut CgroupNames>) -> Doer {
-    let task = (context == Context::Task).then(|| Task {
-        pid: Some(pid),
-        comm: Some(comm),
-        cgroup: cgroups
-            .as_mut()
-            .filter(|_| cgroup != 0)
-            .and_then(|names| names.path(cgroup).map(str::to_owned)),
-        ..Task::default()
+    let task = (context == Context::Task).then(|| {
+        let names = cgroups.as_mut().filter(|_| cgroup != 0);
+        let Home { cgroup, container } = names.map(|names| names.home(cgroup)).unwrap_or_default();
+        Task { pid: Some(pid), comm: Some(comm), cgroup, container, ..Task::default() }
     });
     Doer { context, task, event_count }
 }

@@ -59,10 +59,6 @@ impl Body for Vmexit {
         ids(advice::RULES)
     }
 
-    fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
     fn set_verdict(&mut self, verdict: Verdict) {
         self.verdict = verdict;
     }
