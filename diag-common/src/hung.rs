@@ -14,6 +14,8 @@ pub const READER_OWNED: u32 = 1 << 3;
 pub const VFORKED: u32 = 1 << 4;
 /// It waits for I/O, by the kernel's own account (`task_struct.in_iowait`).
 pub const IOWAIT: u32 = 1 << 5;
+/// A freezer holds it: by `PF_FROZEN` (before 6.1), or in a frozen cgroup (v2).
+pub const FROZEN: u32 = 1 << 6;
 
 /// Kinds of locks, as `task_struct.blocker` tells them (include/linux/hung_task.h, 6.18), plus one.
 pub const MUTEX: u32 = 0;
@@ -40,6 +42,8 @@ pub struct Sleeper {
     pub lock: u64,
     /// Where the `task_struct` of the lock's owner is, or was; 0 for none.
     pub owner: u64,
+    /// When it started, ns since boot; 0 where this kernel does not tell.
+    pub start_ns: u64,
     /// The thread.
     pub pid: u32,
     /// Its process.
@@ -58,6 +62,8 @@ pub struct Sleeper {
     pub exit_state: u32,
     /// Its name.
     pub comm: [u8; 16],
+    /// The name of its process's first thread.
+    pub process_comm: [u8; 16],
     /// Where it sleeps; all zero where it has not slept for long, and nobody asked for it.
     pub stack: Stack,
 }

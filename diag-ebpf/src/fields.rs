@@ -27,7 +27,8 @@ fields! {
     TASK_TI_STATUS; TASK_TI_FLAGS; TASK_MM;
     TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
-    TASK_FLAGS; TASK_SIGHAND;
+    TASK_FLAGS; TASK_SIGHAND; TASK_LEADER; TASK_START;
+    TASK_FROZEN; TASK_FROZEN_MASK;
     /// What a task that sleeps for a lock says of it. Where a kernel has it, a lock's last reader takes itself out of the
     /// lock's owner when it lets go.
     TASK_BLOCKER;

@@ -85,6 +85,7 @@ tools! {
     Iolat = iolat;
     Runq = runq;
     Lock = lock;
+    Hung = hung;
     Vmexit = vmexit;
 }
 

@@ -31,6 +31,15 @@ pub(crate) const FIELDS: &[Field] = &[
         offset!(("task_struct", "__state", "5.14, 2f064a59a11f"), ("task_struct", "state", "before 5.14")),
     ),
     required("TASK_FILES", offset!("task_struct", "files")),
+    required("TASK_LEADER", offset!("task_struct", "group_leader")),
+    optional("TASK_START", offset!(("task_struct", "start_boottime", "5.5, cf25e24db61c"))),
+    optional(
+        "TASK_FROZEN",
+        Source::Bits {
+            mask: "TASK_FROZEN_MASK",
+            candidates: &[at("task_struct", "frozen", "5.2, 76f969e8948d, with CONFIG_CGROUPS")],
+        },
+    ),
     required("TASK_CGROUPS", offset!("task_struct", "cgroups")),
     required("TASK_SIGNAL", offset!("task_struct", "signal")),
     required("SIGNAL_LIVE", offset!("signal_struct", "live")),

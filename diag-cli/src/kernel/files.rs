@@ -4,9 +4,10 @@ use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
     mountinfo::{self, MountEntry},
+    mounts::device_numbered,
     procfs::Reader,
 };
-use crate::output::text::escape;
+use crate::output::record::parties::Device;
 
 /// An open file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub(crate) struct OpenFile {
 pub(crate) struct Mount {
     /// The number of its device, `MAJOR:MINOR`.
     pub(crate) number: String,
-    /// The device's name, such as `vda1`; none where the file system has no block device.
-    pub(crate) device: Option<String>,
+    /// The block device; none where the file system has none.
+    pub(crate) device: Option<Device>,
     /// The file system's type.
     pub(crate) filesystem: String,
     /// Where it is mounted.
@@ -67,18 +68,12 @@ impl From<&MountEntry> for Mount {
     fn from(mount: &MountEntry) -> Mount {
         Mount {
             number: mount.device.clone(),
-            device: block_device(&mount.device),
+            device: device_numbered(&mount.device),
             filesystem: mount.filesystem.clone(),
             point: mount.point.as_os_str().as_bytes().to_vec(),
             source: mount.source.clone(),
         }
     }
-}
-
-/// The name of the block device of this number.
-pub(crate) fn block_device(number: &str) -> Option<String> {
-    let link = fs::read_link(Path::new("/sys/dev/block").join(number)).ok()?;
-    Some(escape(link.file_name()?.as_bytes()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::mountinfo::{self, MountEntry};
-use crate::output::text::escape;
+use crate::output::{record::parties::Device, text::escape};
 
 /// Bits of the minor number in `dev_t` as the kernel keeps it (`MINORBITS`, include/linux/kdev_t.h, 6.18).
 const MINOR_BITS: u32 = 20;
@@ -17,6 +17,18 @@ pub(crate) fn number(dev: u32) -> String {
 pub(crate) fn device_name(dev: u32) -> Option<String> {
     let link = fs::read_link(Path::new("/sys/dev/block").join(number(dev))).ok()?;
     Some(escape(link.file_name()?.as_bytes()))
+}
+
+/// The block device of this number, `MAJOR:MINOR`; none where there is none.
+pub(crate) fn device_numbered(id: &str) -> Option<Device> {
+    let link = fs::read_link(Path::new("/sys/dev/block").join(id)).ok()?;
+    Some(Device { id: id.to_owned(), name: Some(escape(link.file_name()?.as_bytes())) })
+}
+
+/// The block device of this name.
+pub(crate) fn device_named(name: &str) -> Option<Device> {
+    let id = fs::read_to_string(Path::new("/sys/class/block").join(name).join("dev")).ok()?;
+    Some(Device { id: id.trim_end().to_owned(), name: Some(name.to_owned()) })
 }
 
 /// The mounts that this process sees, read again when a device is unknown.

@@ -4,7 +4,7 @@
 //! in their order, from the innermost function outwards; a `*` stands for any beginning or end of a name. A `^` stands for
 //! the lock itself: the stack of a sleeping task has none of the scheduler's functions, to which those of sleeping locks
 //! belong (`in_sched_functions`, kernel/sched/core.c, 6.18), so there the lock's caller is the innermost function; a stack
-//! that a task takes of itself shows them. What follows a `^` must be the lock's own caller, and its.
+//! that a task takes of itself shows them. What follows a `^` must be the lock's own caller, then that one's caller, and so on.
 
 use diag_common::cause::Cause::{self, *};
 
@@ -87,8 +87,9 @@ pub(crate) const RULES: &[Rule] = rules! {
     Queue: "blk_queue_enter*", "block/blk-core.c, 6.18";
     Queue: "*bio_queue_enter", "block/blk-core.c, 6.18";
 
-    FsWait: "request_wait_answer", "fs/fuse/dev.c, 6.18";
-    FsWait: "rpc_wait_bit_killable", "net/sunrpc/sched.c, 6.18";
+    Server: "request_wait_answer", "fs/fuse/dev.c, 6.18";
+    Server: "rpc_wait_bit_killable", "net/sunrpc/sched.c, 6.18";
+    Child: "wait_for_vfork_done", "kernel/fork.c, 6.18";
     FsWait: "*inode_dio_wait*", "fs/inode.c, 6.18";
     FsWait: "*inode_wait_for_writeback", "fs/fs-writeback.c, 6.18";
 
@@ -100,7 +101,35 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsLock: "^" < "f2fs_*", "fs/f2fs, 6.18";
     FsLock: "^" < "fdget_pos", "fs/file.c, 6.18: the lock of the file position";
     FsLock: "^" < "__fdget_pos", "fs/file.c, 6.12";
+    MmapLock: "^" < "lock_mm_and_find_vma", "mm/mmap_lock.c, 6.18";
+    MmapLock: "^" < "do_user_addr_fault", "arch/x86/mm/fault.c, 5.10";
+    MmapLock: "^" < "vm_mmap_pgoff", "mm/util.c, 6.18";
+    MmapLock: "^" < "*vm_munmap", "mm/vma.c, 6.18";
+    MmapLock: "^" < "*do_sys_brk", "mm/mmap.c, 6.18";
+    MmapLock: "^" < "do_mprotect_pkey*", "mm/mprotect.c, 6.18";
+    MmapLock: "^" < "do_madvise*", "mm/madvise.c, 6.18";
+    MmapLock: "^" < "madvise_lock*", "mm/madvise.c, 6.18";
+    MmapLock: "^" < "*do_sys_mremap", "mm/mremap.c, 6.18";
+    MmapLock: "^" < "do_mlock", "mm/mlock.c, 6.18";
+    MmapLock: "^" < "dup_mmap", "mm/mmap.c, 6.18";
+    MmapLock: "^" < "exit_mmap", "mm/mmap.c, 6.18";
     KernelLock: "^", "kernel/locking, 6.18";
+
+    Worker: "fuse_dev_*", "fs/fuse/dev.c, 6.18: a server's own thread, which waits for requests";
+    Server: "fuse_*", "fs/fuse, 6.18";
+    Server: "virtio_fs_*", "fs/fuse/virtio_fs.c, 6.18";
+    Server: "rpc_wait_*", "net/sunrpc, 6.18";
+    Server: "nfs_*", "fs/nfs, 6.18";
+    Server: "nfs3_*", "fs/nfs, 6.18";
+    Server: "nfs4_*", "fs/nfs, 6.18";
+    Server: "cifs_*", "fs/smb/client, 6.18";
+    Server: "smb2_*", "fs/smb/client, 6.18";
+    Server: "SMB2_*", "fs/smb/client, 6.18";
+    Server: "ceph_*", "fs/ceph, 6.18";
+    Server: "p9_*", "net/9p, 6.18";
+    Server: "v9fs_*", "fs/9p, 6.18";
+    Server: "afs_*", "fs/afs, 6.18";
+    Server: "netfs_*", "fs/netfs, 6.18";
 
     BlockWait: "submit_bio_wait", "block/bio.c, 6.18";
     BlockWait: "bio_await*", "block/bio.c, 7.3";
@@ -119,8 +148,6 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsWait: "xlog_*", "fs/xfs, 6.18";
     FsWait: "btrfs_*", "fs/btrfs, 6.18";
     FsWait: "f2fs_*", "fs/f2fs, 6.18";
-    FsWait: "fuse_*", "fs/fuse, 6.18";
-    FsWait: "nfs_*", "fs/nfs, 6.18";
     FsWait: "ovl_*", "fs/overlayfs, 6.18";
 };
 
@@ -201,10 +228,10 @@ mod tests {
         ("6.18", FsLock, "schedule rwsem_down_read_slowpath down_read ext4_map_blocks ext4_mpage_readpages"),
         ("6.18", BlockThrottle, "io_schedule rq_qos_wait wbt_wait __rq_qos_throttle blk_mq_submit_bio"),
         ("6.18", Queue, "io_schedule blk_mq_get_tag __blk_mq_alloc_requests blk_mq_submit_bio"),
-        ("6.18", FsWait, "schedule request_wait_answer __fuse_simple_request fuse_file_read_iter vfs_read"),
+        ("6.18", Server, "schedule request_wait_answer __fuse_simple_request fuse_file_read_iter vfs_read"),
         (
             "6.18",
-            KernelLock,
+            MmapLock,
             "schedule rwsem_down_read_slowpath down_read lock_mm_and_find_vma do_user_addr_fault",
         ),
     ];
@@ -221,7 +248,7 @@ mod tests {
     fn where_the_kernel_says_that_it_is_a_lock_the_caller_tells_which() {
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], true), Some(FsLock));
         assert_eq!(classify(&["ext4_map_blocks", "ext4_mpage_readpages"], false), Some(FsWait));
-        assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(KernelLock));
+        assert_eq!(classify(&["lock_mm_and_find_vma", "do_user_addr_fault"], true), Some(MmapLock));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     },
     osdiag::Session,
     record::Record,
-    stuck::{chain, word},
+    stuck::{cause, chain, links, word},
     workload::{Call, Desk, Job, Open, Plan, Step},
 };
 
@@ -48,23 +48,28 @@ fn chain_of_three() -> Outcome {
     let mut session = hung_of(pid);
     let frozen = Frozen::new(below.mount.path())?;
     writers.go();
-    let is_behind = |record: &Record| record.stuck_of(pid).iter().any(|task| word(task, "cause") == "lock");
+    let is_behind =
+        |record: &Record| record.stuck_of(pid).iter().any(|task| cause(task) == "filesystem.inode-lock");
     let event = session.wait_for(is_behind);
-    let task = *event.stuck_of(pid).iter().find(|task| word(task, "cause") == "lock").expect("it was there");
-    let links = chain(task);
-    println!("{links:#?}");
+    let stuck = event.stuck_of(pid);
+    let task = *stuck.iter().find(|task| cause(task) == "filesystem.inode-lock").expect("it was there");
+    let chain = chain(task);
+    println!("{chain:#?}");
     drop(frozen);
     writers.report();
     writers.end();
     session.finish().summary().assert_complete();
-    assert_eq!(word(task, "detail"), "filesystem.inode-lock", "{task}");
     assert_eq!(word(task, "file"), file.to_string_lossy());
-    let [holder, worker] = &links[..] else { panic!("a chain of two behind it, not {links:?}: {task}") };
-    assert!(holder.starts_with("holder ") && holder.ends_with(" D block"), "{holder}");
-    assert!(worker.starts_with("loop-worker kworker/") && worker.ends_with(" D freeze"), "{worker}");
-    assert_eq!(task["behind"]["pid"], pid);
-    assert_eq!(word(&task["behind"], "device"), device.name());
-    let frozen = &task["behind"]["behind"];
+    let [holder, worker] = &chain[..] else { panic!("a chain of two behind it, not {chain:?}: {task}") };
+    assert!(holder.starts_with("holder ") && holder.ends_with(" uninterruptible block.wait"), "{holder}");
+    assert!(
+        worker.starts_with("loop-worker kworker/") && worker.ends_with(" uninterruptible filesystem.freeze"),
+        "{worker}"
+    );
+    assert_eq!(task["via"], "filesystem.freeze");
+    let [holder, frozen] = links(task) else { unreachable!("there are two") };
+    assert_eq!(holder["task"]["pid"], pid);
+    assert_eq!(word(&holder["device"], "name"), device.name());
     assert_eq!(
         word(frozen, "mount"),
         below.mount.path().to_string_lossy(),
@@ -92,16 +97,18 @@ fn loop_over_stopped_server() -> Outcome {
     reader.end();
     session.finish().summary().assert_complete();
     let task = event.stuck_of(pid)[0];
-    let links = chain(task);
-    println!("{links:#?}");
-    assert_eq!((word(task, "cause"), word(task, "device")), ("block", disk.device.name()), "{task}");
-    let server = links.last().map(String::as_str).unwrap_or_default();
-    assert!(server.starts_with("fuse-server ") && server.contains(" T"), "{links:?}");
-    assert!(links[0].starts_with("loop-"), "{links:?}");
-    let end = std::iter::successors(Some(&task["behind"]), |link| {
-        Some(&link["behind"]).filter(|link| !link.is_null())
-    });
-    assert_eq!(end.last().expect("there is a chain")["pid"], disk.server(), "{task}");
+    let chain = chain(task);
+    println!("{chain:#?}");
+    assert_eq!(
+        (cause(task).as_str(), word(&task["device"], "name")),
+        ("block.wait", disk.device.name()),
+        "{task}"
+    );
+    let server = chain.last().map(String::as_str).unwrap_or_default();
+    assert!(server.starts_with("fuse-server ") && server.ends_with(" stopped stopped.signal"), "{chain:?}");
+    assert!(chain[0].starts_with("loop-"), "{chain:?}");
+    assert_eq!(links(task).last().expect("there is a chain")["task"]["pid"], disk.server(), "{task}");
+    assert_eq!(task["via"], "stopped.signal", "{task}");
     Ok(())
 }
 
@@ -117,19 +124,23 @@ fn behind_the_journal() -> Outcome {
     let mut session = hung_of(pid);
     let stopped = Stopped::new(disk.server());
     changer.go();
-    let is_behind = |record: &Record| record.stuck_of(pid).iter().any(|task| !task["behind"].is_null());
+    let is_behind = |record: &Record| record.stuck_of(pid).iter().any(|task| !links(task).is_empty());
     let event = session.wait_for(is_behind);
     drop(stopped);
     changer.report();
     changer.end();
     session.finish().summary().assert_complete();
     let task = event.stuck_of(pid)[0];
-    let links = chain(task);
-    println!("{links:#?}");
-    assert_eq!((word(task, "cause"), word(task, "device")), ("journal", disk.device.name()), "{task}");
-    let journal = format!("journal-thread jbd2/{}-8 D block", disk.device.name());
-    assert_eq!(links[0], journal, "{task}");
-    assert!(links.last().is_some_and(|server| server.starts_with("fuse-server ")), "{links:?}");
+    let chain = chain(task);
+    println!("{chain:#?}");
+    assert_eq!(
+        (cause(task).as_str(), word(&task["device"], "name")),
+        ("filesystem.journal", disk.device.name()),
+        "{task}"
+    );
+    let journal = format!("journal-thread jbd2/{}-8 uninterruptible block.wait", disk.device.name());
+    assert_eq!(chain[0], journal, "{task}");
+    assert!(chain.last().is_some_and(|server| server.starts_with("fuse-server ")), "{chain:?}");
     Ok(())
 }
 
@@ -155,17 +166,19 @@ fn stopped_server() -> Outcome {
     writers.end();
     session.finish().summary().assert_complete();
     let tasks = event.stuck_of(pid);
-    let links = chain(tasks[0]);
-    println!("{links:#?}");
+    let chain = chain(tasks[0]);
+    println!("{chain:#?}");
     assert_eq!(tasks.len(), 1, "{tasks:?}");
-    assert_eq!(word(tasks[0], "cause"), "lock", "{}", tasks[0]);
+    assert!(["filesystem.lock", "filesystem.inode-lock", "lock.kernel"].contains(&cause(tasks[0]).as_str()));
     assert!(
-        matches!(&links[..], [holder, server]
-        if holder == "holder two-writers S fuse" && server.starts_with("fuse-server ") && server.contains(" T")),
-        "{links:?}"
+        matches!(&chain[..], [holder, server]
+        if holder == "holder two-writers sleeping filesystem.server"
+            && server.starts_with("fuse-server ") && server.ends_with(" stopped stopped.signal")),
+        "{chain:?}"
     );
-    assert_eq!(word(&tasks[0]["behind"], "file"), disk.file().to_string_lossy());
-    assert_eq!(tasks[0]["behind"]["behind"]["pid"], disk.server());
+    let [holder, server] = links(tasks[0]) else { unreachable!("there are two") };
+    assert_eq!(word(holder, "file"), disk.file().to_string_lossy());
+    assert_eq!(server["task"]["pid"], disk.server());
     Ok(())
 }
 
@@ -192,10 +205,14 @@ fn fuse_wait_after_a_signal() -> Outcome {
     session.finish();
     let task = event.stuck_of(pid)[0];
     println!("{task:#}");
-    assert_eq!((word(task, "cause"), &task["killable"]), ("fuse", &Value::Bool(true)), "{task}");
-    let links = chain(task);
-    assert!(links.len() == 1 && links[0].starts_with("fuse-server "), "{links:?}");
-    assert_eq!(task["behind"]["pid"], disk.server());
+    assert_eq!(
+        (cause(task).as_str(), &task["killable"]),
+        ("filesystem.server", &Value::Bool(true)),
+        "{task}"
+    );
+    let chain = chain(task);
+    assert!(chain.len() == 1 && chain[0].starts_with("fuse-server "), "{chain:?}");
+    assert_eq!(links(task)[0]["task"]["pid"], disk.server());
     Ok(())
 }
 
@@ -211,12 +228,16 @@ fn vfork() -> Outcome {
     let resolved = session.wait_for(|record| !record.went_on(pid).is_empty());
     session.interrupt();
     let task = event.stuck_of(pid)[0];
-    let links = chain(task);
-    println!("{links:#?}");
-    assert_eq!(word(task, "cause"), "other", "{task}");
-    assert!(links.len() == 1 && links[0].starts_with("vfork-child ") && links[0].contains(" S"), "{links:?}");
-    assert_ne!(task["behind"]["pid"], pid, "the child is a process of its own");
-    let open = task["behind"]["stack"].as_array().expect("a stack").iter().any(|f| f == "fifo_open");
+    let chain = chain(task);
+    println!("{chain:#?}");
+    assert_eq!(cause(task), "ipc.child", "{task}");
+    assert!(
+        chain.len() == 1 && chain[0].starts_with("vfork-child ") && chain[0].ends_with(" sleeping"),
+        "{chain:?}"
+    );
+    let child = &links(task)[0];
+    assert_ne!(child["task"]["pid"], pid, "the child is a process of its own");
+    let open = child["stack"].as_array().expect("a stack").iter().any(|f| f == "fifo_open");
     assert!(open, "the child waits at the FIFO: {task}");
     assert_lasted(resolved.went_on(pid)[0], took, weather.worst());
     Ok(())
@@ -242,17 +263,19 @@ fn deadlock() -> Outcome {
     reader.end();
     let summary = session.interrupt().summary();
     let task = event.stuck_of(server)[0];
-    let links = chain(task);
-    println!("{links:#?}");
+    let chain = chain(task);
+    println!("{chain:#?}");
     assert!(
-        matches!(&links[..], [child, itself]
-        if child.starts_with("vfork-child ") && child.ends_with(" S fuse") && itself.starts_with("fuse-server ")),
-        "{links:?}"
+        matches!(&chain[..], [child, itself]
+        if child.starts_with("vfork-child ") && child.ends_with(" sleeping filesystem.server")
+            && itself.starts_with("fuse-server ")),
+        "{chain:?}"
     );
-    assert_eq!(task["behind"]["behind"]["deadlock"], true, "{task}");
-    assert_eq!(task["behind"]["behind"]["tid"], task["tid"], "{task}");
+    let itself = &links(task)[1];
+    assert_eq!(itself["deadlock"], true, "{task}");
+    assert_eq!(itself["task"]["tid"], task["task"]["tid"], "{task}");
     let verdict = &summary.0["verdict"];
-    assert_eq!(verdict["deadlock"], true, "{verdict}");
+    assert_eq!(verdict["advice"][0]["rule"], "deadlock", "{verdict}");
     assert!(word(verdict, "statement").contains("deadlock"), "{verdict}");
     Ok(())
 }

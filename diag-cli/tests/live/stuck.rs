@@ -4,25 +4,30 @@ use serde_json::Value;
 
 use crate::record::{Record, number};
 
-const CAUSES: [&str; 7] = ["lock", "block", "journal", "freeze", "network-fs", "fuse", "other"];
-
 /// What must be true of every record of this tool.
 pub(crate) fn check(record: &Record) {
-    let threshold = number(&record.0["threshold_ns"]);
+    let threshold = number(&record.0["settings"]["thresholds"][0]["value"]);
     let tasks = record.stuck();
+    let mut before = u64::MAX;
     for task in tasks {
-        assert_eq!(task["state"], "D", "{task}");
-        assert!(number(&task["blocked_ns"]) >= threshold, "not stuck for long enough: {task}");
-        assert!(CAUSES.contains(&word(task, "cause")), "{task}");
+        assert_eq!(task["state"], "uninterruptible", "{task}");
+        let blocked = number(&task["blocked_ns"]);
+        assert!(blocked >= threshold, "not stuck for long enough: {task}");
+        assert!(blocked <= before, "not longest first: {tasks:?}");
+        before = blocked;
     }
-    let of = |key: &str| -> u64 {
-        record.0["groups"].as_array().expect("groups is a list").iter().map(|group| number(&group[key])).sum()
-    };
-    let listed = tasks.len() as u64 + number(&record.0["more"]);
-    assert_eq!(of("tasks"), listed, "groups do not add up: {}", record.0);
-    let resolved = tasks.iter().filter(|task| !task["resolved"].is_null()).count() as u64;
-    assert!(resolved <= of("resolved") && of("resolved") <= of("tasks"), "{}", record.0);
-    assert_eq!(record.0["verdict"].is_null(), listed == 0, "{}", record.0);
+    let groups = record.0["stuck_groups"].as_array().expect("stuck_groups is a list");
+    let of = |key: &str| -> u64 { groups.iter().map(|group| number(&group[key])).sum() };
+    let all = number(&record.0["task_count"]);
+    assert_eq!(tasks.len() as u64 + number(&record.0["tasks_omitted"]["count"]), all, "{}", record.0);
+    assert!(of("task_count") <= all, "{}", record.0);
+    if number(&record.0["stuck_groups_omitted"]["count"]) == 0 && all <= 20_000 {
+        assert_eq!(of("task_count"), all, "groups do not add up: {}", record.0);
+    }
+    let resolved = tasks.iter().filter(|task| !task["resolved_at"].is_null()).count() as u64;
+    assert!(resolved <= number(&record.0["resolved_count"]), "{}", record.0);
+    let status = word(&record.0["verdict"], "status");
+    assert_eq!(status, if all == 0 { "nothing" } else { "found" }, "{}", record.0);
 }
 
 /// A string of a task or a link.
@@ -30,16 +35,28 @@ pub(crate) fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// What a task or a link has behind it, and what that has, as `relation comm state cause`.
+/// What a task or a link waits for, as `LAYER.CAUSE`; empty where it waits for nothing.
+pub(crate) fn cause(value: &Value) -> String {
+    match (word(value, "layer"), word(value, "cause")) {
+        ("", "") => String::new(),
+        (layer, cause) => format!("{layer}.{cause}"),
+    }
+}
+
+/// The links of a task's chain.
+pub(crate) fn links(task: &Value) -> &[Value] {
+    task["chain"].as_array().expect("chain is a list")
+}
+
+/// The same in words, each as `relation comm state layer.cause`.
 pub(crate) fn chain(task: &Value) -> Vec<String> {
-    let links = std::iter::successors(Some(&task["behind"]), |link| Some(&link["behind"]));
-    let links = links.take_while(|link| !link.is_null());
-    links
-        .map(|link| {
-            let parts = ["relation", "comm", "state", "cause"].map(|key| word(link, key));
-            parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
-        })
-        .collect()
+    let words = |link: &Value| {
+        let parts = [word(link, "relation"), word(&link["task"], "comm"), word(link, "state")];
+        let cause = cause(link);
+        let parts = parts.into_iter().chain([cause.as_str()]).filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(" ")
+    };
+    links(task).iter().map(words).collect()
 }
 
 impl Record {
@@ -50,11 +67,15 @@ impl Record {
 
     /// Those of a process that are still stuck.
     pub(crate) fn stuck_of(&self, pid: u32) -> Vec<&Value> {
-        self.stuck().iter().filter(|task| task["pid"] == pid && task["resolved"].is_null()).collect()
+        self.of(pid).filter(|task| task["resolved_at"].is_null()).collect()
     }
 
     /// Those of a process that went on.
     pub(crate) fn went_on(&self, pid: u32) -> Vec<&Value> {
-        self.stuck().iter().filter(|task| task["pid"] == pid && !task["resolved"].is_null()).collect()
+        self.of(pid).filter(|task| !task["resolved_at"].is_null()).collect()
+    }
+
+    fn of(&self, pid: u32) -> impl Iterator<Item = &Value> {
+        self.stuck().iter().filter(move |task| task["task"]["pid"] == pid)
     }
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray},
 };
 use diag_common::{
-    hung::{AWAKE, BLOCKED, IN_TARGET, IOWAIT, MAX_WANTED, Sleeper, VFORKED},
+    hung::{AWAKE, BLOCKED, FROZEN, IN_TARGET, IOWAIT, MAX_WANTED, Sleeper, VFORKED},
     stack::{STACK_FRAMES, Stack},
 };
 
@@ -18,8 +18,9 @@ use super::lock;
 use crate::{
     fields::{
         CFS_RQ_RQ, RQ_CLOCK, RQ_CLOCK_TASK, TASK_CFS_RQ, TASK_EXEC_START, TASK_EXIT_STATE, TASK_FLAGS,
-        TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_ON_RQ, TASK_PID, TASK_PREV_SUM_EXEC,
-        TASK_REAL_PARENT, TASK_STATE, TASK_SUM_EXEC, TASK_TGID, TASK_VFORK_DONE, present,
+        TASK_FROZEN, TASK_FROZEN_MASK, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_LEADER,
+        TASK_ON_RQ, TASK_PID, TASK_PREV_SUM_EXEC, TASK_REAL_PARENT, TASK_START, TASK_STATE, TASK_SUM_EXEC,
+        TASK_TGID, TASK_VFORK_DONE, present,
     },
     memory::store,
     scope,
@@ -32,7 +33,10 @@ use crate::{
 const UNINTERRUPTIBLE: u32 = 0x2;
 const NO_ALARM: u32 = 0x400 | 0x8000;
 /// `PF_FROZEN`, before 6.1 (include/linux/sched.h, 5.10).
-const FROZEN: u32 = 0x1_0000;
+const PF_FROZEN: u32 = 0x1_0000;
+/// `TASK_INTERRUPTIBLE`, in which a task of a frozen cgroup (v2) is held (do_freezer_trap, kernel/signal.c, 6.18); a parent in
+/// vfork has the same bit set, and is not frozen.
+const INTERRUPTIBLE: u32 = 0x1;
 
 /// From which age on a sleep's stack is worth its time, ns.
 #[unsafe(no_mangle)]
@@ -68,14 +72,17 @@ pub fn tell(context: Ptr) {
             Btf::read(task, TASK_VFORK_DONE.load()),
         )
     };
-    let blocked = state & UNINTERRUPTIBLE != 0 && state & NO_ALARM == 0 && flags & FROZEN == 0;
+    let blocked = state & UNINTERRUPTIBLE != 0 && state & NO_ALARM == 0 && flags & PF_FROZEN == 0;
     if !blocked && vfork == 0 && WANTED.get_ptr(pid).is_none() {
         return;
     }
     let Some(slot) = SLEEPER.get_ptr_mut(0) else { return };
     // SAFETY: the buffer is this CPU's, and only this program's.
     let sleeper = unsafe { &mut *slot };
-    let told = (if blocked { BLOCKED } else { 0 }) | (if vfork != 0 { VFORKED } else { 0 });
+    let held = state & INTERRUPTIBLE != 0 && tasks::flag::<Btf>(task, &TASK_FROZEN, &TASK_FROZEN_MASK);
+    let told = (if blocked { BLOCKED } else { 0 })
+        | (if vfork != 0 { VFORKED } else { 0 })
+        | (if held || flags & PF_FROZEN != 0 { FROZEN } else { 0 });
     store(&mut sleeper.pid, pid);
     store(&mut sleeper.state, state);
     store(&mut sleeper.flags, told);
@@ -113,10 +120,13 @@ fn describe(task: Ptr, sleeper: &mut Sleeper) {
         store(&mut sleeper.switches, tasks::switches::<Btf>(task));
         let parent: Ptr = Btf::read(task, TASK_REAL_PARENT.load());
         store(&mut sleeper.parent, if parent.is_null() { 0 } else { Btf::read(parent, TASK_PID.load()) });
-        let [low, high] = tasks::comm::<Btf>(task);
-        let comm = (&raw mut sleeper.comm).cast::<u64>();
-        comm.write_volatile(low);
-        comm.add(1).write_volatile(high);
+        store(
+            &mut sleeper.start_ns,
+            if present(&TASK_START) { Btf::read(task, TASK_START.load()) } else { 0 },
+        );
+        let leader: Ptr = Btf::read(task, TASK_LEADER.load());
+        note_comm(task, &raw mut sleeper.comm);
+        note_comm(leader, &raw mut sleeper.process_comm);
     }
     store(&mut sleeper.cgroup, scope::cgroup_id::<Btf>(task));
     store(&mut sleeper.asleep_ns, asleep(task));
@@ -132,6 +142,18 @@ fn describe(task: Ptr, sleeper: &mut Sleeper) {
     }
     store(&mut sleeper.flags, flags);
     lock::note(task, sleeper);
+}
+
+/// # Safety
+/// `task` is a typed pointer to a task.
+#[inline(always)]
+unsafe fn note_comm(task: Ptr, comm: *mut [u8; 16]) {
+    // SAFETY: two halves are as many bytes.
+    unsafe {
+        let [low, high] = tasks::comm::<Btf>(task);
+        comm.cast::<u64>().write_volatile(low);
+        comm.cast::<u64>().add(1).write_volatile(high);
+    }
 }
 
 /// Whether `task` is on a CPU or waits for one: with any state, as on its way to sleep or just woken.

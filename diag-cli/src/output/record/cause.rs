@@ -61,6 +61,46 @@ impl JsonSchema for CauseKeys {
     }
 }
 
+/// The same four keys where there may be no cause: all of them are null then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct CauseOrNull(pub(crate) Option<CauseKeys>);
+
+impl Serialize for CauseOrNull {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let cause = self.0.map(|keys| keys.cause);
+        let mut keys = serializer.serialize_struct("CauseOrNull", 4)?;
+        keys.serialize_field("layer", &cause.map(|cause| cause.layer().name()))?;
+        keys.serialize_field("cause", &cause.map(Cause::name))?;
+        keys.serialize_field("class", &cause.map(|cause| cause.class().name()))?;
+        keys.serialize_field("via", &self.0.and_then(|keys| keys.via).map(Cause::path))?;
+        keys.end()
+    }
+}
+
+impl JsonSchema for CauseOrNull {
+    fn schema_name() -> Cow<'static, str> {
+        "CauseOrNull".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let classes = Class::ALL.map(Class::name).to_vec();
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "layer": nullable("Which part of the system is concerned; null where there is no cause, or it is not known.", layers()),
+                "cause": nullable("Why, within the layer; null likewise.", causes()),
+                "class": nullable("What the cause means; null likewise.", classes),
+                "via": nullable("What the holder or the waker was itself waiting for, as `LAYER.CAUSE`; null where that is not known.", paths()),
+            },
+            "required": ["layer", "cause", "class", "via"],
+        })
+    }
+}
+
 fn layers() -> Vec<&'static str> {
     Layer::ALL.map(Layer::name).to_vec()
 }

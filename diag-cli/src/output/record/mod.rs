@@ -6,6 +6,7 @@ mod line;
 pub(crate) mod lost;
 pub(crate) mod parties;
 pub(crate) mod settings;
+pub(crate) mod state;
 pub(crate) mod target;
 pub(crate) mod verdict;
 

@@ -1,174 +1,229 @@
 //! What to look at next: rules, each with where it comes from.
 
-use super::{
-    record::{Cause, Relation, StuckTask},
-    words,
-};
+use diag_common::cause::Cause;
 
-/// Pieces of advice at most.
-const MOST: usize = 4;
+use super::{
+    causes::{Served, served_by_type},
+    record::{Relation, StuckTask},
+};
+use crate::output::{
+    advice::{Adviser, Rule},
+    record::{state::TaskState, verdict::Advice},
+};
 
 /// When a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     /// Somebody waits for itself.
     Deadlock,
-    /// The end of the chain is this, in this state; any where there is none.
-    End(Relation, Option<&'static str>),
-    /// A link of the chain, or the task itself, waits for this.
+    /// The task at the end of the chain is in this state, whatever it is to the others.
+    Held(TaskState),
+    /// The end of the chain is this, and not held; in this state, or any where there is none.
+    End(Relation, Option<TaskState>),
+    /// The innermost wait is for this.
     Cause(Cause),
+    /// The innermost wait is for a server of this kind.
+    Server(Served),
 }
 
-/// Something worth looking at, or worth doing. `{pid}` is the process at the end of the chain, `{device}` and `{mount}` those
-/// of the innermost wait; a rule that needs one which is not known does not apply.
-struct Rule {
-    when: When,
-    text: &'static str,
-}
-
-const fn rule(when: When, text: &'static str) -> Rule {
-    Rule { when, text }
-}
-
-const RULES: &[Rule] = &[
-    // Documentation/filesystems/fuse/fuse.rst: "Aborting a filesystem connection".
-    rule(
-        When::Deadlock,
-        "nothing but ending one of them helps: kill a killable one; for a FUSE server, kill it or write 1 to abort of its connection in fusectl",
-    ),
-    // signal(7); kernel/signal.c, 6.18.
-    rule(
-        When::End(Relation::FuseServer, Some("T")),
-        "the server is stopped: who stopped it (a debugger, a freezer, kill -STOP)? kill -CONT {pid} lets it go on",
-    ),
-    // Documentation/filesystems/fuse/fuse.rst: "Aborting a filesystem connection".
-    rule(
-        When::End(Relation::FuseServer, None),
-        "what the server does: cat /proc/{pid}/stack, gdb or strace -p {pid}; killing it fails all that waits for it",
-    ),
-    // ps(1), wait(2): a stopped task holds what it holds.
-    rule(When::End(Relation::Holder, Some("T")), "the holder is stopped: kill -CONT {pid} lets it go on"),
-    // perf-record(1); Documentation/scheduler/sched-bwc.rst.
-    rule(
-        When::End(Relation::Holder, Some("R")),
-        "the holder runs, or waits for a CPU: perf top -p {pid}, and nr_throttled in its cgroup's cpu.stat",
-    ),
-    // proc_pid_stack(5).
-    rule(When::End(Relation::Holder, Some("S")), "what the holder sleeps for: cat /proc/{pid}/stack"),
-    // vfork(2).
-    rule(
-        When::End(Relation::VforkChild, None),
-        "what keeps the child from exec: cat /proc/{pid}/stack, strace -p {pid}",
-    ),
-    // fsfreeze(8); ioctl_fsfreeze: FITHAW.
-    rule(
-        When::Cause(Cause::Freeze),
-        "who froze it, which the kernel does not keep: a snapshot or backup agent that has not finished, or died",
-    ),
-    // fsfreeze(8).
-    rule(When::Cause(Cause::Freeze), "if whoever froze it is gone: fsfreeze -u {mount}"),
-    // nfs(5), nfsstat(8); Documentation/filesystems/nfs.
-    rule(
-        When::Cause(Cause::NetworkFs),
-        "whether the server answers: ping it, rpcinfo -T tcp SERVER nfs; dmesg | grep 'not responding'",
-    ),
-    rule(
-        When::Cause(Cause::NetworkFs),
-        "umount -f {mount} fails what waits for it; a mount with soft or timeo= gives up by itself",
-    ),
-    // iostat(1); Documentation/ABI/stable/sysfs-block: inflight.
-    rule(
-        When::Cause(Cause::Block),
-        "whether requests come back at all: cat /sys/class/block/{device}/inflight, twice; iostat -x {device} 1",
-    ),
-    // Documentation/ABI/stable/sysfs-block: queue/io_timeout.
-    rule(
-        When::Cause(Cause::Block),
-        "whether the device fails: dmesg -T | grep -iE 'timeout|reset|I/O error'; on a cloud disk, its state at the provider",
-    ),
-    // fs/jbd2/journal.c, 6.18: kjournald2.
-    rule(
-        When::Cause(Cause::Journal),
-        "what the journal's thread waits for is in the chain; osdiag iolat -d 10s shows what else waits for it",
-    ),
-    // Documentation/admin-guide/sysctl/kernel.rst: hung_task_*; Documentation/admin-guide/sysrq.rst.
-    rule(
-        When::Cause(Cause::Lock),
-        "where no holder is named: echo w > /proc/sysrq-trigger writes all blocked tasks' stacks to the kernel's log",
-    ),
-    rule(
-        When::Cause(Cause::Other),
-        "where it sleeps: 'stack' in --json; echo w > /proc/sysrq-trigger writes all blocked tasks' stacks to the kernel's log",
-    ),
+/// `{pid}` is the process at the end of the chain, `{device}` and `{mount}` those of the innermost wait.
+pub(super) const RULES: &[Rule<When>] = &[
+    Rule {
+        id: "deadlock",
+        when: When::Deadlock,
+        text: "nothing but ending one of them helps: kill a killable one; for a FUSE server, kill it or write 1 to abort of its connection in fusectl",
+        source: "Documentation/filesystems/fuse/fuse.rst: Aborting a filesystem connection",
+    },
+    Rule {
+        id: "stopped",
+        when: When::Held(TaskState::Stopped),
+        text: "it is stopped: who stopped it (a debugger, a shell, kill -STOP)? kill -CONT {pid} lets it go on",
+        source: "signal(7); kernel/signal.c, 6.18",
+    },
+    Rule {
+        id: "traced",
+        when: When::Held(TaskState::Traced),
+        text: "a tracer has stopped it: TracerPid in /proc/{pid}/status says who",
+        source: "ptrace(2), proc_pid_status(5)",
+    },
+    Rule {
+        id: "frozen",
+        when: When::Held(TaskState::Frozen),
+        text: "the freezer holds it, as after docker pause or systemctl freeze: /proc/{pid}/cgroup says in which cgroup; docker unpause or systemctl thaw let it go on, else 0 into its cgroup.freeze (v2) or THAWED into its freezer.state (v1)",
+        source: "Documentation/admin-guide/cgroup-v2.rst: cgroup.freeze; cgroup-v1/freezer-subsystem.rst",
+    },
+    Rule {
+        id: "fuse-server",
+        when: When::End(Relation::FuseServer, None),
+        text: "what the server does: cat /proc/{pid}/stack, gdb or strace -p {pid}; killing it fails all that waits for it",
+        source: "Documentation/filesystems/fuse/fuse.rst: Aborting a filesystem connection",
+    },
+    Rule {
+        id: "holder-running",
+        when: When::End(Relation::Holder, Some(TaskState::Running)),
+        text: "the holder runs, or waits for a CPU: perf top -p {pid}, and nr_throttled in its cgroup's cpu.stat",
+        source: "perf-top(1); Documentation/scheduler/sched-bwc.rst",
+    },
+    Rule {
+        id: "holder-sleeping",
+        when: When::End(Relation::Holder, Some(TaskState::Sleeping)),
+        text: "what the holder sleeps for: cat /proc/{pid}/stack",
+        source: "proc_pid_stack(5)",
+    },
+    Rule {
+        id: "vfork-child",
+        when: When::End(Relation::VforkChild, None),
+        text: "what keeps the child from exec: cat /proc/{pid}/stack, strace -p {pid}",
+        source: "vfork(2)",
+    },
+    Rule {
+        id: "who-froze",
+        when: When::Cause(Cause::Freeze),
+        text: "who froze it, which the kernel does not keep: a snapshot or backup agent that has not finished, or died",
+        source: "ioctl_fsfreeze(2); fs/super.c, 6.18",
+    },
+    Rule {
+        id: "thaw",
+        when: When::Cause(Cause::Freeze),
+        text: "if whoever froze it is gone: fsfreeze -u {mount}",
+        source: "fsfreeze(8)",
+    },
+    Rule {
+        id: "file-server",
+        when: When::Server(Served::Network),
+        text: "whether the server answers: ping it, rpcinfo -T tcp SERVER nfs; dmesg | grep 'not responding'",
+        source: "nfs(5), nfsstat(8)",
+    },
+    Rule {
+        id: "unmount-by-force",
+        when: When::Server(Served::Network),
+        text: "umount -f {mount} fails what waits for it; a mount with soft or timeo= gives up by itself",
+        source: "umount(8), nfs(5)",
+    },
+    Rule {
+        id: "requests-in-flight",
+        when: When::Cause(Cause::BlockWait),
+        text: "whether requests come back at all: cat /sys/class/block/{device}/inflight, twice; iostat -x {device} 1",
+        source: "Documentation/ABI/stable/sysfs-block: inflight; iostat(1)",
+    },
+    Rule {
+        id: "device-errors",
+        when: When::Cause(Cause::BlockWait),
+        text: "whether the device fails: dmesg -T | grep -iE 'timeout|reset|I/O error'; on a cloud disk, its state at the provider",
+        source: "Documentation/ABI/stable/sysfs-block: queue/io_timeout",
+    },
+    Rule {
+        id: "journal",
+        when: When::Cause(Cause::Journal),
+        text: "osdiag iolat -d 10s shows what else waits for the journal, and what that waits for",
+        source: "fs/jbd2/journal.c, 6.18: kjournald2",
+    },
+    Rule {
+        id: "blocked-stacks",
+        when: When::Cause(Cause::KernelLock),
+        text: "where no holder is named: echo w > /proc/sysrq-trigger writes all blocked tasks' stacks to the kernel's log",
+        source: "Documentation/admin-guide/sysrq.rst",
+    },
+    Rule {
+        id: "stack",
+        when: When::Cause(Cause::OtherWait),
+        text: "where it sleeps: 'stack' in --json; echo w > /proc/sysrq-trigger writes all blocked tasks' stacks to the kernel's log",
+        source: "Documentation/admin-guide/sysrq.rst; Documentation/admin-guide/sysctl/kernel.rst: hung_task_*",
+    },
 ];
 
+/// Causes that the same rules are for.
+fn rule_for(cause: Cause) -> Cause {
+    match cause {
+        Cause::Device | Cause::Queue => Cause::BlockWait,
+        Cause::InodeLock | Cause::FsLock | Cause::MmapLock => Cause::KernelLock,
+        Cause::FsWait => Cause::OtherWait,
+        cause => cause,
+    }
+}
+
+/// States in which a task does nothing, whatever it was about to do.
+const HELD: &[TaskState] = &[TaskState::Stopped, TaskState::Traced, TaskState::Frozen];
+
 /// What to look at next for a stuck task.
-pub(super) fn advice(task: &StuckTask, deadlock: bool) -> Vec<String> {
-    let links: Vec<_> = words::links(task).collect();
-    let waits: Vec<_> =
-        links.iter().rev().filter_map(|link| link.wait.as_ref()).chain([&task.wait]).collect();
-    let end = links.last().copied();
-    let applies = |when: When| match when {
+pub(super) fn advice(task: &StuckTask) -> Vec<Advice> {
+    let deadlock = task.is_deadlock();
+    let (cause, place) = task.innermost();
+    let end = task.chain.last().filter(|_| !deadlock);
+    let state = end.and_then(|end| end.state);
+    let held = state.is_some_and(|state| HELD.contains(&state));
+    let served = match (end.map(|end| end.relation), &place.filesystem) {
+        (Some(Relation::Server), _) => Some(Served::Network),
+        (_, Some(filesystem)) => served_by_type(filesystem),
+        _ => None,
+    };
+    let applies = |when: &When| match *when {
         When::Deadlock => deadlock,
-        When::End(relation, state) => end.is_some_and(|end| {
-            let found = end.who.as_ref().map(|who| who.state.as_str());
-            !deadlock && end.relation == relation && found.is_some() && (state.is_none() || state == found)
-        }),
-        When::Cause(cause) => waits.first().is_some_and(|wait| wait.cause == cause),
-    };
-    let pid = end.and_then(|end| Some(end.who.as_ref()?.pid.to_string()));
-    let device = waits.first().and_then(|wait| wait.device.clone());
-    let mount = waits.first().and_then(|wait| wait.mount.clone());
-    let fill = |text: &str| {
-        let mut text = text.to_owned();
-        for (gap, value) in [("{pid}", &pid), ("{device}", &device), ("{mount}", &mount)] {
-            if text.contains(gap) {
-                text = text.replace(gap, value.as_deref()?);
-            }
+        When::Held(wanted) => state == Some(wanted),
+        When::End(relation, wanted) => {
+            let is = end.is_some_and(|end| end.relation == relation && end.task.is_some());
+            is && !held && (wanted.is_none() || wanted == state)
         }
-        Some(text)
+        When::Cause(wanted) => rule_for(cause) == wanted,
+        When::Server(wanted) => cause == Cause::Server && served == Some(wanted),
     };
-    RULES.iter().filter(|rule| applies(rule.when)).filter_map(|rule| fill(rule.text)).take(MOST).collect()
+    let pid = end.and_then(|end| Some(end.task.as_ref()?.pid?.to_string()));
+    let device = place.device.as_ref().and_then(|device| device.name.clone());
+    let gaps = [("pid", pid), ("device", device), ("mount", place.mount.clone())];
+    let mut adviser = Adviser::new(&gaps);
+    adviser.add(RULES, usize::MAX, applies);
+    adviser.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::hung::sample::{chain, crowd_of};
+    use crate::{
+        output::advice::check,
+        tools::hung::sample::{chain, crowd_of},
+    };
+
+    fn texts(task: &StuckTask) -> Vec<String> {
+        advice(task).into_iter().map(|advice| advice.text).collect()
+    }
+
+    fn ids(task: &StuckTask) -> Vec<&'static str> {
+        advice(task).into_iter().map(|advice| advice.rule).collect()
+    }
 
     #[test]
-    fn rules_are_single_short_lines() {
-        for rule in RULES {
-            assert!(rule.text.len() <= 140 && !rule.text.contains('\n'), "{}", rule.text);
-        }
+    fn rules_are_well_formed() {
+        check(RULES);
     }
 
     #[test]
     fn a_rule_that_needs_what_is_not_known_does_not_apply() {
         let mut task = crowd_of(1).remove(0);
-        assert!(
-            advice(&task, false)
-                .iter()
-                .any(|text| text == "if whoever froze it is gone: fsfreeze -u /srv/frozen")
-        );
-        task.wait.mount = None;
-        assert!(!advice(&task, false).iter().any(|text| text.contains("fsfreeze")));
-        assert!(!advice(&task, false).is_empty());
+        assert_eq!(texts(&task)[1], "if whoever froze it is gone: fsfreeze -u /srv/frozen");
+        task.place.mount = None;
+        assert_eq!(ids(&task), ["who-froze"]);
     }
 
     #[test]
-    fn a_server_that_is_stopped_is_let_go_on_and_one_that_sleeps_looked_at() {
+    fn a_server_that_is_held_is_let_go_on_and_one_that_sleeps_looked_at() {
         let mut task = chain();
-        assert!(advice(&task, false)[0].contains("kill -CONT 400"));
-        let mut link = task.behind.as_mut();
-        while let Some(behind) = link {
-            if let Some(who) = behind.who.as_mut().filter(|who| who.state == "T") {
-                who.state = "S".into();
-            }
-            link = behind.behind.as_mut();
+        assert!(texts(&task)[0].contains("kill -CONT 400"));
+        for (state, expected) in [
+            (TaskState::Stopped, "stopped"),
+            (TaskState::Frozen, "frozen"),
+            (TaskState::Traced, "traced"),
+            (TaskState::Sleeping, "fuse-server"),
+            (TaskState::Running, "fuse-server"),
+        ] {
+            task.chain.last_mut().expect("a chain").state = Some(state);
+            assert_eq!(ids(&task), [expected]);
         }
-        let texts = advice(&task, false);
-        assert!(texts[0].contains("strace -p 400"), "{texts:?}");
-        assert!(!texts.iter().any(|text| text.contains("CONT")), "{texts:?}");
+    }
+
+    #[test]
+    fn a_child_that_is_stopped_is_let_go_on() {
+        let mut task = chain();
+        task.chain.last_mut().expect("a chain").relation = Relation::VforkChild;
+        assert!(texts(&task)[0].contains("kill -CONT 400"), "{:?}", texts(&task));
     }
 }

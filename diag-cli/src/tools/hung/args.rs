@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::cli::{SessionArgs, time_or_zero};
 
@@ -28,6 +28,24 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = threshold)]
     #[arg(allow_hyphen_values = true, help_heading = "What counts as stuck")]
     pub(crate) threshold: Duration,
+
+    /// Keep this many stuck tasks in a record, and as many groups of them; the others are counted in '…_omitted'
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(allow_hyphen_values = true, help_heading = "Output")]
+    pub(crate) top: u32,
+
+    /// Put groups of stuck tasks in this order, largest first; tasks are always listed longest first
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Tasks, help_heading = "Output")]
+    pub(crate) sort: Sort,
+}
+
+/// By what groups are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Tasks that are stuck in the same place
+    Tasks,
+    /// The longest time that one of them has been stuck
+    Time,
 }
 
 fn threshold(text: &str) -> Result<Duration, String> {

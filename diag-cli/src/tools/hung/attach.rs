@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use diag_common::loss::Loss;
-
 use crate::{
     ebpf::{
         object::{Objects, Settings, Value},
@@ -21,7 +19,6 @@ pub(super) const KERNEL_SIDE: KernelSide = KernelSide {
     probes: PROBES,
     fields_read: &[],
     fields_missed: FIELDS_MISSED,
-    losses: &[Loss::Events, Loss::LockWaits, Loss::MissedRuns, Loss::Processes],
 };
 
 /// The iterator.
@@ -39,10 +36,17 @@ const PROBES: &[ProbeSpec] = &[
 ];
 
 const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
+    name: "last-arrival",
     global: "TASK_LAST_ARRIVAL",
     why: "the kernel has neither CONFIG_SCHEDSTATS nor CONFIG_TASK_DELAY_ACCT",
     effect: "a sleep looks shorter by what its CPU has since lost to interrupts and to the hypervisor",
 }];
+
+/// In `unavailable` where the kernel's log cannot be read.
+pub(super) const KERNEL_LOG: &str = "kernel-log";
+
+/// What can turn out not to be available only while it works.
+pub(super) const FOUND_UNAVAILABLE: &[&str] = &[KERNEL_LOG];
 
 /// The threshold, which decides of whom a stack is taken.
 pub(super) fn settings(threshold: Duration) -> Settings {

@@ -1,158 +1,138 @@
-//! What a stuck task waits for, from its stack: the contract's few causes, by what stands behind them.
+//! What a stuck task waits for, from its stack and what the kernel says beside it.
 
-use diag_common::cause::{Cause as Finer, Layer};
-use schemars::JsonSchema;
-use serde::Serialize;
+use diag_common::cause::{Cause, Layer};
 
 use crate::kernel::waits;
 
-/// What a stuck task waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Cause {
-    /// A lock of the kernel.
-    Lock,
-    /// A block device, or the block layer.
-    Block,
-    /// The journal or log of a file system.
-    Journal,
-    /// A file system that is frozen.
-    Freeze,
-    /// The server of a network file system.
-    NetworkFs,
-    /// The server of a FUSE file system.
+/// Who serves a file system that is not on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// A process of this machine, through FUSE.
     Fuse,
-    /// None of these.
-    Other,
+    /// A server on the network.
+    Network,
 }
 
-impl Cause {
-    /// What the wait is for, to follow "waits for".
-    pub(crate) fn phrase(self) -> &'static str {
-        match self {
-            Cause::Lock => "a lock",
-            Cause::Block => "a block device",
-            Cause::Journal => "the journal",
-            Cause::Freeze => "a frozen file system",
-            Cause::NetworkFs => "a file server on the network",
-            Cause::Fuse => "a FUSE server",
-            Cause::Other => "something else",
-        }
-    }
-}
-
-/// A cause, and the finer one that operations of `osdiag iolat` have, where the stack tells it.
+/// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) cause: Cause,
-    pub(super) finer: Option<Finer>,
+    /// Whose answer it waits for, where it waits for a server.
+    pub(super) served: Option<Served>,
 }
 
-/// Functions of file systems whose server is somebody else (fs/, net/sunrpc, net/9p, 6.18), whichever way they wait.
-const SERVED: &[(&str, Cause)] = &[
-    ("request_wait_answer", Cause::Fuse),
-    ("fuse_", Cause::Fuse),
-    ("virtio_fs_", Cause::Fuse),
-    ("rpc_wait_", Cause::NetworkFs),
-    ("nfs_", Cause::NetworkFs),
-    ("nfs3_", Cause::NetworkFs),
-    ("nfs4_", Cause::NetworkFs),
-    ("cifs_", Cause::NetworkFs),
-    ("smb2_", Cause::NetworkFs),
-    ("SMB2_", Cause::NetworkFs),
-    ("ceph_", Cause::NetworkFs),
-    ("p9_", Cause::NetworkFs),
-    ("v9fs_", Cause::NetworkFs),
-    ("afs_", Cause::NetworkFs),
-    ("netfs_", Cause::NetworkFs),
+/// File systems that others serve, by the beginning of their type.
+const SERVED_TYPES: &[(&str, Served)] = &[
+    ("fuse", Served::Fuse),
+    ("virtiofs", Served::Fuse),
+    ("nfs", Served::Network),
+    ("cifs", Served::Network),
+    ("smb3", Served::Network),
+    ("ceph", Served::Network),
+    ("9p", Served::Network),
+    ("afs", Served::Network),
 ];
 
-/// File systems by their type, for waits whose stack shows nothing of them.
-const SERVED_TYPES: &[(&str, Cause)] = &[
-    ("fuse", Cause::Fuse),
-    ("virtiofs", Cause::Fuse),
-    ("nfs", Cause::NetworkFs),
-    ("cifs", Cause::NetworkFs),
-    ("smb3", Cause::NetworkFs),
-    ("ceph", Cause::NetworkFs),
-    ("9p", Cause::NetworkFs),
-    ("afs", Cause::NetworkFs),
-];
+/// Functions of waits for a server that is a process of this machine (fs/fuse, 6.18).
+const OF_FUSE: &[&str] = &["request_wait_answer", "fuse_", "virtio_fs_"];
 
-/// The cause of waits for a file system of this type that others serve.
-pub(super) fn served_by_type(filesystem: &str) -> Option<Cause> {
-    SERVED_TYPES.iter().find(|(name, _)| filesystem.starts_with(name)).map(|&(_, cause)| cause)
+/// Who serves a file system of this type.
+pub(super) fn served_by_type(filesystem: &str) -> Option<Served> {
+    SERVED_TYPES.iter().find(|(name, _)| filesystem.starts_with(name)).map(|&(_, served)| served)
 }
 
 /// The cause of a wait at `stack`, innermost function first, on a file of `filesystem` if it is known to be on one.
 /// `for_lock` where the kernel says that it is for a lock, `for_io` where it says that it is for I/O.
 pub(super) fn told(stack: &[String], for_lock: bool, for_io: bool, filesystem: Option<&str>) -> Told {
-    let finer = match waits::classify(stack, for_lock) {
-        None | Some(Finer::FsWait | Finer::OtherWait) if for_io => Some(Finer::BlockWait),
-        finer => finer,
+    let cause = match waits::classify(stack, for_lock) {
+        None | Some(Cause::FsWait | Cause::OtherWait) if for_io && !for_lock => Cause::BlockWait,
+        cause => cause.unwrap_or(Cause::OtherWait),
     };
-    let by_name = || {
-        // Of a server's own thread, which waits for requests.
-        let serves = |frame: &&String| frame.starts_with("fuse_dev_");
-        let named = |frame: &String| SERVED.iter().find(|(prefix, _)| frame.starts_with(prefix));
-        stack.iter().filter(|frame| !serves(frame)).find_map(named).map(|&(_, cause)| cause)
-    };
-    let cause = match finer {
-        _ if for_lock => Cause::Lock,
-        Some(Finer::Freeze) => Cause::Freeze,
-        Some(Finer::Journal) => Cause::Journal,
-        Some(Finer::InodeLock | Finer::FsLock | Finer::KernelLock) => Cause::Lock,
-        _ => match (by_name(), finer.map(Finer::layer)) {
-            (Some(served), _) => served,
-            (None, Some(Layer::Block)) => filesystem.and_then(served_by_type).unwrap_or(Cause::Block),
-            (None, _) => Cause::Other,
-        },
-    };
-    Told { cause, finer }
+    // A page of a file that a server has is waited for as one of a disk is.
+    let by_type = filesystem.and_then(served_by_type);
+    match (cause, cause.layer()) {
+        (Cause::Server, _) => {
+            let of_fuse = |frame: &String| OF_FUSE.iter().any(|prefix| frame.starts_with(prefix));
+            let by_stack = if stack.iter().any(of_fuse) { Served::Fuse } else { Served::Network };
+            Told { cause, served: Some(by_stack) }
+        }
+        (_, Layer::Block) if by_type.is_some() => Told { cause: Cause::Server, served: by_type },
+        _ => Told { cause, served: None },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn frames(stack: &str) -> Vec<String> {
+        stack.split(' ').map(str::to_owned).collect()
+    }
+
     /// Stacks as kernels show them, innermost function first; and the file system that the file was on.
-    const SEEN: &[(&str, Option<&str>, Cause)] = &[
-        ("percpu_rwsem_wait __percpu_down_read vfs_write __x64_sys_pwrite64", Some("ext4"), Cause::Freeze),
-        ("percpu_rwsem_wait __percpu_down_read cgroup_can_fork copy_process", None, Cause::Lock),
-        ("jbd2_log_wait_commit ext4_sync_file __x64_sys_fsync", Some("ext4"), Cause::Journal),
-        ("request_wait_answer __fuse_simple_request fuse_direct_io fuse_file_read_iter", None, Cause::Fuse),
-        ("folio_wait_bit_common filemap_get_pages filemap_read vfs_read", Some("fuse.sshfs"), Cause::Fuse),
-        ("folio_wait_bit_common filemap_get_pages filemap_read vfs_read", Some("nfs4"), Cause::NetworkFs),
-        ("folio_wait_bit_common filemap_get_pages filemap_read vfs_read", Some("ext4"), Cause::Block),
-        ("rpc_wait_bit_killable __rpc_execute nfs4_call_sync_sequence", None, Cause::NetworkFs),
-        ("wait_for_vfork_done kernel_clone __do_sys_vfork", None, Cause::Other),
+    const SEEN: &[(&str, Option<&str>, Cause, Option<Served>)] = &[
+        (
+            "percpu_rwsem_wait __percpu_down_read vfs_write __x64_sys_pwrite64",
+            Some("ext4"),
+            Cause::Freeze,
+            None,
+        ),
+        ("percpu_rwsem_wait __percpu_down_read cgroup_can_fork copy_process", None, Cause::KernelLock, None),
+        ("jbd2_log_wait_commit ext4_sync_file __x64_sys_fsync", Some("ext4"), Cause::Journal, None),
+        (
+            "request_wait_answer __fuse_simple_request fuse_direct_io fuse_file_read_iter",
+            None,
+            Cause::Server,
+            Some(Served::Fuse),
+        ),
+        (
+            "folio_wait_bit_common filemap_get_pages filemap_read vfs_read",
+            Some("fuse.sshfs"),
+            Cause::Server,
+            Some(Served::Fuse),
+        ),
+        (
+            "folio_wait_bit_common filemap_get_pages filemap_read vfs_read",
+            Some("nfs4"),
+            Cause::Server,
+            Some(Served::Network),
+        ),
+        (
+            "folio_wait_bit_common filemap_get_pages filemap_read vfs_read",
+            Some("ext4"),
+            Cause::BlockWait,
+            None,
+        ),
+        (
+            "rpc_wait_bit_killable __rpc_execute nfs4_call_sync_sequence",
+            None,
+            Cause::Server,
+            Some(Served::Network),
+        ),
+        ("wait_for_vfork_done kernel_clone __do_sys_vfork", None, Cause::Child, None),
     ];
 
     #[test]
     fn stacks_that_kernels_show_have_their_causes() {
-        for &(stack, filesystem, cause) in SEEN {
-            let stack: Vec<String> = stack.split(' ').map(str::to_owned).collect();
-            assert_eq!(told(&stack, false, false, filesystem).cause, cause, "{stack:?}");
+        for &(stack, filesystem, cause, served) in SEEN {
+            assert_eq!(told(&frames(stack), false, false, filesystem), Told { cause, served }, "{stack}");
         }
     }
 
     #[test]
     fn a_wait_for_io_is_for_a_device_unless_the_stack_knows_better() {
-        let cause = |stack: &str, for_io| {
-            let stack: Vec<String> = stack.split(' ').map(str::to_owned).collect();
-            told(&stack, false, for_io, None)
-        };
+        let cause = |stack: &str, for_io| told(&frames(stack), false, for_io, None).cause;
         // 6.18: what waits for a buffer is left out of stacks, as the scheduler is.
         let commit = "jbd2_journal_commit_transaction kjournald2 kthread";
-        assert_eq!(cause(commit, false).cause, Cause::Other);
-        assert_eq!(cause(commit, true), Told { cause: Cause::Block, finer: Some(Finer::BlockWait) });
-        assert_eq!(cause("jbd2_log_wait_commit ext4_sync_file", true).cause, Cause::Journal);
+        assert_eq!(cause(commit, false), Cause::FsWait);
+        assert_eq!(cause(commit, true), Cause::BlockWait);
+        assert_eq!(cause("jbd2_log_wait_commit ext4_sync_file", true), Cause::Journal);
     }
 
     #[test]
     fn what_the_kernel_calls_a_lock_is_one_wherever_it_is() {
-        let stack = ["fuse_file_write_iter".to_owned(), "vfs_write".to_owned()];
-        assert_eq!(told(&stack, true, false, Some("fuse")).cause, Cause::Lock);
-        assert_eq!(told(&stack, false, true, Some("fuse")).cause, Cause::Fuse);
+        let stack = frames("fuse_file_write_iter vfs_write");
+        assert_eq!(told(&stack, true, false, Some("fuse")).cause, Cause::KernelLock);
+        assert_eq!(told(&stack, false, true, Some("fuse")).cause, Cause::Server);
     }
 }

@@ -1,28 +1,56 @@
 //! Behind whom a task is stuck, and behind whom that one is, up to one that does not wait.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use diag_common::hung::{READER_OWNED, SEMAPHORE, Sleeper, VFORKED};
+use diag_common::{
+    cause::{Cause, Class},
+    hung::{READER_OWNED, SEMAPHORE, Sleeper, VFORKED},
+};
 
 use super::{
-    causes::Cause,
+    causes::{self, Served},
     place::Place,
-    record::{Behind, Relation, Wait, Who},
+    record::{Link, Relation, StuckPlace},
     servers::{self, Server},
     threads::Threads,
 };
-use crate::{kernel::files::Files, output::text::escape};
+use crate::{
+    kernel::files::Files,
+    output::{
+        record::{
+            cause::{CauseKeys, CauseOrNull},
+            parties::Task,
+            state::TaskState,
+        },
+        text::escape,
+    },
+};
 
 /// Links that are followed at most.
 const LONGEST: usize = 10;
 
-/// A task as far as it is known: who it is, and what it waits for, if it does.
+/// A task as far as it is known: who it is, what it does, and what it waits for or is stopped by, if it is.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     pub(super) sleeper: Sleeper,
-    pub(super) who: Who,
-    pub(super) wait: Option<Wait>,
+    pub(super) task: Task,
+    pub(super) state: TaskState,
+    pub(super) killable: bool,
+    pub(super) stack: Vec<String>,
+    pub(super) cause: Option<Cause>,
+    pub(super) served: Option<Served>,
     pub(super) place: Place,
+}
+
+impl Described {
+    /// What it waits for, if it waits rather than is stopped.
+    fn waits_for(&self) -> Option<Cause> {
+        self.cause.filter(|cause| cause.class() != Class::Stopped)
+    }
+
+    fn is_in(&self, functions: &[&str]) -> bool {
+        self.stack.iter().any(|function| functions.contains(&function.as_str()))
+    }
 }
 
 /// Where tasks and their descriptions come from.
@@ -42,60 +70,94 @@ pub(super) trait Witness {
 }
 
 /// The next link of a chain, before the task is looked at.
-struct Link {
+struct Step {
     relation: Relation,
     name: Option<String>,
     tid: Option<u32>,
-    /// Where the task's `task_struct` must be, lest another one has its id by now.
+    /// Where the task's `task_struct` must be: another one can have its id by now.
     task: Option<u64>,
     /// Where to go on where there is no task.
-    place: Option<(Cause, Place)>,
+    beyond: Option<(Option<Served>, Place)>,
 }
 
-impl Link {
-    fn to(relation: Relation, tid: u32) -> Link {
-        Link { relation, name: None, tid: Some(tid), task: None, place: None }
+impl Step {
+    fn to(relation: Relation, tid: u32) -> Step {
+        Step { relation, name: None, tid: Some(tid), task: None, beyond: None }
     }
 
-    fn named(relation: Relation, name: String, tid: Option<u32>) -> Link {
-        Link { relation, name: Some(name), tid, task: None, place: None }
+    fn named(relation: Relation, name: String, tid: Option<u32>) -> Step {
+        Step { relation, name: Some(name), tid, task: None, beyond: None }
     }
 }
 
-/// What is behind `stuck`.
-pub(super) fn behind(stuck: &Described, witness: &mut impl Witness) -> Option<Box<Behind>> {
-    let mut seen = BTreeSet::from([stuck.sleeper.pid]);
-    let link = link_of(stuck, witness)?;
-    follow(link, witness, &mut seen, LONGEST)
+/// What is behind `stuck`, nearest first.
+pub(super) fn behind(stuck: &Described, witness: &mut impl Witness) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    let mut seen = vec![stuck.sleeper.pid];
+    let mut next = step_from(stuck, witness);
+    while let Some(step) = next.take().filter(|_| links.len() < LONGEST) {
+        let described = step.tid.and_then(|tid| witness.describe(tid));
+        let described = described.filter(|found| step.task.is_none_or(|task| task == found.sleeper.task));
+        if described.is_none() && step.name.is_none() {
+            // Whoever it was is gone.
+            break;
+        }
+        let tid = described.as_ref().map_or(0, |found| found.sleeper.pid);
+        let met = seen.iter().position(|&pid| pid == tid && pid != 0);
+        let relation = step.relation;
+        next = match (&described, step.beyond) {
+            _ if met.is_some() => None,
+            (Some(found), _) => step_from(found, witness),
+            (None, Some((served, place))) => step_beyond(0, served, &place, witness),
+            (None, None) => None,
+        };
+        links.push(link(relation, step.name, described, met.is_some()));
+        seen.push(tid);
+    }
+    tell_vias(&mut links);
+    links
 }
 
-fn follow(
-    link: Link,
-    witness: &mut impl Witness,
-    seen: &mut BTreeSet<u32>,
-    left: usize,
-) -> Option<Box<Behind>> {
-    let described = link.tid.and_then(|tid| witness.describe(tid));
-    let described = described.filter(|found| link.task.is_none_or(|task| task == found.sleeper.task));
-    if described.is_none() && link.name.is_none() {
-        // Whoever it was is gone.
-        return None;
+fn link(relation: Relation, name: Option<String>, described: Option<Described>, deadlock: bool) -> Link {
+    let waits = described.as_ref().is_some_and(|found| found.waits_for().is_some());
+    let place = described.as_ref().filter(|_| waits).map(|found| StuckPlace::from(&found.place));
+    let cause = described.as_ref().and_then(|found| found.cause);
+    Link {
+        relation,
+        name,
+        state: described.as_ref().map(|found| found.state),
+        killable: described.as_ref().map(|found| found.killable),
+        stack: described.as_ref().map(|found| found.stack.clone()).filter(|stack| !stack.is_empty()),
+        task: described.map(|found| found.task),
+        keys: CauseOrNull(cause.map(|cause| CauseKeys { cause, via: None })),
+        place: place.unwrap_or_default(),
+        deadlock,
     }
-    let deadlock = described.as_ref().is_some_and(|found| !seen.insert(found.sleeper.pid));
-    let next = match (&described, link.place) {
-        _ if deadlock || left == 0 => None,
-        (Some(found), _) => link_of(found, witness),
-        (None, Some((cause, place))) => served(0, cause, &place, witness),
-        (None, None) => None,
-    };
-    let behind = next.and_then(|next| follow(next, witness, seen, left - 1));
-    let (who, wait) = described.map_or((None, None), |found| (Some(found.who), found.wait));
-    Some(Box::new(Behind { relation: link.relation, name: link.name, who, wait, behind, deadlock }))
 }
+
+/// What the end of a chain waits for, or is stopped by, is what all before it wait for at last.
+fn tell_vias(links: &mut [Link]) {
+    let mut last = None;
+    for link in links.iter_mut().rev() {
+        if let Some(keys) = &mut link.keys.0 {
+            keys.via = last.filter(|&last| last != keys.cause);
+            last = last.or(Some(keys.cause));
+        }
+    }
+}
+
+/// What stands behind a task that waits for `cause`, in front of these links.
+pub(super) fn via(cause: Cause, links: &[Link]) -> Option<Cause> {
+    let last = links.iter().rev().find_map(|link| link.keys.0.map(|keys| keys.cause));
+    last.filter(|&last| last != cause)
+}
+
+/// Functions that wait for the flusher (fs/fs-writeback.c, 6.18).
+const WRITEBACK: &[&str] = &["wb_wait_for_completion", "__writeback_inodes_sb_nr", "writeback_inodes_sb"];
 
 /// Whom a task waits for, if it is known.
-fn link_of(of: &Described, witness: &mut impl Witness) -> Option<Link> {
-    let wait = of.wait.as_ref()?;
+fn step_from(of: &Described, witness: &mut impl Witness) -> Option<Step> {
+    let cause = of.waits_for()?;
     let Described { sleeper, place, .. } = of;
     if sleeper.lock != 0 {
         let relation = if sleeper.flags & READER_OWNED != 0 || sleeper.lock_kind == SEMAPHORE {
@@ -104,34 +166,42 @@ fn link_of(of: &Described, witness: &mut impl Witness) -> Option<Link> {
             Relation::Holder
         };
         let known = sleeper.owner != 0 && sleeper.owner_pid != 0;
-        return known.then(|| Link { task: Some(sleeper.owner), ..Link::to(relation, sleeper.owner_pid) });
+        return known.then(|| Step { task: Some(sleeper.owner), ..Step::to(relation, sleeper.owner_pid) });
     }
-    if of.who.stack.iter().any(|function| function == "wait_for_vfork_done" || function == "kernel_clone")
+    if of.is_in(&["wait_for_vfork_done", "kernel_clone"])
         && let Some(child) = witness.vforked_by(sleeper.pid)
     {
-        return Some(Link::to(Relation::VforkChild, child));
+        return Some(Step::to(Relation::VforkChild, child));
     }
-    if wait.cause == Cause::Journal {
-        let thread = witness.threads().journal(place.device.as_deref())?;
+    if cause == Cause::Journal {
+        let thread = witness.threads().journal(place.device_name())?;
         // The thread itself waits for what the rest of its stack says.
-        return (thread != sleeper.pid).then(|| Link::to(Relation::JournalThread, thread));
+        return (thread != sleeper.pid).then(|| Step::to(Relation::JournalThread, thread));
     }
-    if of.who.stack.iter().any(|function| WRITEBACK.contains(&function.as_str()))
+    if of.is_in(WRITEBACK)
         && let Some(flusher) = witness.threads().flusher(place.mount.as_ref().map(|mount| &*mount.number))
         && flusher != sleeper.pid
     {
-        return Some(Link::to(Relation::Flusher, flusher));
+        return Some(Step::to(Relation::Flusher, flusher));
     }
-    served(sleeper.tgid, wait.cause, place, witness).filter(|link| link.tid != Some(sleeper.pid))
+    match cause {
+        Cause::Server | Cause::BlockWait | Cause::Device | Cause::Queue | Cause::BlockThrottle => {
+            let step = step_beyond(sleeper.tgid, of.served, place, witness);
+            step.filter(|step| step.tid != Some(sleeper.pid))
+        }
+        _ => None,
+    }
 }
 
-/// Functions that wait for the flusher (fs/fs-writeback.c, 6.18).
-const WRITEBACK: &[&str] = &["wb_wait_for_completion", "__writeback_inodes_sb_nr", "writeback_inodes_sb"];
-
-/// Who serves what a process waits for.
-fn served(asking: u32, cause: Cause, place: &Place, witness: &mut impl Witness) -> Option<Link> {
-    match cause {
-        Cause::Fuse => {
+/// Who serves what a process waits for at a place: a server, or the device.
+fn step_beyond(
+    asking: u32,
+    served: Option<Served>,
+    place: &Place,
+    witness: &mut impl Witness,
+) -> Option<Step> {
+    match served {
+        Some(Served::Fuse) => {
             let mount = place.mount.as_ref();
             let number = mount.map(|mount| &*mount.number);
             let server = servers::fuse(number, asking, witness.fuse_servers());
@@ -141,25 +211,24 @@ fn served(asking: u32, cause: Cause, place: &Place, witness: &mut impl Witness) 
             if name.is_none() && thread.is_none() {
                 return None;
             }
-            Some(Link { relation: Relation::FuseServer, name, tid: thread, task: None, place: None })
+            Some(Step { relation: Relation::FuseServer, name, tid: thread, task: None, beyond: None })
         }
-        Cause::NetworkFs => {
+        Some(Served::Network) => {
             let mount = place.mount.as_ref()?;
-            Some(Link::named(Relation::Server, escape(&mount.source), None))
+            Some(Step::named(Relation::Server, escape(&mount.source), None))
         }
-        Cause::Block => {
-            let device = place.device.as_deref().filter(|device| device.starts_with("loop"))?;
+        None => {
+            let device = place.device_name().filter(|device| device.starts_with("loop"))?;
             if let Some(worker) = witness.threads().loop_worker(device) {
-                return Some(Link::to(Relation::LoopWorker, worker));
+                return Some(Step::to(Relation::LoopWorker, worker));
             }
             let below = servers::below_loop(device, witness.files())?;
-            let filesystem = below.mount.as_ref().map(|mount| mount.filesystem.as_str());
-            let cause = filesystem.and_then(super::causes::served_by_type).unwrap_or(Cause::Block);
+            let served =
+                below.mount.as_ref().and_then(|mount| causes::served_by_type(mount.filesystem.as_str()));
             let file = below.file.as_deref().map(escape).unwrap_or_default();
             let name = format!("{device} over {file}");
-            Some(Link { place: Some((cause, below)), ..Link::named(Relation::LoopBacking, name, None) })
+            Some(Step { beyond: Some((served, below)), ..Step::named(Relation::LoopBacking, name, None) })
         }
-        Cause::Lock | Cause::Journal | Cause::Freeze | Cause::Other => None,
     }
 }
 
@@ -201,25 +270,17 @@ mod tests {
 
     fn task(tid: u32, sleeper: Sleeper, stack: &str) -> (u32, Described) {
         let waits = sleeper.flags & BLOCKED != 0;
-        let who = Who {
-            pid: tid,
-            tid,
-            comm: format!("task{tid}"),
-            cgroup: None,
-            state: if waits { "D" } else { "R" }.to_owned(),
+        let described = Described {
+            sleeper: Sleeper { pid: tid, tgid: tid, task: u64::from(tid) << 8, ..sleeper },
+            task: Task { tid: Some(tid), ..Task::default() },
+            state: if waits { TaskState::Uninterruptible } else { TaskState::Running },
             killable: false,
             stack: vec![stack.to_owned()],
+            cause: waits.then_some(Cause::KernelLock),
+            served: None,
+            place: Place::default(),
         };
-        let wait = Wait {
-            cause: Cause::Lock,
-            detail: None,
-            file: None,
-            device: None,
-            filesystem: None,
-            mount: None,
-        };
-        let sleeper = Sleeper { pid: tid, tgid: tid, task: u64::from(tid) << 8, ..sleeper };
-        (tid, Described { sleeper, who, wait: waits.then_some(wait), place: Place::default() })
+        (tid, described)
     }
 
     fn nobody() -> Sleeper {
@@ -239,15 +300,20 @@ mod tests {
         }
     }
 
-    fn chain_of(tid: u32, tasks: Vec<(u32, Described)>) -> Option<Box<Behind>> {
+    fn chain_of(tid: u32, tasks: Vec<(u32, Described)>) -> Vec<Link> {
         let mut machine = Machine(tasks.into_iter().collect(), Threads::default(), Files::default());
         let first = machine.0[&tid].clone();
         behind(&first, &mut machine)
     }
 
+    fn short(links: &[Link]) -> Vec<(Relation, Option<u32>, bool)> {
+        let tid = |link: &Link| link.task.as_ref().and_then(|task| task.tid);
+        links.iter().map(|link| (link.relation, tid(link), link.deadlock)).collect()
+    }
+
     #[test]
     fn holders_are_followed_to_one_that_does_not_wait() {
-        let chain = chain_of(
+        let links = chain_of(
             1,
             vec![
                 task(1, waits_for(2, MUTEX, 0), "fdget_pos"),
@@ -255,34 +321,46 @@ mod tests {
                 task(3, nobody(), "busy"),
             ],
         );
-        let first = chain.expect("it has a holder");
-        assert_eq!((first.relation, first.who.as_ref().map(|who| who.tid)), (Relation::Holder, Some(2)));
-        let second = first.behind.expect("the holder waits");
-        assert_eq!((second.relation, second.who.as_ref().map(|who| who.tid)), (Relation::Reader, Some(3)));
-        assert!(second.wait.is_none() && second.behind.is_none() && !second.deadlock);
+        assert_eq!(short(&links), [(Relation::Holder, Some(2), false), (Relation::Reader, Some(3), false)]);
+        assert_eq!(links[1].keys, CauseOrNull(None));
     }
 
     #[test]
     fn a_circle_is_a_deadlock_and_ends() {
         let tasks = vec![task(1, waits_for(2, MUTEX, 0), "a"), task(2, waits_for(1, MUTEX, 0), "b")];
-        let first = chain_of(1, tasks).expect("it has a holder");
-        let second = first.behind.expect("the holder waits");
-        assert!(second.deadlock && second.behind.is_none());
-        assert_eq!(second.who.map(|who| who.tid), Some(1));
+        assert_eq!(
+            short(&chain_of(1, tasks)),
+            [(Relation::Holder, Some(2), false), (Relation::Holder, Some(1), true)]
+        );
     }
 
     #[test]
     fn a_thread_that_has_the_id_of_an_owner_that_is_gone_is_not_taken_for_it() {
         let mut stale = waits_for(2, MUTEX, 0);
         stale.owner = 0xdead_0000;
-        assert_eq!(chain_of(1, vec![task(1, stale, "a"), task(2, nobody(), "b")]), None);
+        assert_eq!(chain_of(1, vec![task(1, stale, "a"), task(2, nobody(), "b")]), []);
     }
 
     #[test]
     fn a_parent_in_vfork_waits_for_its_child() {
         let parent = Sleeper { flags: BLOCKED, ..nobody() };
         let child = Sleeper { parent: 1, ..nobody() };
-        let chain = chain_of(1, vec![task(1, parent, "wait_for_vfork_done"), task(2, child, "fifo_open")]);
-        assert_eq!(chain.map(|link| link.relation), Some(Relation::VforkChild));
+        let links = chain_of(1, vec![task(1, parent, "wait_for_vfork_done"), task(2, child, "fifo_open")]);
+        assert_eq!(short(&links), [(Relation::VforkChild, Some(2), false)]);
+    }
+
+    #[test]
+    fn all_of_a_chain_wait_at_last_for_what_its_end_waits_for() {
+        let (_, mut end) = task(3, nobody(), "get_signal");
+        end.cause = Some(Cause::StoppedSignal);
+        let (_, middle) = task(2, waits_for(3, MUTEX, 0), "b");
+        let mut links = vec![
+            link(Relation::Holder, None, Some(middle), false),
+            link(Relation::Holder, None, Some(end), false),
+        ];
+        tell_vias(&mut links);
+        let vias: Vec<_> = links.iter().map(|link| link.keys.0.unwrap().via).collect();
+        assert_eq!(vias, [Some(Cause::StoppedSignal), None]);
+        assert_eq!(via(Cause::InodeLock, &links), Some(Cause::StoppedSignal));
     }
 }

@@ -31,7 +31,8 @@ use anyhow::Result;
 
 pub(crate) use self::{args::Args, record::Hung as Body};
 use self::{
-    record::{Complaint, StuckTask},
+    args::Sort,
+    record::{Complaint, StuckTask, Watchdog},
     scan::Scanner,
     scene::Scene,
     watch::{Sleep, Watch},
@@ -42,7 +43,11 @@ use crate::{
     ebpf::object::{Kernel, Object, Settings},
     output::{
         page::Page,
-        record::{Kind, Unavailable},
+        record::{
+            Kind, Unavailable,
+            parties::Omitted,
+            settings::{Threshold, ThresholdName},
+        },
         time::Timestamp,
     },
     session::{self, KernelSide, Tool},
@@ -54,15 +59,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     session::run::<Hung>(args)
 }
 
-/// Tasks that a record holds; the groups count all of them.
-const IN_EVENT: usize = 100;
-const IN_REPORT: usize = 1000;
 /// Tasks that a session keeps.
 const KEPT: usize = 20_000;
 
+/// What records hold.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// From when on a task is stuck.
+    threshold: Duration,
+    /// How many tasks are listed, and how many groups.
+    top: usize,
+    /// The order of the groups.
+    sort: Sort,
+}
+
 /// The tool while it works.
 struct Hung {
-    threshold: Duration,
+    limits: Limits,
     scanner: Scanner,
     watch: Watch,
     log: Log,
@@ -106,7 +119,7 @@ impl Hung {
         let mut told = Vec::new();
         for sleep in news.ended {
             if let Some(task) = self.stuck.remove(&sleep) {
-                let task = StuckTask { resolved: Some(now), ..task };
+                let task = StuckTask { resolved_at: Some(now), ..task };
                 self.past.keep(sleep, task.clone());
                 told.push(task);
             }
@@ -136,9 +149,9 @@ impl Hung {
             let text = format!("task {tid} has been blocked for longer than kernel.hung_task_timeout_secs");
             if !said
                 .iter()
-                .any(|line| line.watchdog == watchdog::HUNG_TASK && line.text.contains(&format!(":{tid} ")))
+                .any(|line| line.watchdog == Watchdog::HungTask && line.text.contains(&format!(":{tid} ")))
             {
-                said.push(Complaint { watchdog: watchdog::HUNG_TASK, at: Timestamp::now(), text });
+                said.push(Complaint { watchdog: Watchdog::HungTask, at: Timestamp::now(), text });
             }
         }
         self.past.watchdogs.extend_from_slice(&said);
@@ -146,22 +159,38 @@ impl Hung {
     }
 }
 
-/// What a record says of some tasks, of which it holds `most`; there are `more` of which nothing is known.
+/// What a record says of some tasks; there are `more` of which nothing is known.
 fn body(
-    threshold: Duration,
+    limits: Limits,
     mut tasks: Vec<StuckTask>,
-    most: usize,
     more: u64,
     watchdogs: Vec<Complaint>,
 ) -> (Body, Vec<StuckTask>) {
-    tasks.sort_by_key(|task| (task.resolved.is_some(), Reverse(task.blocked_ns), task.who.tid));
-    let (groups, longest): (Vec<_>, Vec<_>) = groups::grouped(&tasks).into_iter().unzip();
-    let longest: Vec<StuckTask> = longest.into_iter().map(|at| tasks[at].clone()).collect();
-    let verdict = verdict::verdict(&groups, &longest);
-    let more = more + tasks.len().saturating_sub(most) as u64;
-    tasks.truncate(most);
-    let threshold_ns = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
-    (Body { threshold_ns, tasks, more, groups, watchdogs, verdict }, longest)
+    tasks.sort_by_key(|task| (Reverse(task.blocked_ns), task.task.tid));
+    let (mut groups, longest): (Vec<_>, Vec<_>) = groups::grouped(&tasks, limits.sort).into_iter().unzip();
+    let mut longest: Vec<StuckTask> = longest.into_iter().map(|at| tasks[at].clone()).collect();
+    let verdict = verdict::verdict(&groups, &longest, limits.threshold);
+    let cut = tasks.get(limits.top..).unwrap_or_default();
+    let cut_ns = cut.iter().map(|task| task.blocked_ns).sum();
+    let body = Body {
+        task_count: tasks.len() as u64 + more,
+        resolved_count: tasks.iter().filter(|task| task.resolved_at.is_some()).count() as u64,
+        tasks_omitted: Omitted { count: cut.len() as u64 + more, ns: (more == 0).then_some(cut_ns) },
+        tasks: {
+            tasks.truncate(limits.top);
+            tasks
+        },
+        stuck_groups_omitted: Omitted { count: groups.len().saturating_sub(limits.top) as u64, ns: None },
+        stuck_groups: {
+            groups.truncate(limits.top);
+            groups
+        },
+        watchdogs,
+        verdict,
+        threshold: limits.threshold,
+    };
+    longest.truncate(limits.top);
+    (body, longest)
 }
 
 impl Tool for Hung {
@@ -179,13 +208,17 @@ impl Tool for Hung {
         &args.session
     }
 
+    fn thresholds(args: &Args) -> Vec<Threshold> {
+        vec![Threshold::time(ThresholdName::Stuck, args.threshold)]
+    }
+
     fn settings(args: &Args, _kernel: &Kernel) -> Result<Settings> {
         Ok(attach::settings(args.threshold))
     }
 
     fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Hung> {
         Ok(Hung {
-            threshold: args.threshold,
+            limits: Limits { threshold: args.threshold, top: args.top as usize, sort: args.sort },
             scanner: Scanner::of(&mut object.ebpf)?,
             watch: Watch::new(args.threshold, Instant::now()),
             log: Log::open(),
@@ -204,7 +237,7 @@ impl Tool for Hung {
         if tasks.is_empty() && watchdogs.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![body(self.threshold, tasks, IN_EVENT, 0, watchdogs)])
+        Ok(vec![body(self.limits, tasks, 0, watchdogs)])
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
@@ -231,12 +264,12 @@ impl Tool for Hung {
         _cgroups: Option<&mut CgroupNames>,
     ) -> (Body, Vec<StuckTask>) {
         let tasks = harvest.tasks.values().cloned().collect();
-        body(self.threshold, tasks, IN_REPORT, harvest.more, harvest.watchdogs.clone())
+        body(self.limits, tasks, harvest.more, harvest.watchdogs.clone())
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let log = (!self.log.is_there()).then(|| Unavailable {
-            name: "kernel log".to_owned(),
+            name: attach::KERNEL_LOG.to_owned(),
             why: format!("{} cannot be read", watchdog::LOG),
             effect: "what the kernel's watchdogs say of lockups and stalls is not shown".to_owned(),
         });

@@ -1,13 +1,15 @@
 //! Where a task is stuck: its file, device and file system, as its system call or its name tells.
 
-use std::fs;
-
 use diag_common::hung::Sleeper;
 
 use super::servers;
-use crate::kernel::{
-    files::{Files, Mount, OpenFile, block_device},
-    procfs::{Call, Reader, is_in_exec},
+use crate::{
+    kernel::{
+        files::{Files, Mount, OpenFile},
+        mounts::{device_named, device_numbered},
+        procfs::{Call, Reader, is_in_exec},
+    },
+    output::record::parties::Device,
 };
 
 /// System calls whose first argument is a file descriptor (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
@@ -57,9 +59,16 @@ pub(super) struct Place {
     /// What the descriptor stands for.
     pub(super) file: Option<Vec<u8>>,
     /// The block device.
-    pub(super) device: Option<String>,
+    pub(super) device: Option<Device>,
     /// The mounted file system.
     pub(super) mount: Option<Mount>,
+}
+
+impl Place {
+    /// The name of the block device.
+    pub(super) fn device_name(&self) -> Option<&str> {
+        self.device.as_ref()?.name.as_deref()
+    }
 }
 
 /// The place of a task that sleeps in `functions`.
@@ -76,7 +85,7 @@ pub(super) fn of(
             return below;
         }
         if let Some(device) = device_of_thread(comm) {
-            return Place { device: Some(device), ..Place::default() };
+            return Place { device: device.find(), ..Place::default() };
         }
     }
     if is_in_exec(functions) {
@@ -93,9 +102,8 @@ pub(super) fn of(
 fn of_file(open: OpenFile) -> Place {
     // A block device's node is on the device file system, which is not what is waited for.
     let node = open.path.strip_prefix(b"/dev/").and_then(|name| str::from_utf8(name).ok());
-    let node = node.filter(|name| fs::exists(format!("/sys/class/block/{name}")).unwrap_or(false));
-    match node {
-        Some(node) => Place { device: Some(node.to_owned()), file: Some(open.path), mount: None },
+    match node.and_then(device_named) {
+        Some(device) => Place { device: Some(device), file: Some(open.path), mount: None },
         None => Place {
             device: open.mount.as_ref().and_then(|mount| mount.device.clone()),
             file: Some(open.path),
@@ -109,12 +117,28 @@ fn descriptor(call: &Call) -> Option<u64> {
     OF_A_FILE.contains(&call.number).then(|| call.first())
 }
 
-/// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`.
-fn device_of_thread(comm: &str) -> Option<String> {
-    if let Some(journal) = comm.strip_prefix("jbd2/") {
-        return journal.rsplit_once('-').map(|(device, _)| device.to_owned());
+/// A device as a thread's name has it.
+#[derive(Debug, PartialEq, Eq)]
+enum Told<'a> {
+    Name(&'a str),
+    Number(&'a str),
+}
+
+impl Told<'_> {
+    fn find(&self) -> Option<Device> {
+        match self {
+            Told::Name(name) => device_named(name),
+            Told::Number(number) => device_numbered(number),
+        }
     }
-    block_device(work_of(comm)?.strip_prefix("flush-")?)
+}
+
+/// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`.
+fn device_of_thread(comm: &str) -> Option<Told<'_>> {
+    if let Some(journal) = comm.strip_prefix("jbd2/") {
+        return journal.rsplit_once('-').map(|(device, _)| Told::Name(device));
+    }
+    work_of(comm)?.strip_prefix("flush-").map(Told::Number)
 }
 
 /// The loop device that a worker serves, from its name: `kworker/u4:2+loop0`.
@@ -132,8 +156,9 @@ mod tests {
 
     #[test]
     fn kernel_threads_name_their_devices() {
-        assert_eq!(device_of_thread("jbd2/dm-0-8").as_deref(), Some("dm-0"));
-        assert_eq!(device_of_thread("jbd2/loop0-8").as_deref(), Some("loop0"));
+        assert_eq!(device_of_thread("jbd2/dm-0-8"), Some(Told::Name("dm-0")));
+        assert_eq!(device_of_thread("jbd2/loop0-8"), Some(Told::Name("loop0")));
+        assert_eq!(device_of_thread("kworker/u4:1-flush-254:0"), Some(Told::Number("254:0")));
         assert_eq!(loop_of_worker("kworker/u4:2+loop7"), Some("loop7"));
         assert_eq!(loop_of_worker("jbd2/loop0-8"), None);
         assert_eq!(device_of_thread("kworker/0:1-events"), None);

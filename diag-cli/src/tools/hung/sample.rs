@@ -2,97 +2,149 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{
-    Report, body,
-    record::{Behind, Cause, Complaint, Relation, StuckTask, Wait, Who},
-};
-use crate::output::{record::Record, sample::envelope};
+use diag_common::cause::Cause;
 
-fn who(tid: u32, comm: &str, state: &str, stack: &str) -> Who {
-    Who {
-        pid: tid,
-        tid,
-        comm: comm.into(),
+use super::{
+    Limits, Report,
+    args::Sort,
+    body,
+    record::{Complaint, Link, Relation, StuckPlace, StuckTask, Watchdog},
+};
+use crate::output::{
+    record::{
+        Record,
+        cause::{CauseKeys, CauseOrNull},
+        parties::{Device, Task},
+        state::TaskState,
+    },
+    sample::envelope,
+};
+
+fn task(tid: u32, comm: &str) -> Task {
+    Task {
+        pid: Some(tid),
+        tid: Some(tid),
+        comm: Some(comm.into()),
+        process_comm: Some(comm.into()),
+        start_ns: Some(u64::from(tid) * 1_000_000),
         cgroup: Some("/system.slice/db.service".into()),
-        state: state.into(),
-        killable: false,
-        stack: stack.split(' ').map(str::to_owned).collect(),
+        container: None,
     }
 }
 
-fn wait(cause: Cause, detail: &str, device: &str, mount: &str) -> Wait {
-    Wait {
-        cause,
-        detail: Some(detail.into()),
+fn functions(stack: &str) -> Option<Vec<String>> {
+    Some(stack.split(' ').map(str::to_owned).collect())
+}
+
+fn place(device: &str, mount: &str) -> StuckPlace {
+    StuckPlace {
         file: Some(format!("{mount}/data")),
-        device: Some(device.into()),
+        device: Some(Device { id: "7:0".into(), name: Some(device.into()) }),
         filesystem: Some("ext4".into()),
         mount: Some(mount.into()),
     }
 }
 
-fn behind(
+fn link(
     relation: Relation,
-    who: Who,
-    wait: Option<Wait>,
-    behind: Option<Box<Behind>>,
-) -> Option<Box<Behind>> {
-    Some(Box::new(Behind { relation, name: None, who: Some(who), wait, behind, deadlock: false }))
+    who: Task,
+    stack: &str,
+    cause: Cause,
+    via: Option<Cause>,
+    place: StuckPlace,
+) -> Link {
+    Link {
+        relation,
+        name: None,
+        task: Some(who),
+        state: Some(TaskState::Uninterruptible),
+        killable: Some(false),
+        stack: functions(stack),
+        keys: CauseOrNull(Some(CauseKeys { cause, via })),
+        place,
+        deadlock: false,
+    }
 }
 
-fn stuck(who: Who, blocked: Duration, wait: Wait, behind: Option<Box<Behind>>) -> StuckTask {
+fn stuck(who: Task, stack: &str, blocked: Duration, keys: CauseKeys, place: StuckPlace) -> StuckTask {
     let end: SystemTime = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_010);
-    let blocked_ns = blocked.as_nanos() as u64;
-    StuckTask { who, blocked_ns, since: (end - blocked).into(), wait, behind, resolved: None }
+    StuckTask {
+        task: who,
+        state: TaskState::Uninterruptible,
+        killable: false,
+        stack: functions(stack),
+        blocked_ns: blocked.as_nanos() as u64,
+        since: (end - blocked).into(),
+        keys,
+        place,
+        chain: Vec::new(),
+        resolved_at: None,
+    }
 }
 
 /// A writer that waits for the lock of one that waits for a disk over a stopped FUSE server.
 pub(super) fn chain() -> StuckTask {
-    let stopped =
-        behind(Relation::FuseServer, who(400, "sshfs", "T", "do_signal_stop get_signal"), None, None);
-    let mut worker = wait(Cause::Fuse, "filesystem.wait", "loop0", "/srv/remote");
-    worker.file = None;
-    let worker = behind(
+    let via = Some(Cause::StoppedSignal);
+    let server = Link {
+        state: Some(TaskState::Stopped),
+        ..link(
+            Relation::FuseServer,
+            task(400, "sshfs"),
+            "do_signal_stop get_signal",
+            Cause::StoppedSignal,
+            None,
+            StuckPlace::default(),
+        )
+    };
+    let worker = link(
         Relation::LoopWorker,
-        who(77, "kworker/u8:1+loop0", "D", "request_wait_answer fuse_direct_io loop_process_work"),
-        Some(worker),
-        stopped,
+        task(77, "kworker/u8:1+loop0"),
+        "request_wait_answer fuse_direct_io loop_process_work",
+        Cause::Server,
+        via,
+        StuckPlace { filesystem: Some("fuse.sshfs".into()), device: None, ..place("", "/srv/remote") },
     );
-    let holder = behind(
+    let holder = link(
         Relation::Holder,
-        who(811, "postgres", "D", "blkdev_issue_flush ext4_sync_file ext4_buffered_write_iter"),
-        Some(wait(Cause::Block, "block.wait", "loop0", "/srv/data")),
-        worker,
+        task(811, "postgres"),
+        "blkdev_issue_flush ext4_sync_file ext4_buffered_write_iter",
+        Cause::BlockWait,
+        via,
+        place("loop0", "/srv/data"),
     );
-    stuck(
-        who(812, "postgres", "D", "down_write ext4_buffered_write_iter vfs_write ksys_write do_syscall_64 x"),
+    let writer = stuck(
+        task(812, "postgres"),
+        "down_write ext4_buffered_write_iter vfs_write ksys_write do_syscall_64 x",
         Duration::from_millis(12_340),
-        wait(Cause::Lock, "filesystem.inode-lock", "loop0", "/srv/data"),
-        holder,
-    )
+        CauseKeys { cause: Cause::InodeLock, via },
+        place("loop0", "/srv/data"),
+    );
+    StuckTask { chain: vec![holder, worker, server], ..writer }
 }
 
 /// So many threads that wait for one frozen file system.
 pub(super) fn crowd_of(tasks: u32) -> Vec<StuckTask> {
-    let task = |number| {
+    let one = |number| {
         stuck(
-            who(2000 + number, "worker", "D", "percpu_rwsem_wait vfs_write ksys_write"),
+            task(2000 + number, "worker"),
+            "percpu_rwsem_wait vfs_write ksys_write",
             Duration::from_millis(10_000 + u64::from(number)),
-            wait(Cause::Freeze, "filesystem.freeze", "vdb", "/srv/frozen"),
-            None,
+            CauseKeys::plain(Cause::Freeze),
+            place("vdb", "/srv/frozen"),
         )
     };
-    (0..tasks).map(task).collect()
+    (0..tasks).map(one).collect()
 }
 
 /// A summary of these tasks.
 pub(super) fn report(tasks: Vec<StuckTask>) -> Report {
     let watchdogs = tasks.first().map(|task| Complaint {
-        watchdog: "hung-task",
+        watchdog: Watchdog::HungTask,
         at: task.since,
         text: "INFO: task postgres:812 blocked for more than 10 seconds.".into(),
     });
-    let (body, picture) = body(Duration::from_secs(10), tasks, 1000, 0, watchdogs.into_iter().collect());
+    let limits = Limits { threshold: Duration::from_secs(10), top: 100, sort: Sort::Tasks };
+    let (body, picture) = body(limits, tasks, 0, watchdogs.into_iter().collect());
     Report { record: Record::new(envelope(), body), picture }
 }
 

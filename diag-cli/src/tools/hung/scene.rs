@@ -5,13 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use diag_common::hung::{AWAKE, BLOCKED, IOWAIT, Sleeper};
+use diag_common::{
+    cause::{Cause, Class},
+    hung::{AWAKE, BLOCKED, FROZEN, IOWAIT, Sleeper},
+};
 
 use super::{
     causes,
     chain::{self, Described, Witness},
     place::{self, KTHREADD},
-    record::{Cause, StuckTask, Wait, Who},
+    record::StuckTask,
     scan::{Scanner, Sleepers},
     servers::Server,
     threads::Threads,
@@ -19,7 +22,10 @@ use super::{
 use crate::{
     ebpf::object::Object,
     kernel::{files::Files, procfs},
-    output::text::escape,
+    output::{
+        record::{cause::CauseKeys, parties::Task, state::TaskState},
+        text::escape,
+    },
     target::CgroupNames,
 };
 
@@ -30,7 +36,13 @@ mod state {
     pub(super) const STOPPED: u32 = 0x4;
     pub(super) const TRACED: u32 = 0x8;
     pub(super) const WAKEKILL: u32 = 0x100;
+    pub(super) const DEAD: u32 = 0x80;
+    pub(super) const PARKED: u32 = 0x40;
     pub(super) const NOLOAD: u32 = 0x400;
+    /// Waits for a lock that is a spinlock without PREEMPT_RT.
+    pub(super) const RTLOCK: u32 = 0x1000;
+    /// From 6.1 on.
+    pub(super) const FROZEN: u32 = 0x8000;
     /// Of `exit_state`.
     pub(super) const ZOMBIE: u32 = 0x20;
     pub(super) const GONE: u32 = 0x10;
@@ -71,16 +83,20 @@ impl<'a> Scene<'a> {
     /// A stuck task, and what is behind it; none where it went on meanwhile.
     pub(super) fn stuck(&mut self, tid: u32) -> Option<StuckTask> {
         let described = self.describe(tid)?;
-        let behind = chain::behind(&described, self);
-        let Described { sleeper, who, wait, .. } = described;
-        let asleep = Duration::from_nanos(sleeper.asleep_ns);
+        let cause = described.cause.filter(|_| described.state == TaskState::Uninterruptible)?;
+        let chain = chain::behind(&described, self);
+        let asleep = Duration::from_nanos(described.sleeper.asleep_ns);
         Some(StuckTask {
-            who,
-            blocked_ns: sleeper.asleep_ns,
+            place: (&described.place).into(),
+            task: described.task,
+            state: described.state,
+            killable: described.killable,
+            stack: Some(described.stack).filter(|stack| !stack.is_empty()),
+            blocked_ns: described.sleeper.asleep_ns,
             since: (SystemTime::now() - asleep).into(),
-            wait: wait?,
-            behind,
-            resolved: None,
+            keys: CauseKeys { cause, via: chain::via(cause, &chain) },
+            chain,
+            resolved_at: None,
         })
     }
 
@@ -89,33 +105,37 @@ impl<'a> Scene<'a> {
         let sleeper = known.or_else(|| self.scanner.ask(self.object, tid))?;
         let name = full_name(&sleeper);
         let stack = self.scanner.functions(&sleeper);
-        let comm = String::from_utf8_lossy(&name);
-        let place = place::of(&sleeper, &comm, &stack, &mut self.files, &mut self.scanner.reader);
+        let called = String::from_utf8_lossy(&name);
+        let place = place::of(&sleeper, &called, &stack, &mut self.files, &mut self.scanner.reader);
         let filesystem = place.mount.as_ref().map(|mount| mount.filesystem.as_str());
-        let told = causes::told(&stack, sleeper.lock != 0, sleeper.flags & IOWAIT != 0, filesystem);
-        let blocked = sleeper.flags & BLOCKED != 0;
-        // Of whoever sleeps interruptibly only what is known to be a wait for somebody else is one.
-        let sleeps = blocked || (sleeper.state & state::INTERRUPTIBLE != 0 && told.cause != Cause::Other);
-        let waits = sleeps && sleeper.flags & AWAKE == 0;
-        let wait = waits.then(|| Wait {
-            cause: told.cause,
-            detail: told.finer.map(Wait::detail_of),
-            file: place.file.as_deref().map(escape),
-            device: place.device.clone(),
-            filesystem: filesystem.map(str::to_owned),
-            mount: place.mount.as_ref().map(|mount| escape(&mount.point)),
-        });
-        let cgroup = self.cgroups.as_mut().and_then(|names| names.path(sleeper.cgroup).map(str::to_owned));
-        let who = Who {
-            pid: sleeper.tgid,
-            tid: sleeper.pid,
-            comm: escape(&name),
-            cgroup,
-            state: letter(&sleeper).to_owned(),
-            killable: sleeper.state & state::WAKEKILL != 0,
-            stack,
+        let mut told = causes::told(&stack, sleeper.lock != 0, sleeper.flags & IOWAIT != 0, filesystem);
+        if told.cause == Cause::OtherWait && self.children.contains_key(&tid) {
+            told.cause = Cause::Child;
+        }
+        let state = state_of(&sleeper);
+        let cause = match state {
+            TaskState::Stopped => Some(Cause::StoppedSignal),
+            TaskState::Traced => Some(Cause::StoppedTrace),
+            TaskState::Frozen => Some(Cause::StoppedFreezer),
+            TaskState::Uninterruptible => Some(told.cause),
+            // Of whoever sleeps interruptibly only what is known to be a wait for somebody else is one.
+            TaskState::Sleeping => Some(told.cause).filter(|cause| {
+                *cause != Cause::OtherWait && matches!(cause.class(), Class::Lost | Class::Waiting)
+            }),
+            TaskState::Running | TaskState::Dead | TaskState::Idle | TaskState::Parked => None,
         };
-        Some(Described { sleeper, who, wait, place })
+        let home = self.cgroups.as_mut().map(|names| names.home(sleeper.cgroup)).unwrap_or_default();
+        let task = Task {
+            pid: Some(sleeper.tgid),
+            tid: Some(sleeper.pid),
+            comm: Some(escape(&name)),
+            process_comm: Some(escape(comm(&sleeper.process_comm))),
+            start_ns: (sleeper.start_ns != 0).then_some(sleeper.start_ns),
+            cgroup: home.cgroup,
+            container: home.container,
+        };
+        let killable = sleeper.state & state::WAKEKILL != 0;
+        Some(Described { sleeper, task, state, killable, stack, cause, served: told.served, place })
     }
 }
 
@@ -157,23 +177,31 @@ impl Witness for Scene<'_> {
 /// The name of a task; of a worker with what it works on, which only procfs tells.
 fn full_name(sleeper: &Sleeper) -> Vec<u8> {
     let kernel_thread = sleeper.parent == KTHREADD;
-    let full =
-        kernel_thread.then(|| procfs::name(sleeper.tgid.cast_signed(), sleeper.pid.cast_signed())).flatten();
-    full.unwrap_or_else(|| sleeper.comm.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
+    let name = || procfs::name(sleeper.tgid.cast_signed(), sleeper.pid.cast_signed());
+    let full = kernel_thread.then(name).flatten();
+    full.unwrap_or_else(|| comm(&sleeper.comm).to_vec())
 }
 
-/// A task's state as ps(1) shows it.
-fn letter(sleeper: &Sleeper) -> &'static str {
+/// A name as the kernel has it, up to its end: what follows is whatever was there before.
+fn comm(bytes: &[u8; 16]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// What a task does.
+fn state_of(sleeper: &Sleeper) -> TaskState {
     let is = |bits| sleeper.state & bits != 0;
     match sleeper.exit_state {
-        exit if exit & state::ZOMBIE != 0 => "Z",
-        exit if exit & state::GONE != 0 => "X",
-        _ if is(state::UNINTERRUPTIBLE) && is(state::NOLOAD) => "I",
-        _ if is(state::UNINTERRUPTIBLE) => "D",
-        _ if is(state::STOPPED) => "T",
-        _ if is(state::TRACED) => "t",
-        _ if is(state::INTERRUPTIBLE) => "S",
-        _ => "R",
+        exit if exit & (state::ZOMBIE | state::GONE) != 0 => TaskState::Dead,
+        _ if is(state::DEAD) => TaskState::Dead,
+        _ if sleeper.flags & AWAKE != 0 => TaskState::Running,
+        _ if is(state::FROZEN) || sleeper.flags & FROZEN != 0 => TaskState::Frozen,
+        _ if is(state::UNINTERRUPTIBLE) && is(state::NOLOAD) => TaskState::Idle,
+        _ if is(state::UNINTERRUPTIBLE | state::RTLOCK) => TaskState::Uninterruptible,
+        _ if is(state::STOPPED) => TaskState::Stopped,
+        _ if is(state::TRACED) => TaskState::Traced,
+        _ if is(state::PARKED) => TaskState::Parked,
+        _ if is(state::INTERRUPTIBLE) => TaskState::Sleeping,
+        _ => TaskState::Running,
     }
 }
 
@@ -182,19 +210,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_are_those_of_ps() {
+    fn states_are_the_kernels() {
         // SAFETY: all of its fields are integers.
         let zero: Sleeper = unsafe { std::mem::zeroed() };
-        for (state, exit_state, expected) in [
-            (0, 0, "R"),
-            (0x1, 0, "S"),
-            (0x102, 0, "D"),
-            (0x2002, 0, "D"),
-            (0x402, 0, "I"),
-            (0x104, 0, "T"),
-            (0x80, 0x20, "Z"),
+        for (state, exit_state, flags, expected) in [
+            (0, 0, 0, TaskState::Running),
+            (0x1, 0, 0, TaskState::Sleeping),
+            (0x1, 0, FROZEN, TaskState::Frozen),
+            (0x2001, 0, 0, TaskState::Sleeping),
+            (0x102, 0, 0, TaskState::Uninterruptible),
+            (0x2002, 0, 0, TaskState::Uninterruptible),
+            (0x2, 0, AWAKE, TaskState::Running),
+            (0x1000, 0, 0, TaskState::Uninterruptible),
+            (0x402, 0, 0, TaskState::Idle),
+            (0x104, 0, 0, TaskState::Stopped),
+            (0x108, 0, 0, TaskState::Traced),
+            (0x40, 0, 0, TaskState::Parked),
+            (0x8000, 0, 0, TaskState::Frozen),
+            (0x2, 0, FROZEN, TaskState::Frozen),
+            (0x80, 0x20, 0, TaskState::Dead),
         ] {
-            assert_eq!(letter(&Sleeper { state, exit_state, ..zero }), expected, "{state:#x}");
+            let sleeper = Sleeper { state, exit_state, flags, ..zero };
+            assert_eq!(state_of(&sleeper), expected, "{state:#x} {flags:#x}");
         }
+    }
+
+    #[test]
+    fn a_name_ends_at_its_nul() {
+        assert_eq!(comm(b"dd\0kworker/0:1\0\0"), b"dd");
+        assert_eq!(comm(b"a-name-of-15-by\0"), b"a-name-of-15-by");
     }
 }

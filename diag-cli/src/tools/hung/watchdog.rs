@@ -6,14 +6,11 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
 };
 
-use super::record::Complaint;
+use super::record::{Complaint, Watchdog};
 use crate::output::{text::escape, time::Timestamp};
 
 /// The kernel's log.
 pub(super) const LOG: &str = "/dev/kmsg";
-
-/// The name of khungtaskd in records.
-pub(super) const HUNG_TASK: &str = "hung-task";
 
 /// A line is at most this long, with what it says of itself (`PRINTK_MESSAGE_MAX`, kernel/printk/internal.h, 6.18).
 const LINE_BYTES: usize = 8192;
@@ -23,18 +20,18 @@ const LINE_BYTES: usize = 8192;
 const LINES_A_LOOK: usize = 1000;
 
 /// What watchdogs say, and which of them it is.
-const SAYINGS: &[(&str, &str)] = &[
+const SAYINGS: &[(&str, Watchdog)] = &[
     // kernel/hung_task.c, 6.18; "blocked in I/O wait for" from 7.1 on
-    ("INFO: task ", HUNG_TASK),
+    ("INFO: task ", Watchdog::HungTask),
     // kernel/watchdog.c, 6.18
-    ("BUG: soft lockup", "soft-lockup"),
-    ("hard LOCKUP on cpu", "hard-lockup"),
+    ("BUG: soft lockup", Watchdog::SoftLockup),
+    ("hard LOCKUP on cpu", Watchdog::HardLockup),
     // kernel/rcu/tree_stall.h, tree_exp.h, 6.18
-    ("detected stalls on CPUs", "rcu-stall"),
-    ("self-detected stall on CPU", "rcu-stall"),
-    ("detected expedited stalls", "rcu-stall"),
+    ("detected stalls on CPUs", Watchdog::RcuStall),
+    ("self-detected stall on CPU", Watchdog::RcuStall),
+    ("detected expedited stalls", Watchdog::RcuStall),
     // kernel/workqueue.c, 6.18
-    ("BUG: workqueue lockup", "workqueue"),
+    ("BUG: workqueue lockup", Watchdog::Workqueue),
 ];
 
 /// The kernel's log from now on.
@@ -86,7 +83,7 @@ fn complaint(line: &[u8]) -> Option<Complaint> {
     }
     let text = line.get(at + 1..end)?;
     let says = |saying: &str| text.windows(saying.len()).any(|part| part == saying.as_bytes());
-    let (_, watchdog) = SAYINGS.iter().find(|(saying, _)| says(saying))?;
+    let &(_, watchdog) = SAYINGS.iter().find(|(saying, _)| says(saying))?;
     Some(Complaint { watchdog, at: Timestamp::now(), text: escape(text) })
 }
 
@@ -94,19 +91,19 @@ fn complaint(line: &[u8]) -> Option<Complaint> {
 mod tests {
     use super::*;
 
-    fn watchdog(line: &str) -> Option<&'static str> {
+    fn watchdog(line: &str) -> Option<Watchdog> {
         complaint(line.as_bytes()).map(|complaint| complaint.watchdog)
     }
 
     #[test]
     fn the_kernels_watchdogs_are_known_by_what_they_say() {
         let lines = [
-            ("3,801,5,-;INFO: task dd:812 blocked for more than 120 seconds.\n", HUNG_TASK),
+            ("3,801,5,-;INFO: task dd:812 blocked for more than 120 seconds.\n", Watchdog::HungTask),
             (
                 "0,90,5,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [dd:81]\n SUBSYSTEM=x\n",
-                "soft-lockup",
+                Watchdog::SoftLockup,
             ),
-            ("3,7,1,-;rcu: INFO: rcu_preempt self-detected stall on CPU\n", "rcu-stall"),
+            ("3,7,1,-;rcu: INFO: rcu_preempt self-detected stall on CPU\n", Watchdog::RcuStall),
         ];
         for (line, expected) in lines {
             assert_eq!(watchdog(line), Some(expected), "{line}");

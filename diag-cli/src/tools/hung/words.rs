@@ -1,46 +1,63 @@
 //! Waits and chains in words.
 
-use super::record::{Behind, Relation, StuckTask, Wait, Who};
+use diag_common::cause::{Cause, Class};
 
-/// `dd[812]`
-pub(super) fn name(who: &Who) -> String {
-    format!("{}[{}]", who.comm, who.tid)
-}
+use super::record::{Link, Relation, StuckPlace, StuckTask};
+use crate::output::{
+    causes::noun,
+    record::{parties::Task, state::TaskState},
+};
 
-/// What a state means to whoever waits for the task; its waits are told apart from that.
-pub(super) fn state(who: &Who) -> &'static str {
-    match who.state.as_str() {
-        "R" => "it runs, or waits for a CPU",
-        "S" => "it sleeps, and can be woken",
-        "T" => "it is stopped",
-        "t" => "a debugger has stopped it",
-        "Z" | "X" => "it is dead",
-        "I" => "it is idle",
-        _ => "it sleeps uninterruptibly",
+/// What a state means to whoever waits for the task; its waits are not said here.
+pub(super) fn state(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Running => "it runs, or waits for a CPU",
+        TaskState::Sleeping => "it sleeps, and can be woken",
+        TaskState::Uninterruptible => "it sleeps uninterruptibly",
+        TaskState::Stopped => "it is stopped",
+        TaskState::Traced => "a tracer has stopped it",
+        TaskState::Frozen => "the freezer holds it",
+        TaskState::Dead => "it is dead",
+        TaskState::Idle => "it is idle",
+        TaskState::Parked => "it is parked",
     }
 }
 
-/// What a task waits for: `a lock (filesystem.inode-lock)`.
-pub(super) fn wait(wait: &Wait) -> String {
-    let phrase = wait.cause.phrase();
-    match wait.detail.as_deref().filter(|detail| !detail.starts_with("other.")) {
-        Some(detail) => format!("{phrase} ({detail})"),
-        None => phrase.to_owned(),
+/// A state as ps(1) shows it, where it does.
+pub(super) fn letter(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Running => "R",
+        TaskState::Sleeping => "S",
+        TaskState::Uninterruptible => "D",
+        TaskState::Stopped => "T",
+        TaskState::Traced => "t",
+        TaskState::Frozen => "frozen",
+        TaskState::Dead => "dead",
+        TaskState::Idle => "I",
+        TaskState::Parked => "P",
+    }
+}
+
+/// What is waited for: `an inode lock (filesystem.inode-lock)`.
+pub(super) fn wait(cause: Cause) -> String {
+    match cause {
+        Cause::OtherWait => "something that its stack does not tell".to_owned(),
+        _ => format!("{} ({})", noun(cause), cause.path()),
     }
 }
 
 /// Where it waits: `/srv/data/a on loop0 (ext4 at /srv/data)`.
-pub(super) fn place(wait: &Wait) -> Option<String> {
-    let mount = match (&wait.filesystem, &wait.mount) {
+pub(super) fn place(place: &StuckPlace) -> Option<String> {
+    let mount = match (&place.filesystem, &place.mount) {
         (Some(filesystem), Some(mount)) => Some(format!("{filesystem} at {mount}")),
         _ => None,
     };
-    let on = match (&wait.device, mount) {
+    let on = match (place.device.as_ref().map(|device| device.label()), mount) {
         (Some(device), Some(mount)) => Some(format!("{device} ({mount})")),
-        (Some(device), None) => Some(device.clone()),
+        (Some(device), None) => Some(device.to_owned()),
         (None, mount) => mount,
     };
-    match (&wait.file, on) {
+    match (&place.file, on) {
         (Some(file), Some(on)) => Some(format!("{file} on {on}")),
         (Some(file), None) => Some(file.clone()),
         (None, on) => on,
@@ -62,12 +79,27 @@ pub(super) fn relation(relation: Relation) -> &'static str {
     }
 }
 
-/// All links of a chain.
-pub(super) fn links(task: &StuckTask) -> impl Iterator<Item = &Behind> {
-    std::iter::successors(task.behind.as_deref(), |link| link.behind.as_deref())
+/// The cgroup of a task, where it tells anything.
+pub(super) fn cgroup(task: &Task) -> Option<&str> {
+    task.cgroup.as_deref().filter(|&cgroup| cgroup != "/")
 }
 
-/// Whether a chain comes back to itself.
-pub(super) fn is_deadlock(task: &StuckTask) -> bool {
-    links(task).any(|link| link.deadlock)
+impl Link {
+    /// What it waits for, if it waits rather than is stopped.
+    pub(super) fn waits_for(&self) -> Option<Cause> {
+        self.keys.0.map(|keys| keys.cause).filter(|cause| cause.class() != Class::Stopped)
+    }
+}
+
+impl StuckTask {
+    /// Whether its chain comes back to itself.
+    pub(super) fn is_deadlock(&self) -> bool {
+        self.chain.iter().any(|link| link.deadlock)
+    }
+
+    /// What the last one that waits waits for, and where: it may be this one.
+    pub(super) fn innermost(&self) -> (Cause, &StuckPlace) {
+        let last = self.chain.iter().rev().find_map(|link| Some((link.waits_for()?, &link.place)));
+        last.unwrap_or((self.keys.cause, &self.place))
+    }
 }

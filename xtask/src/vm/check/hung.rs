@@ -13,7 +13,7 @@ const APART_NS: u64 = 1_500_000_000;
 pub(crate) fn holds(summary: &Value, truth: &Truth) -> Result<()> {
     let tasks = list(summary, "tasks")?;
     let by = |cause: &str| {
-        let found = tasks.iter().find(|task| task["cause"] == cause && !task["resolved"].is_null());
+        let found = tasks.iter().find(|task| task["cause"] == cause && !task["resolved_at"].is_null());
         found.with_context(|| format!("nobody who waited for it ({cause}): {tasks:?}"))
     };
     let (frozen, waiting) = (by("freeze")?, by("lock")?);
@@ -21,6 +21,9 @@ pub(crate) fn holds(summary: &Value, truth: &Truth) -> Result<()> {
     ensure!(blocked.abs_diff(truth.sum_ns) <= APART_NS, "they slept for {blocked} ns of {} ns", truth.sum_ns);
     ensure!(frozen["filesystem"] == "ext4", "the file system is not told: {frozen}");
     let tells = list(summary, "unavailable")?.iter().all(|missing| missing["name"] != "contention_begin");
-    ensure!(!tells || waiting["behind"]["tid"] == frozen["tid"], "it is not behind the other: {waiting}");
+    ensure!(
+        !tells || waiting["chain"][0]["task"]["tid"] == frozen["task"]["tid"],
+        "it is not behind the other: {waiting}"
+    );
     Ok(())
 }
