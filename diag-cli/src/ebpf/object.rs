@@ -79,7 +79,7 @@ impl Kernel {
                 .into());
             }
             Sameness::Untold(why) => Some(Unavailable {
-                name: "btf-check".to_owned(),
+                name: "btf-match".to_owned(),
                 why: why.to_owned(),
                 effect: format!(
                     "if {} is of another build of this kernel, all numbers are wrong",

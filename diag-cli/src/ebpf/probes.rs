@@ -226,8 +226,15 @@ fn missing(probes: &[ProbeSpec], attached: &[Probe]) -> Option<&'static str> {
 }
 
 fn no_stand_in(name: &str, unavailable: &[Unavailable]) -> anyhow::Error {
-    let mut said: Vec<&str> = unavailable.iter().map(|missing| missing.why.as_str()).collect();
-    said.dedup();
+    let mut said: Vec<&str> = Vec::new();
+    for missing in unavailable {
+        // Many functions can stand in for one tracepoint, and mostly the kernel refuses all of them for one reason.
+        let why = missing.why.as_str();
+        let why = why.strip_prefix(&format!("the kernel refuses {}: ", missing.name)).unwrap_or(why);
+        if !said.contains(&why) {
+            said.push(why);
+        }
+    }
     Failure::Unsupported(format!(
         "cannot trace {name}, nor anything in its place, and nothing works without: {}",
         said.join("; ")
@@ -270,6 +277,43 @@ mod tests {
         assert_eq!(attached(&["end", "begin", "other"]), None);
         assert_eq!(attached(&["slow_path"]), None);
         assert_eq!(attached(&["other"]), Some("end"));
+    }
+
+    #[test]
+    fn a_reason_that_many_have_is_said_once() {
+        let missing = |name: &str, why: &str| Unavailable {
+            name: name.to_owned(),
+            why: why.to_owned(),
+            effect: String::new(),
+        };
+        let unavailable = [
+            missing("end", "there is none"),
+            missing("lock", "the kernel refuses lock: denied"),
+            missing("down", "the kernel refuses down: denied"),
+        ];
+        let said = no_stand_in("end", &unavailable).to_string();
+        assert!(said.ends_with("without: there is none; denied"), "{said}");
+    }
+
+    #[test]
+    fn the_kind_of_hooks_has_to_work_for_what_nothing_works_without() {
+        let probes = [
+            helpful("end", "spinlocks are not seen").replaceable(),
+            essential("begin"),
+            helpful("more", "more is not seen"),
+            iterator("tasks"),
+        ];
+        let names = |existing: &[&str]| {
+            let decisive = decisive(&probes, existing).map_err(|error| error.to_string())?;
+            Ok::<_, String>(decisive.map(|probe| probe.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["end", "begin", "more", "tasks"]).unwrap(), ["end", "begin", "tasks"]);
+        assert_eq!(
+            names(&["end", "tasks"]).unwrap(),
+            ["end", "tasks"],
+            "what is missing is said when attaching"
+        );
+        assert!(names(&["begin"]).unwrap_err().contains("no tracepoint end"));
     }
 
     #[test]

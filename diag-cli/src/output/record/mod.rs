@@ -51,7 +51,7 @@ pub(crate) trait Body: Serialize + JsonSchema {
 
 /// What any session can find unavailable.
 pub(crate) const UNAVAILABLE_ANYWHERE: &[&str] =
-    &["cgroups", "quiesce", "typed-hooks", "btf-match", "kernel-symbols"];
+    &["cgroups", "quiesce", "typed-hooks", "btf-match", "procfs", "kernel-symbols"];
 
 /// One line of `--json`: the common keys, and those of the tool.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
