@@ -42,7 +42,7 @@ const NAME: &[u8] = b"w\x1b\n\\xe5\xc2\x9b\xc3\xa9\xe5\xa5";
 /// The same in records, by the contract.
 const SHOWN: &str = "w\\x1b\\x0a\\x5cxe5\\xc2\\x9bé\\xe5\\xa5";
 
-const SECOND: [&str; 3] = ["--json", "-d", "1s"];
+const BRIEFLY: [&str; 3] = ["--json", "-d", "400ms"];
 
 /// A process of that name that does a bit of everything; it is killed when this is dropped.
 struct Workload(Child);
@@ -139,14 +139,14 @@ fn thread_names() -> Outcome {
     let workload = Workload::start(&file);
     let pid = workload.pid().to_string();
     let run = |name: &str, flags: &[&str]| {
-        Session::start(tool(name, &[SECOND.as_slice(), flags].concat())).finish()
+        Session::start(tool(name, &[BRIEFLY.as_slice(), flags].concat())).finish()
     };
     for name in ["iolat", "runq", "lock", "vmexit"] {
         assert_named(name, &run(name, &["--comm", SHOWN]));
         assert_named(name, &run(name, &["-p", &pid]));
     }
     // The bytes themselves are accepted, too.
-    let mut command = tool("runq", &SECOND);
+    let mut command = tool("runq", &BRIEFLY);
     command.arg("--comm").arg(OsStr::from_bytes(NAME));
     assert_named("runq", &Session::start(command).finish());
     // And stuck: in what has happened, and in what does not return.
@@ -186,7 +186,7 @@ fn cgroup_names() -> Outcome {
     fs::write(folder.join("cgroup.procs"), child.id().to_string()).expect("a process can move");
     let typed = [OsString::from(&shown), folder.clone().into_os_string()];
     for cgroup in typed {
-        let mut command = tool("runq", &SECOND);
+        let mut command = tool("runq", &BRIEFLY);
         command.args(["--by", "cgroup", "--cgroup"]).arg(&cgroup);
         let finished = Session::start(command).finish();
         let record = finished.summary().0;

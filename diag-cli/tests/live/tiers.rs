@@ -23,8 +23,15 @@ pub(crate) enum Tier {
     Bench,
 }
 
-/// Tests that take long, or repeat a shorter one with more.
-const LONG: &[&str] = &[];
+/// Tests that take long, repeat a shorter one with more, or compare with another tool.
+const LONG: &[&str] = &[
+    "hung_two_thousand_at_once",
+    "lock_beside_perf",
+    "runq_beside_runqlat",
+    "runq_five_thousand_threads",
+    "vmexit_calibration_repeats",
+    "vmexit_perf_counts_the_same",
+];
 
 /// Tests that show a fault, and the number of the issue that mends it.
 const KNOWN: &[(&str, u32)] = &[];

@@ -28,7 +28,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<bool> {
         for (number, line) in (1..).zip(text.lines()) {
             let links = links(line).map(|link| (link, folder.join(link)));
             let paths = paths(line).map(|path| (path, root.join(path)));
-            for (what, path) in links.chain(paths).filter(|(_, path)| !path.exists()) {
+            for (what, _) in links.chain(paths).filter(|(_, path)| !path.exists()) {
                 say(&format!("docs: {shown}:{number}: {what} is not there"));
                 holds = false;
             }
