@@ -52,7 +52,7 @@ pub(super) fn place(place: &StuckPlace) -> Option<String> {
         (Some(filesystem), Some(mount)) => Some(format!("{filesystem} at {mount}")),
         _ => None,
     };
-    let on = match (place.device.as_ref().map(|device| device.label()), mount) {
+    let on = match (place.device.as_ref().map(crate::output::record::parties::Device::label), mount) {
         (Some(device), Some(mount)) => Some(format!("{device} ({mount})")),
         (Some(device), None) => Some(device.to_owned()),
         (None, mount) => mount,
