@@ -56,7 +56,7 @@ fn present<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-fn types<'a>(schema: &'a Value) -> Vec<&'a str> {
+fn types(schema: &Value) -> Vec<&str> {
     let listed = match &schema["type"] {
         Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
         Value::String(one) => vec![one.as_str()],

@@ -3,6 +3,7 @@ use std::os::unix::fs::chown;
 
 use super::tests::{DB, Machine, WEB, refused};
 use super::*;
+use crate::output::record::parties;
 
 #[test]
 fn a_container_is_found_by_name_and_by_the_start_of_its_id() {
@@ -166,7 +167,7 @@ fn a_cgroup_is_its_innermost_container() {
     );
     let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
     let mut names = ContainerNames::new(&machine.roots(), hierarchies);
-    let web = crate::output::record::parties::Container {
+    let web = parties::Container {
         id: WEB.into(),
         name: Some("web-0/nginx".into()),
         runtime: Some("docker"),

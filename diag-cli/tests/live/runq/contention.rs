@@ -227,7 +227,7 @@ fn cgroup_and_neighbour() -> Outcome {
     let mut both = [mine, theirs];
     let accounts = all(&mut both, &Order::Spin(900));
     let summary = session.interrupt().summary();
-    let keys: Vec<_> = summary.groups().iter().map(super::record::Group::key).collect();
+    let keys: Vec<_> = summary.groups().iter().map(Group::key).collect();
     assert_eq!(keys, ["mine"]);
     let ours = summary.group("mine");
     let slack = summary.unseen() * 8_000_000;
