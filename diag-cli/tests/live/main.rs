@@ -17,6 +17,7 @@ mod hostile;
 mod hung;
 mod hung_chains;
 mod hung_cost;
+mod killed;
 mod lab;
 mod lock;
 mod numbers;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         faults::TESTS,
         guards::TESTS,
         stalls::TESTS,
+        killed::TESTS,
         hdr::TESTS,
         targets::TESTS,
         weather::TESTS,

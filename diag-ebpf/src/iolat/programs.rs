@@ -26,7 +26,10 @@ macro_rules! iolat_programs {
             sched::waking::<$side>(ctx.as_ptr() as Ptr, ctx.arg(0))
         });
         program!($kind, $context, sched_process_fork, |ctx| scope::forked::<$side>(ctx.arg(0), ctx.arg(1)));
-        program!($kind, $context, sched_process_exit, |ctx| { scope::exited::<$side>(ctx.arg(0)) });
+        program!($kind, $context, sched_process_exit, |ctx| {
+            syscall::exited::<$side>();
+            scope::exited::<$side>(ctx.arg(0));
+        });
         program!($kind, $context, block_rq_issue, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.

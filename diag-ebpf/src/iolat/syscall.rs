@@ -157,6 +157,28 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
     state.start = 0;
 }
 
+/// What a call returns that a fatal signal interrupts (`-EINTR`, include/uapi/asm-generic/errno-base.h).
+const INTERRUPTED: i64 = -4;
+
+/// `sched_process_exit`, in the task that exits: an operation from which it never comes back ends here. A fatal signal is
+/// delivered on the way back to user mode, after `sys_exit` (kernel/entry/common.c, 6.18).
+#[inline(always)]
+pub fn exited<S: Tasks>() {
+    let task = S::current();
+    let Some(state) = begun::state_of_current::<S>(task) else { return };
+    if !state.active() || state.helper != 0 {
+        return;
+    }
+    if state.returning == 0 {
+        let now = clock::now();
+        state.charge_running::<S>(task, now);
+        state.ret = INTERRUPTED;
+        state.end = now;
+        begun::count_returning(1);
+    }
+    finish::deferred::<S>(state, task);
+}
+
 /// Whether an operation that only ran was neither interrupted nor robbed of its CPU, as far as that is looked at.
 #[inline(always)]
 fn undisturbed<S: Tasks>(begun: &Begun, task: Ptr, now: u64) -> bool {
