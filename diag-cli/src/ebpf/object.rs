@@ -163,6 +163,8 @@ pub(crate) struct Object {
 struct Prepared {
     bytes: Vec<u8>,
     fields: Vec<Resolved>,
+    /// Whether it keeps a state for each task.
+    has_states: bool,
 }
 
 impl Objects {
@@ -175,7 +177,12 @@ impl Objects {
         let forced = knobs::hooks();
         let typed = match forced.as_deref() {
             Some("raw") => Err(anyhow::anyhow!("{}=raw", knobs::HOOKS_VARIABLE)),
-            _ => prepare(self.btf, &kernel, &calls, wanted),
+            _ => prepare(self.btf, &kernel, &calls, wanted).and_then(|prepared| {
+                match states::unsafe_storage(&kernel.types)? {
+                    Some(why) if prepared.has_states && forced.is_none() => Err(anyhow::anyhow!(why)),
+                    _ => Ok(prepared),
+                }
+            }),
         };
         let raw = prepare(self.raw, &kernel, &calls, wanted);
         let unchecked = kernel.unchecked;
@@ -213,7 +220,8 @@ fn prepare(object: &[u8], kernel: &Kernel, calls: &Calls, wanted: &Wanted<'_>) -
     let table = layout::fields(read);
     let fields = fields::resolve(&kernel.types, &table)?;
     calls.write_into(&mut image);
-    Ok(Prepared { bytes: image.without_unused_maps(), fields })
+    let has_states = image.refers_to(states::STATES);
+    Ok(Prepared { bytes: image.without_unused_maps(), fields, has_states })
 }
 
 /// Loads the programs that decide, and tries whether tasks get storage.

@@ -16,9 +16,10 @@ use aya::{
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
 use super::{knobs, syscall};
+use crate::kernel::btf::Btf;
 
 /// The map of an object that has a state for each task.
-const STATES: &str = "TASKS";
+pub(super) const STATES: &str = "TASKS";
 /// `PIDFD_THREAD`, which 6.9 added; before, only a process has a descriptor, which stands for its first thread.
 const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL.cast_unsigned());
 
@@ -76,6 +77,21 @@ pub(super) fn try_storage(ebpf: &Ebpf) -> Result<()> {
     let (map, key) = (map.fd().as_fd(), me.as_raw_fd().cast_unsigned());
     let tried: io::Result<()> = syscall::update(map, key, &zero).and_then(|()| syscall::delete(map, key));
     tried.context("the kernel has no storage for a task")
+}
+
+/// Why programs on the scheduler's tracepoints must not make task storage on this kernel; none where they may.
+///
+/// They run with a run queue locked. Up to 6.3 a state comes from `kmalloc(GFP_ATOMIC)` (`bpf_selem_alloc`,
+/// kernel/bpf/bpf_local_storage.c), which may wake kswapd, and with that take the same lock: under memory pressure the CPU
+/// waits for itself. 6.4 allocates from caches that are filled elsewhere (`selem_ma`), 7.0 without locks
+/// (`use_kmalloc_nolock`); each shows as a member of the map.
+pub(super) fn unsafe_storage(types: &Btf) -> Result<Option<&'static str>> {
+    for safe in ["selem_ma", "use_kmalloc_nolock"] {
+        if types.member("bpf_local_storage_map", safe)?.is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some("this kernel allocates task storage in a way that is not safe in the scheduler (before 6.4)"))
 }
 
 fn descriptor(tid: u32) -> Option<OwnedFd> {
