@@ -106,8 +106,11 @@ impl Kind {
     }
 }
 
-/// Contentions of one task, or on one CPU, that can be under way at the same time.
+/// Contentions of one task that can be under way at the same time.
 pub const DEPTH: usize = 4;
+
+/// Levels at which a CPU is at work, each of which interrupts those before it: task, softirq, hard interrupt, NMI.
+pub const LEVELS: usize = 4;
 
 /// Which lock it is, where its address says so exactly.
 pub mod class {
@@ -259,6 +262,22 @@ pub struct Wait {
     pub reserved: u32,
 }
 
+/// A contention of a spinning lock that is under way on a CPU.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Spin {
+    /// The lock's address; 0 where there is none.
+    pub lock: u64,
+    /// When it began, ns of the monotonic clock.
+    pub since: u64,
+    /// The task whose CPU it was.
+    pub task: u64,
+    /// How often that task had left a CPU.
+    pub switches: u64,
+    /// [`Kind`]
+    pub kind: u64,
+}
+
 /// What is kept of a task.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -271,12 +290,12 @@ pub struct TaskState {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Cpu {
-    /// Contentions of spinning locks that are under way, innermost last.
-    pub spins: [Wait; DEPTH],
-    /// How many there are.
-    pub depth: u32,
+    /// Contentions of spinning locks that are under way, by level.
+    pub spins: [Spin; LEVELS],
     /// Programs on the kernel's functions that are under way: only one of them counts.
     pub busy: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Its `struct rq`, where it has been seen.
     pub rq: u64,
     /// From when on the stack of an owner may be taken again, ns.

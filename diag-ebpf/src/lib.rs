@@ -15,6 +15,7 @@ pub mod exclusive;
 pub mod fields;
 pub mod hung;
 pub mod iolat;
+pub mod level;
 pub mod lock;
 pub mod loss;
 pub mod memory;

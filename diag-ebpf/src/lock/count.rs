@@ -3,7 +3,7 @@
 use aya_ebpf::Global;
 use diag_common::{
     hist,
-    lock::{CellKey, Cpu, Family, Wait, class},
+    lock::{CellKey, Cpu, Family, Spin, Wait, class},
 };
 
 use super::{cells, state::Tasks};
@@ -60,15 +60,15 @@ pub fn sleeping<S: Tasks>(program: Ptr, task: Ptr, wait: &Wait, now: u64) {
 
 /// Counts a wait for a spinning lock.
 #[inline(always)]
-pub fn spinning<S: Tasks>(program: Ptr, cpu: &mut Cpu, kind: u8, lock: u64, now: u64, ns: u64) {
+pub fn spinning<S: Tasks>(program: Ptr, task: Ptr, cpu: &mut Cpu, wait: &Spin, now: u64) {
     let Some(epoch) = epoch::number() else { return };
-    let task = S::current();
+    let ns = now.saturating_sub(wait.since);
     let mut key = CellKey {
-        lock,
+        lock: wait.lock,
         item: hist::bucket(ns),
-        kind,
+        kind: wait.kind as u8,
         family: Family::Wait as u8,
-        extra: class_of::<S>(cpu, task, lock),
+        extra: class_of::<S>(cpu, task, wait.lock),
         parity: (epoch & 1) as u8,
     };
     cells::add(&key, ns, 0, epoch);

@@ -51,7 +51,7 @@ fn enter<S: Tasks>(lock: u64, flags: u32) {
 
 #[inline(never)]
 fn leave<S: Tasks>(program: Ptr, lock: u64) {
-    if !alone(|| sleeping::end::<S>(program, lock)) {
+    if !alone(|| sleeping::end::<S>(program, S::current(), lock)) {
         sleeping::abandon::<S>(lock);
     }
 }

@@ -77,8 +77,7 @@ fn under_way(state: &mut TaskState, lock: u64) -> Option<&mut Wait> {
 
 /// A task has the lock, or has given it up.
 #[inline(always)]
-pub fn end<S: Tasks>(program: Ptr, lock: u64) {
-    let task = S::current();
+pub fn end<S: Tasks>(program: Ptr, task: Ptr, lock: u64) {
     let Some(state) = S::state(task) else { return };
     let Some(wait) = under_way(state, lock) else { return };
     let now = clock::now();

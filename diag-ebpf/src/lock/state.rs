@@ -30,7 +30,7 @@ pub fn begin<S: Tasks>(lock: u64, flags: u32) {
     }
     let kind = Kind::of(flags);
     if kind.spins() {
-        spinning::begin(lock, kind);
+        spinning::begin::<S>(task, lock, kind);
     } else {
         sleeping::begin::<S>(task, lock, flags, kind);
     }
@@ -39,7 +39,8 @@ pub fn begin<S: Tasks>(lock: u64, flags: u32) {
 /// `contention_end(void *lock, int ret)`: a wait that was given up ends, too.
 #[inline(always)]
 pub fn end<S: Tasks>(program: Ptr, lock: u64) {
-    if !spinning::end::<S>(program, lock) {
-        sleeping::end::<S>(program, lock);
+    let task = S::current();
+    if !spinning::end::<S>(program, task, lock) {
+        sleeping::end::<S>(program, task, lock);
     }
 }

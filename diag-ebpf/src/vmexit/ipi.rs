@@ -12,6 +12,7 @@ use diag_common::vmexit::{BY_ICR, Kind, NOT_BY_MSR, Sending, TLB_FLUSH, WAKE_UP,
 use super::{cells, who};
 use crate::{
     fields::{CSD_FLAGS, CSD_FUNCTION, present},
+    level,
     side::{Ptr, Side},
 };
 
@@ -49,7 +50,7 @@ pub fn queued<S: Side>(csd: Ptr) {
 
 #[inline(always)]
 fn remember<S: Side>(function: u64) {
-    if let Some(sending) = cells::sending(who::level::<S>(S::current())) {
+    if let Some(sending) = cells::sending(level::of::<S>(S::current())) {
         sending.function = function;
     }
 }
@@ -66,7 +67,7 @@ pub fn flush<S: Side>(reason: u64) {
 /// (kernel/sched/core.c and kernel/smp.c, 6.18); with one of its own it is for that (kernel/irq_work.c).
 #[inline(always)]
 pub fn announced<S: Side>(callback: u64) {
-    let level = who::level::<S>(S::current());
+    let level = level::of::<S>(S::current());
     let Some(sending) = cells::sending(level) else { return };
     settle(sending);
     let Some(who) = who::current::<S>(level) else { return };
@@ -103,7 +104,7 @@ pub fn to_self(level: u32) {
 #[inline(always)]
 pub fn command<S: Side>(value: u64) {
     const FIXED: u64 = 0;
-    let level = who::level::<S>(S::current());
+    let level = level::of::<S>(S::current());
     let Some(sending) = cells::sending(level) else { return };
     let (mode, vector) = (value >> 8 & 7, value & 0xff);
     let is_call = vector == CALL_FUNCTION_VECTOR || vector == CALL_FUNCTION_SINGLE_VECTOR;

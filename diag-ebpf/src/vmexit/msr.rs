@@ -3,7 +3,7 @@
 use diag_common::vmexit::{Kind, NOT_BY_MSR, X2APIC_ICR, X2APIC_SELF_IPI};
 
 use super::{cells, ipi, who};
-use crate::side::Side;
+use crate::{level, side::Side};
 
 /// `write_msr`
 #[inline(always)]
@@ -13,7 +13,7 @@ pub fn write<S: Side>(msr: u64, value: u64) {
         ipi::command::<S>(value);
         return;
     }
-    let level = who::level::<S>(S::current());
+    let level = level::of::<S>(S::current());
     if msr == X2APIC_SELF_IPI {
         ipi::to_self(level);
     }
@@ -23,7 +23,7 @@ pub fn write<S: Side>(msr: u64, value: u64) {
 /// Counts an access to a register or counter.
 #[inline(always)]
 pub fn count<S: Side>(kind: Kind, number: u32) {
-    count_at::<S>(who::level::<S>(S::current()), kind, number);
+    count_at::<S>(level::of::<S>(S::current()), kind, number);
 }
 
 #[inline(always)]

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     fields::{HRTIMER_FUNCTION, SLEEPER_TASK, present},
+    level,
     scope::{self, SCOPE},
     side::{Ptr, Raw, Side, probe},
 };
@@ -52,7 +53,7 @@ pub fn started<S: Side>(timer: Ptr) {
     }
     let address = timer as u64;
     let current = S::current();
-    let interrupted = who::level::<S>(current) != who::TASK;
+    let interrupted = level::of::<S>(current) != level::TASK;
     if interrupted && VMEXIT_ARMED.get_ptr(address).is_some() {
         return;
     }

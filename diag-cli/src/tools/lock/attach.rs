@@ -58,12 +58,20 @@ const fn sleeping(name: &'static str, effect: &'static str) -> ProbeSpec {
     function(name, CONTENTION, effect)
 }
 
-const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
-    name: "rwsem-readers",
-    global: "TASK_BLOCKER",
-    why: "the kernel is older than 6.16, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
-    effect: "of a rwsem that readers hold, no holder is named",
-}];
+const FIELDS_MISSED: &[FieldMissed] = &[
+    FieldMissed {
+        name: "rwsem-readers",
+        global: "TASK_BLOCKER",
+        why: "the kernel is older than 6.16, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
+        effect: "of a rwsem that readers hold, no holder is named",
+    },
+    FieldMissed {
+        name: "interrupt-levels",
+        global: "PREEMPT_COUNT",
+        why: "the kernel's types do not list per-CPU variables",
+        effect: "a wait for a spinning lock is lost, and counts in lost.lock_waits, where an interrupt waits for another meanwhile",
+    },
+];
 
 /// Globals of the tool's own.
 pub(super) fn settings(args: &Args, kernel: &Kernel) -> Settings {

@@ -11,10 +11,19 @@ use crate::{Outcome, Skip};
 
 /// Binds the calling thread to one CPU.
 pub(crate) fn pin(cpu: usize) {
+    allow(std::iter::once(cpu));
+}
+
+/// Lets this thread run on every CPU again.
+pub(crate) fn unpin() {
+    allow(0..libc::CPU_SETSIZE.unsigned_abs() as usize);
+}
+
+fn allow(cpus: impl Iterator<Item = usize>) {
     // SAFETY: cpu_set_t is an array of integers, for which all zeroes is a value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: CPU_SET checks the bounds of the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    cpus.for_each(|cpu| unsafe { libc::CPU_SET(cpu, &mut set) });
     // SAFETY: the set is valid and its size is given.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }

@@ -1,9 +1,11 @@
 //! `osdiag lock` against workloads that time their own waits.
 
 mod bench;
+mod events;
 mod nested;
 mod perf;
 mod record;
+mod storm;
 pub(crate) mod work;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
@@ -31,6 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lock_pipe", pipe),
     ("lock_spinning", spinning),
     ("lock_nested", nested::nested),
+    ("lock_storm", storm::storm),
     ("lock_beside_perf", perf::beside_perf),
     ("lock_freed_while_waited_for", freed),
     ("lock_wait_that_does_not_end", does_not_end),

@@ -1,15 +1,14 @@
 //! A lock that is waited for within the wait for another one, against every event that perf recorded of the same threads.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::{Command, Stdio},
+use super::{
+    Worker, complete,
+    events::{By, Recording, Wait},
+    record::Lock,
+    work::Work,
 };
-
-use super::{MS, Worker, complete, record::Lock, work::Work};
 use crate::{
     Outcome, Skip,
-    lab::{Lab, peer::Peer, run},
+    lab::Lab,
     osdiag::{Session, tool},
     record::{number, within},
 };
@@ -19,75 +18,19 @@ const THREADS: usize = 8;
 /// No rwsem is larger (include/linux/rwsem.h, 6.18: 40 bytes without debugging).
 const RWSEM: u64 = 128;
 
-/// One wait, as perf's events tell it.
-struct Wait {
-    lock: u64,
-    spins: bool,
-    since: u64,
-    ns: u64,
-    /// The lock for which the thread was waiting already, where it was.
-    within: Option<u64>,
-}
-
-const RECORD: &[&str] =
-    &["record", "-q", "-k", "CLOCK_MONOTONIC", "-e", "lock:contention_begin,lock:contention_end", "-o"];
-
-/// The waits in a recording. A wait that begins again before it ends is one, as a mutex's does.
-fn waits(data: &Path) -> Vec<Wait> {
-    let script = ["script", "--ns", "--show-lost-events", "-F", "tid,time,event,trace", "-i"];
-    let output = Command::new("perf").args(script).arg(data).stdin(Stdio::null()).output();
-    let text = String::from_utf8_lossy(&output.expect("perf recorded a moment ago").stdout).into_owned();
-    assert!(!text.contains("PERF_RECORD_LOST"), "perf lost events");
-    let mut open: BTreeMap<&str, Vec<Wait>> = BTreeMap::new();
-    let mut ended = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [tid, time, event, lock, rest, ..] = words[..] else { panic!("what is {line}?") };
-        let now: u64 = time.trim_end_matches(':').replace('.', "").parse().expect("a time in ns");
-        let lock = u64::from_str_radix(lock.trim_start_matches("0x"), 16).expect("an address");
-        let open = open.entry(tid).or_default();
-        let known = open.iter().position(|wait| wait.lock == lock);
-        match (event, known) {
-            ("lock:contention_begin:", None) => {
-                let spins = rest.contains("SPIN") && !rest.contains("MUTEX");
-                let within = open.last().map(|outer| outer.lock);
-                open.push(Wait { lock, spins, since: now, ns: 0, within });
-            }
-            ("lock:contention_end:", Some(at)) => {
-                let mut wait = open.remove(at);
-                wait.ns = now - wait.since;
-                ended.push(wait);
-            }
-            _ => {}
-        }
-    }
-    ended
-}
-
 /// Threads that wait for a file's rwsem, and in that wait for the spinlock inside of it.
 pub(super) fn nested() -> Outcome {
     let lab = Lab::new();
-    let data = lab.path("perf.data");
-    let recording = |last: &[&str]| {
-        let mut command = Command::new("perf");
-        command.args(RECORD).arg(&data).args(last).stdout(Stdio::null());
-        command
-    };
-    let path = data.to_string_lossy();
-    run("perf", &[RECORD, &[&path, "true"]].concat())
-        .map_err(|Skip(why)| Skip::because(format!("perf: {why}")))?;
     let mut worker = Worker::start(Work::Overwrite(THREADS), 1500);
     let pid = worker.pid.to_string();
     // First: at each event perf then looks at the clock before osdiag does, and what osdiag does at the end of a wait is
     // not in perf's.
-    let perf = Peer::start(&mut recording(&["-p", &pid])).expect("it ran above");
-    std::thread::sleep(400 * MS);
+    let perf = Recording::start(&lab, &["-p", &pid])?;
     let session = Session::tracing(tool("lock", &["--json", "-p", &pid]));
     let seen = worker.work();
     let summary = session.interrupt().summary();
-    drop(perf);
+    let truth = perf.waits(By::Thread);
     complete(&summary);
-    let truth = waits(&data);
     let known = |fits: &dyn Fn(&Wait) -> bool| {
         truth.iter().filter(|wait| fits(wait)).fold((0, 0), |(waits, ns), wait| (waits + 1u64, ns + wait.ns))
     };

@@ -11,7 +11,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    lab::fault::{die_with_parent, pin},
+    lab::fault::{die_with_parent, pin, unpin},
     workload::prefer_this_thread,
 };
 
@@ -41,6 +41,9 @@ pub(crate) enum Work {
     Mutex(usize),
     /// The `i_rwsem` of a file in memory, by so many threads that all write to it, shortly.
     Overwrite(usize),
+    /// Spinlocks that tasks and interrupts fight for: so many threads sleep for 20 to 30 µs, wake each other, and open and close
+    /// descriptors of one table.
+    Timers(usize),
 }
 
 /// A workload, and how long it lasts.
@@ -193,13 +196,17 @@ fn work(work: &Work, lasting: Duration) -> Seen {
             times
         }
     };
-    if let Work::Tasklist(threads) | Work::Mutex(threads) = work {
+    if let Work::Tasklist(threads) | Work::Mutex(threads) | Work::Timers(threads) = work {
         let asked = pipe();
-        let step = || -> Turn {
-            if matches!(work, Work::Mutex(_)) { Box::new(move || ask(asked)) } else { Box::new(set_group) }
+        let step = |number: usize| -> Turn {
+            match work {
+                Work::Mutex(_) => Box::new(move || ask(asked)),
+                Work::Timers(_) => timing(number, asked[0]),
+                _ => Box::new(set_group),
+            }
         };
         let turning: Vec<_> =
-            (0..*threads).map(|number| Turning::new(WAITER, number % 2, until(step()))).collect();
+            (0..*threads).map(|number| Turning::new(WAITER, number % 2, until(step(number)))).collect();
         thread::sleep(lasting);
         stop.store(true, Ordering::Relaxed);
         let held = turning.into_iter().map(|turning| turning.end().1).sum();
@@ -208,7 +215,7 @@ fn work(work: &Work, lasting: Duration) -> Seen {
     let (hold, wait): (Turn, Turn) = match work {
         Work::Inode(path) | Work::Convoy(path) => (appending(path), seeking(path)),
         Work::Mmap => (protecting(), looking()),
-        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) | Work::Overwrite(_) => copying(),
+        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) | Work::Overwrite(_) | Work::Timers(_) => copying(),
     };
     let holder = Turning::new(HOLDER, 0, until(hold));
     let sharer = match work {
@@ -281,6 +288,39 @@ fn sleeps() -> libc::c_long {
         libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
         usage.ru_nvcsw
     }
+}
+
+/// Two words of which threads sleep on one and wake those on the other.
+static WOKEN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+fn timing(number: usize, fd: libc::c_int) -> Turn {
+    let [mine, others] = [number % 2, (number + 1) % 2].map(|word| &WOKEN[word]);
+    let least = libc::timespec { tv_sec: 0, tv_nsec: 20_000 + 1_300 * number as libc::c_long };
+    let again = libc::itimerspec { it_interval: least, it_value: least };
+    let mut armed = false;
+    // SAFETY: structs of numbers; the kernel fills in the timer and reads the others, and none has to outlive its call; the
+    // words live for ever.
+    Box::new(move || unsafe {
+        if !armed {
+            armed = true;
+            let handler: extern "C" fn(libc::c_int) = nothing;
+            libc::signal(libc::SIGALRM, handler as libc::sighandler_t);
+            let mut event: libc::sigevent = std::mem::zeroed();
+            (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_THREAD_ID, libc::SIGALRM);
+            event.sigev_notify_thread_id = libc::gettid();
+            let mut timer: libc::timer_t = std::mem::zeroed();
+            assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer), 0);
+            assert_eq!(libc::timer_settime(timer, 0, &again, std::ptr::null_mut()), 0);
+            unpin();
+        }
+        for _ in 0..4 {
+            libc::close(libc::dup(fd));
+        }
+        libc::syscall(libc::SYS_futex, others.as_ptr(), libc::FUTEX_WAKE, 8);
+        libc::syscall(libc::SYS_futex, mine.as_ptr(), libc::FUTEX_WAIT, 0, &raw const least);
+    })
 }
 
 fn set_group() {
