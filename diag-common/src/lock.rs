@@ -24,6 +24,10 @@ pub mod owner {
     pub const FLAGS: u64 = 7;
     /// `RWSEM_READER_OWNED`
     pub const READER: u64 = 1;
+    /// `MUTEX_FLAG_PICKUP`: the lock was handed to its owner, which has yet to wake up (`__mutex_handoff`, 4.11 and up).
+    pub const PICKUP: u64 = 4;
+    /// Bits of `task_struct.blocker` that are its type (include/linux/hung_task.h, 6.18).
+    pub const BLOCKER_TYPE: u64 = 3;
 }
 
 macro_rules! kinds {
@@ -140,6 +144,8 @@ pub mod doing {
     pub const RECLAIM: u8 = 4;
     /// Asleep otherwise.
     pub const BLOCKED: u8 = 5;
+    /// In the lock's own queue: the lock had been handed to it, and it had yet to run with it.
+    pub const HANDED_OVER: u8 = 6;
     /// Set besides: the lock was held by readers, of which the owner is the last to have come.
     pub const READERS: u8 = 0x80;
 }

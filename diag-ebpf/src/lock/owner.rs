@@ -17,6 +17,9 @@ use crate::{
 /// `PF_MEMALLOC` (include/linux/sched.h, 6.18): the task makes memory.
 const MEMALLOC: u32 = 0x800;
 
+/// `TASK_WAKING` (include/linux/sched.h, 6.18): it was woken, and another CPU has yet to put it on its run queue.
+const WAKING: u32 = 0x200;
+
 /// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 0.2 % of a CPU's time.
 const STACK_PERIOD_NS: u64 = 1_000_000;
 
@@ -36,6 +39,7 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
     let word: u64 = unsafe { Raw::read(wait.lock as Ptr, offset) };
     let rwsem = matches!(kind, Kind::RwsemRead | Kind::RwsemWrite);
     let mut task = word & !owner::FLAGS;
+    let handed = matches!(kind, Kind::Mutex) && word & owner::PICKUP != 0;
     if rwsem && word & owner::READER != 0 {
         store(&mut wait.doing, doing::READERS);
         // Elsewhere a reader that has let go still stands there.
@@ -48,24 +52,25 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
     }
     if present(&TYPE_TASK) {
         task = S::cast(task as Ptr, TYPE_TASK.load()) as u64;
-        describe::<S, S>(wait, task as Ptr, now);
+        describe::<S, S>(wait, task as Ptr, handed, now);
     } else {
-        describe::<S, Raw>(wait, task as Ptr, now);
+        describe::<S, Raw>(wait, task as Ptr, handed, now);
     }
 }
 
 /// `R` reads the owner: nothing keeps it from going away meanwhile.
 #[inline(always)]
-fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
+fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, handed: bool, now: u64) {
     let holder = who::of::<R>(task, As::Thread);
     if holder.tid == 0 || holder.tgid == 0 {
         return;
     }
-    let what = what_it_does::<R>(task);
+    let what =
+        if handed || in_queue::<R>(task, wait.lock) { doing::HANDED_OVER } else { what_it_does::<R>(task) };
     store(&mut wait.owner, who::number(&holder, LANE));
     let readers = wait.doing;
     store(&mut wait.doing, readers | what);
-    if what == doing::RUNNING {
+    if what == doing::RUNNING || what == doing::HANDED_OVER {
         return;
     }
     let Some(cpu) = cpu() else { return };
@@ -73,6 +78,18 @@ fn describe<S: Side, R: Side>(wait: &mut Wait, task: Ptr, now: u64) {
         store(&mut cpu.owner_stack_at, now + STACK_PERIOD_NS);
         store(&mut wait.owner_stack, stack::take_of_thread::<S>(holder.tid));
     }
+}
+
+/// Whether a task is in the queue of the very lock that it owns: who lets go of an rwsem makes the first reader in the queue its
+/// owner, and then wakes it (`rwsem_mark_wake`, kernel/locking/rwsem.c, 6.18).
+#[inline(always)]
+fn in_queue<R: Side>(task: Ptr, lock: u64) -> bool {
+    if !present(&TASK_BLOCKER) {
+        return false;
+    }
+    // SAFETY: a load from what was a task a moment ago.
+    let blocker: u64 = unsafe { R::read(task, TASK_BLOCKER.load()) };
+    blocker & !owner::BLOCKER_TYPE == lock
 }
 
 #[inline(always)]
@@ -84,7 +101,7 @@ fn what_it_does<R: Side>(task: Ptr) -> u8 {
         doing::RECLAIM
     } else if tasks::on_cpu::<R>(task) {
         doing::RUNNING
-    } else if state == 0 {
+    } else if state == 0 || state & WAKING != 0 {
         doing::RUNNABLE
     } else if tasks::flag::<R>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
         doing::IO

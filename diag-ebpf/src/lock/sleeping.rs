@@ -1,7 +1,7 @@
 //! Locks whose waiters may sleep: the task carries its contentions from CPU to CPU.
 
 use diag_common::{
-    lock::{Kind, TaskState, Wait, class, flags as bits},
+    lock::{Kind, TaskState, Wait, class, doing, flags as bits},
     loss::Loss,
 };
 
@@ -26,6 +26,12 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
     let wait = place(state, lock);
     if wait.lock == lock && kind as u8 == Kind::Mutex as u8 && !(spinning && wait.spinning != 0) {
         wait.spinning = spinning as u8;
+        // Nobody had it, or who had it was not there yet.
+        if wait.doing == doing::UNKNOWN || wait.doing == doing::HANDED_OVER {
+            store(&mut wait.doing, doing::UNKNOWN);
+            store(&mut wait.owner, 0);
+            owner::find::<S>(wait, kind, clock::now());
+        }
         return;
     }
     if wait.lock != 0 {

@@ -26,6 +26,7 @@ pub(super) fn phrase(doing: Doing) -> &'static str {
         Doing::BlockedIo => "blocked in I/O",
         Doing::Reclaim => "reclaiming memory",
         Doing::Blocked => "asleep",
+        Doing::HandedOver => "yet to wake up with it",
     }
 }
 
@@ -172,6 +173,12 @@ pub(super) const RULES: &[Rule<When>] = &[
         when: When::Doing(Doing::Blocked),
         text: "the holder's own stack says what it waits for in turn: cat /proc/{holder}/stack",
         source: "proc(5): /proc/PID/stack",
+    },
+    Rule {
+        id: "holder-wakes-up",
+        when: When::Doing(Doing::HandedOver),
+        text: "the lock is handed from one waiter to the next, and is idle until that one runs: how long woken tasks wait for a CPU (osdiag runq), and how many tasks take it",
+        source: "kernel/locking/mutex.c: __mutex_handoff(), kernel/locking/rwsem.c: rwsem_mark_wake()",
     },
     Rule {
         id: "lock-callers",

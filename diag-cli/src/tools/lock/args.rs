@@ -91,8 +91,9 @@ How to read it:
   Each block is one lock: how long its waits were, a row for each range of
   lengths; where tasks waited, which did; and who held it when the waits began.
   The letters of a holder's bar say what it was doing then: R running, q waiting
-  for a CPU, D blocked in I/O, M reclaiming memory, s asleep otherwise. The
-  target is of the waiters: a holder can be anybody.";
+  for a CPU, D blocked in I/O, M reclaiming memory, h still in the lock's queue,
+  as it was handed the lock, s asleep otherwise. The target is of the waiters: a
+  holder can be anybody.";
 
 #[cfg(test)]
 mod tests {

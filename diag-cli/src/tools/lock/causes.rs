@@ -46,7 +46,7 @@ pub(super) fn via(doing: Doing) -> Option<Cause> {
         Doing::Runnable => Some(Cause::Runqueue),
         Doing::BlockedIo => Some(Cause::BlockWait),
         Doing::Reclaim => Some(Cause::Reclaim),
-        Doing::Blocked => None,
+        Doing::Blocked | Doing::HandedOver => None,
     }
 }
 

@@ -294,6 +294,7 @@ fn doing_of(what: u8) -> Option<Doing> {
         doing::IO => Some(Doing::BlockedIo),
         doing::RECLAIM => Some(Doing::Reclaim),
         doing::BLOCKED => Some(Doing::Blocked),
+        doing::HANDED_OVER => Some(Doing::HandedOver),
         _ => None,
     }
 }

@@ -159,6 +159,8 @@ pub(crate) enum Doing {
     Reclaim,
     /// It was asleep for another reason; its stack says which.
     Blocked,
+    /// It was still in the lock's queue: the lock had been handed to it, and it had yet to run with it.
+    HandedOver,
 }
 
 /// A wait that had not ended when tracing did.

@@ -141,6 +141,7 @@ fn letter(doing: Doing) -> (&'static str, AnsiColor) {
         Doing::BlockedIo => ("D", AnsiColor::Magenta),
         Doing::Reclaim => ("M", AnsiColor::Red),
         Doing::Blocked => ("s", AnsiColor::Blue),
+        Doing::HandedOver => ("h", AnsiColor::Cyan),
     }
 }
 
