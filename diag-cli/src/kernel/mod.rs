@@ -1,6 +1,7 @@
 //! What is to be known of the running kernel: its types, the places of its fields, its symbols, its mounts,
 //! its threads.
 
+pub(crate) mod access;
 pub(crate) mod btf;
 pub(crate) mod fields;
 pub(crate) mod files;

@@ -11,6 +11,8 @@ use crate::output::record::Unavailable;
 /// Where the running kernel shows its symbols.
 pub(crate) const KALLSYMS: &str = "/proc/kallsyms";
 const READ_BYTES: usize = 64 << 10;
+/// Why addresses have no names where the kernel shows zeros in their place (`kallsyms_show_value`, kernel/kallsyms.c, 6.18).
+const HIDDEN: &str = "the kernel hides the addresses in /proc/kallsyms: this needs CAP_SYSLOG, and kernel.kptr_restrict at most 1";
 
 /// Beyond this, an address belongs to no function: it lies in a gap of the text.
 const LARGEST_FUNCTION: u64 = 1 << 17;
@@ -52,9 +54,7 @@ impl Symbols {
             line.clear();
         }
         if symbols.starts.is_empty() && hidden {
-            bail!(
-                "the kernel hides the addresses in {KALLSYMS}; run as root with kernel.kptr_restrict at most 1"
-            );
+            bail!("{HIDDEN}");
         }
         if symbols.starts.is_empty() {
             bail!("{KALLSYMS} is empty: the kernel has no CONFIG_KALLSYMS");
@@ -138,10 +138,23 @@ impl Functions {
         Functions { symbols: Some(symbols) }
     }
 
-    /// What the records lack where functions have no names.
+    /// What the records lack where functions have no names, whether or not one was asked for.
     pub(crate) fn unavailable(&self, effect: &str) -> Option<Unavailable> {
-        let why = self.symbols.as_ref()?.as_ref().err()?;
-        Some(Unavailable { name: "kernel-symbols".to_owned(), why: why.clone(), effect: effect.to_owned() })
+        let why = match &self.symbols {
+            Some(symbols) => symbols.as_ref().err()?.clone(),
+            None => why_unreadable(source().ok()?)?,
+        };
+        Some(Unavailable { name: "kernel-symbols".to_owned(), why, effect: effect.to_owned() })
+    }
+}
+
+/// Why no address would get a name, by the first function alone; none where they would.
+fn why_unreadable(source: impl BufRead) -> Option<String> {
+    let addresses =
+        source.lines().map_while(Result::ok).filter_map(|line| Some(symbol(&line, is_function)?.0));
+    match addresses.take(1).next() {
+        Some(0) => Some(HIDDEN.to_owned()),
+        _ => None,
     }
 }
 
@@ -189,6 +202,14 @@ fn source_name(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_symbols_are_known_by_the_first_function() {
+        let shown = "0000000000000000 A fixed_percpu_data\nffffffff81000000 T _stext\n";
+        assert_eq!(why_unreadable(shown.as_bytes()), None);
+        let hidden = "0000000000000000 A fixed_percpu_data\n0000000000000000 T _stext\n";
+        assert!(why_unreadable(hidden.as_bytes()).unwrap().contains("CAP_SYSLOG"));
+    }
 
     const SAMPLE: &str = "\
 0000000000000000 A fixed_percpu_data

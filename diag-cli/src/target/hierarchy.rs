@@ -102,6 +102,21 @@ impl Hierarchy {
         self.mount.join(path)
     }
 
+    /// A task's path in this hierarchy, of the lines of its `/proc/PID/cgroup`: `NUMBER:CONTROLLERS:PATH` (cgroups(7)).
+    pub(super) fn path_of_task<'a>(&self, lines: &'a [u8]) -> Option<&'a [u8]> {
+        lines.split(|&byte| byte == b'\n').find_map(|line| {
+            let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
+            let (names, path) = (fields.next()?, fields.next()?);
+            let is_it = match &self.kind {
+                Kind::Unified => names.is_empty(),
+                Kind::Controller(name) | Kind::Named(name) => {
+                    names.split(|&byte| byte == b',').any(|one| one == name.as_bytes())
+                }
+            };
+            is_it.then_some(path)
+        })
+    }
+
     /// How many folders the hierarchy's own root is above a folder below the mount; `None` if that is not known.
     pub(crate) fn level_of(&self, folder: &Path) -> Option<u32> {
         let below = folder.strip_prefix(&self.mount).ok()?.components().count();
@@ -237,13 +252,8 @@ enum Namespace {
 impl Namespace {
     fn of(&self, mount: &Hierarchy) -> Option<i32> {
         let Namespace::Inner(lines) = self else { return Some(0) };
-        let fields = lines.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
-        let mut own = fields.filter(|f| match (&mount.kind, f.get(1)) {
-            (Kind::Unified, Some(names)) => names.is_empty(),
-            (Kind::Controller(name) | Kind::Named(name), Some(names)) => names.split(',').any(|n| n == name),
-            (_, None) => false,
-        });
-        own.next().and_then(|f| f.get(2).map(|path| -depth(path)))
+        let path = mount.path_of_task(lines.as_bytes())?;
+        Some(-depth(&String::from_utf8_lossy(path)))
     }
 }
 
@@ -279,6 +289,22 @@ mod tests {
         assert_eq!(named.path_of(Path::new("/mnt/a b")), "/x");
         assert_eq!(parse("42 31 0:38 / /c rw - cgroup2 cgroup2 rw").unwrap().kind, Kind::Unified);
         assert_eq!(parse("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw"), None);
+    }
+
+    #[test]
+    fn a_task_has_a_path_in_each_hierarchy() {
+        let lines = b"4:memory:/jobs\n3:cpu,cpuacct:/a:b\n1:name=systemd:/user\n0::/init\n";
+        let path = |line: &str| {
+            let mount = mountinfo::parse(line.as_bytes()).unwrap();
+            let mount = hierarchy_of(mount, &["cpu", "cpuacct", "memory", "pids"]).unwrap();
+            mount.path_of_task(lines).map(|path| String::from_utf8_lossy(path).into_owned())
+        };
+        let mounted = |options: &str| path(&format!("1 1 0:1 / /c rw - cgroup cgroup rw,{options}"));
+        assert_eq!(mounted("memory").as_deref(), Some("/jobs"));
+        assert_eq!(mounted("cpuacct,cpu").as_deref(), Some("/a:b"));
+        assert_eq!(mounted("xattr,name=systemd").as_deref(), Some("/user"));
+        assert_eq!(mounted("pids"), None);
+        assert_eq!(path("1 1 0:1 / /c rw - cgroup2 cgroup2 rw").as_deref(), Some("/init"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use super::{Target, with_descendants};
+use super::{Cgroup, Target, with_descendants};
 use crate::{
     kernel::procfs::{self, Reader},
     output::{record::parties::Task, text::escape},
@@ -22,39 +22,64 @@ pub(crate) struct Thread {
 
 /// Every thread of a target that is there now.
 pub(crate) fn threads(target: &Target) -> impl Iterator<Item = Thread> {
-    let family = match target {
-        Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    procfs::processes().filter(move |&pid| holds(target, &family, pid)).flat_map(move |pid| {
-        procfs::threads(pid).filter_map(move |tid| {
+    let members = Members::of(target);
+    procfs::processes().flat_map(move |pid| {
+        let tids = members.may_have_threads_of(pid).then(|| procfs::threads(pid)).into_iter().flatten();
+        let found = tids.filter_map(|tid| {
             let comm = procfs::name(pid, tid)?;
-            if matches!(target, Target::Comm(name) if *name != comm) {
-                return None;
-            }
+            members.hold(pid, tid, &comm).then_some(())?;
             Some(Thread { pid, tid, comm, state: procfs::status(pid, tid)?.state })
-        })
+        });
+        found.collect::<Vec<_>>()
     })
 }
 
-fn holds(target: &Target, family: &[u32], pid: i32) -> bool {
-    match target {
-        Target::System | Target::Comm(_) => true,
-        Target::Pids(_) => family.contains(&pid.cast_unsigned()),
-        // It has ended, or was interrupted with its session.
-        Target::Command(_) => false,
-        Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
-            let wanted = target.cgroup().map_or("", |cgroup| cgroup.path.as_str());
-            let cgroups = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            cgroups.split(|&byte| byte == b'\n').any(|line| is_below(line, wanted))
+/// Which tasks are in a target, as the kernel side's filter has it (`scope::contains`).
+struct Members<'a> {
+    target: &'a Target,
+    /// The processes, where those are the target.
+    family: Vec<u32>,
+}
+
+impl Members<'_> {
+    fn of(target: &Target) -> Members<'_> {
+        let family = match target {
+            Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        Members { target, family }
+    }
+
+    /// Whether it is worth to look at a process.
+    fn may_have_threads_of(&self, pid: i32) -> bool {
+        match self.target {
+            Target::Pids(_) => self.family.contains(&pid.cast_unsigned()),
+            // It has ended, or was interrupted with its session.
+            Target::Command(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether a thread, with its name, of a process that is worth it, is in the target. Threads of a process can be in
+    /// different cgroups.
+    fn hold(&self, pid: i32, tid: i32, comm: &[u8]) -> bool {
+        match self.target {
+            Target::System | Target::Pids(_) | Target::Command(_) => true,
+            Target::Comm(name) => *name == comm,
+            Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => {
+                let lines = fs::read(format!("/proc/{pid}/task/{tid}/cgroup")).unwrap_or_default();
+                self.target.cgroup().is_some_and(|cgroup| holds(cgroup, &lines))
+            }
         }
     }
 }
 
-/// Whether a line of `/proc/PID/cgroup`, `HIERARCHY:CONTROLLERS:PATH`, names a cgroup or one below it.
-fn is_below(line: &[u8], wanted: &str) -> bool {
-    let Some(path) = line.splitn(3, |&byte| byte == b':').nth(2).map(escape) else { return false };
-    path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether a task with these lines in its `/proc/PID/cgroup` is in a cgroup or below it. The same path in another hierarchy
+/// is another cgroup.
+fn holds(cgroup: &Cgroup, lines: &[u8]) -> bool {
+    let Some(path) = cgroup.hierarchy.path_of_task(lines) else { return false };
+    let below = escape(path).strip_prefix(cgroup.path.trim_end_matches('/')).map(str::to_owned);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Thread {
@@ -95,6 +120,7 @@ pub(crate) fn staying<T, P: PartialEq>(met: Vec<(T, P)>, mut place: impl FnMut(&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{cli::Selection, target::tests::Machine};
 
     #[test]
     fn a_thread_is_among_those_of_its_process() {
@@ -107,9 +133,40 @@ mod tests {
         assert!(others.join().unwrap());
     }
 
+    fn inside(machine: &Machine, wanted: Selection<'_>, lines: &str) -> bool {
+        let target = Target::resolve(wanted, &machine.roots()).unwrap();
+        holds(target.cgroup().unwrap(), lines.as_bytes())
+    }
+
     #[test]
-    fn a_cgroup_holds_those_below_it() {
-        assert!(is_below(b"4:memory:/a/b", "/a") && is_below(b"0::/a", "/a"));
-        assert!(!is_below(b"0::/ab", "/a") && !is_below(b"", "/a"));
+    fn a_cgroup_holds_those_below_it_in_its_own_hierarchy() {
+        let machine = Machine::hybrid();
+        machine.busy("memory/jobs");
+        let jobs = |lines| inside(&machine, Selection::Cgroup("/jobs"), lines);
+        assert!(jobs("4:memory:/jobs\n0::/\n") && jobs("4:memory:/jobs/a/b\n"));
+        assert!(
+            !jobs("4:memory:/jobs2\n0::/jobs\n1:name=systemd:/jobs\n"),
+            "another cgroup of the same path"
+        );
+        assert!(!jobs("") && !jobs("4:memory:/\n"));
+    }
+
+    #[test]
+    fn the_root_holds_everybody() {
+        let machine = Machine::hybrid();
+        machine.busy("memory");
+        let root = machine.at("memory");
+        for wanted in [Selection::Cgroup(root.to_str().unwrap()), Selection::Unit("-.slice")] {
+            assert!(inside(&machine, wanted, "4:memory:/\n0::/\n"));
+            assert!(inside(&machine, wanted, "4:memory:/jobs/nightly\n0::/init\n"));
+        }
+    }
+
+    #[test]
+    fn names_that_escaping_changes_are_found() {
+        let machine = Machine::hybrid();
+        machine.busy("memory/a\\x5cb");
+        let path = machine.at("memory/a\\x5cb");
+        assert!(inside(&machine, Selection::Cgroup(path.to_str().unwrap()), "4:memory:/a\\x5cb/c\n"));
     }
 }

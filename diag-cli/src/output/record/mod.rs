@@ -50,8 +50,17 @@ pub(crate) trait Body: Serialize + JsonSchema {
 }
 
 /// What any session can find unavailable.
-pub(crate) const UNAVAILABLE_ANYWHERE: &[&str] =
-    &["cgroups", "quiesce", "typed-hooks", "btf-match", "procfs", "kernel-symbols"];
+pub(crate) const UNAVAILABLE_ANYWHERE: &[&str] = &[
+    "cgroups",
+    "quiesce",
+    "typed-hooks",
+    "btf-match",
+    "btf-check",
+    "kernel-symbols",
+    "kernel-stacks",
+    "system-calls",
+    "procfs",
+];
 
 /// One line of `--json`: the common keys, and those of the tool.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

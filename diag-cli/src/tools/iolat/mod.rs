@@ -33,7 +33,11 @@ use crate::{
         object::{Kernel, Object, Settings},
         stacks::Stacks,
     },
-    kernel::{mounts::Mounts, procfs::Reader},
+    kernel::{
+        access::{KERNEL_STACKS, SYSTEM_CALLS},
+        mounts::Mounts,
+        procfs::Reader,
+    },
     output::{
         page::Page,
         record::{
@@ -148,7 +152,9 @@ impl Tool for Iolat {
         let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
         let (mut operations, mut spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         let (pending, pending_omitted) = match kind {
-            Kind::Summary => Some(pending::pending(&self.target, &mut self.reader)).unzip(),
+            Kind::Summary if SYSTEM_CALLS.is_readable() => {
+                Some(pending::pending(&self.target, &mut self.reader)).unzip()
+            }
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);
@@ -177,8 +183,12 @@ impl Tool for Iolat {
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and waits that only a stack explains are other.wait";
         let unread = self.reader.unavailable("operations that have not returned may be missing from pending");
+        let restricted = [
+            SYSTEM_CALLS.unavailable("operations that have not returned are not seen: pending is null"),
+            KERNEL_STACKS.unavailable("operations that have not returned have no cause and no stack"),
+        ];
         let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
-        found.chain(unread).collect()
+        found.chain(unread).chain(restricted.into_iter().flatten()).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -31,9 +31,10 @@ pub(crate) struct Iolat {
     pub(crate) slowest: Vec<SlowOperation>,
     /// All other operations, and their time.
     pub(crate) slowest_omitted: Omitted,
-    /// Operations that had not returned when tracing ended, and are in none of the numbers; null but in a summary.
+    /// Operations that had not returned when tracing ended, and are in none of the numbers; null but in a summary, and
+    /// where system calls of other tasks cannot be read.
     pub(crate) pending: Option<Vec<PendingOperation>>,
-    /// What `pending` lacks; null but in a summary.
+    /// What `pending` lacks; null where that is.
     pub(crate) pending_omitted: Option<Omitted>,
     /// The operation that lost most time in its tail, and to what.
     pub(crate) verdict: Verdict,

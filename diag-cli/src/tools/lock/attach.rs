@@ -66,7 +66,7 @@ const FIELDS_MISSED: &[FieldMissed] = &[
         effect: "of a rwsem that readers hold, no holder is named",
     },
     FieldMissed {
-        name: "interrupt-levels",
+        name: "interrupt-contexts",
         global: "PREEMPT_COUNT",
         why: "the kernel's types do not list per-CPU variables",
         effect: "a wait for a spinning lock is lost, and counts in lost.lock_waits, where an interrupt waits for another meanwhile",

@@ -34,7 +34,7 @@ use crate::{
         states::States,
         who::People,
     },
-    kernel::{procfs::Reader, symbols::Symbols},
+    kernel::{access::KERNEL_STACKS, procfs::Reader, symbols::Symbols},
     output::{
         page::Page,
         record::{
@@ -161,8 +161,11 @@ impl Tool for Locks {
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let effect = "stacks have no names, and locks are known by their type and address alone";
         let unread = self.reader.unavailable("of some waits that have not ended the stack is missing");
+        let restricted = KERNEL_STACKS.unavailable(
+            "waits that have not ended have no stack, and no name where only that says which lock it is",
+        );
         let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
-        found.chain(unread).collect()
+        found.chain(unread).chain(restricted).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {
