@@ -4,7 +4,9 @@
 //! in their order, from the innermost function outwards; a `*` stands for any beginning or end of a name. A `^` stands for
 //! the lock itself: the stack of a sleeping task has none of the scheduler's functions, to which those of sleeping locks
 //! belong (`in_sched_functions`, kernel/sched/core.c, 6.18), so there the lock's caller is the innermost function; a stack
-//! that a task takes of itself shows them. What follows a `^` must be the lock's own caller, then that one's caller, and so on.
+//! that a task takes of itself shows them. A `%` stands for a per-CPU reader-writer semaphore, whose own function is always shown
+//! (`percpu_rwsem_wait`, kernel/locking/percpu-rwsem.c, 6.18). What follows a `^` or a `%` must
+//! be the lock's own caller, then that one's caller, and so on.
 
 use diag_common::cause::Cause::{self, *};
 
@@ -40,11 +42,38 @@ pub(crate) const RULES: &[Rule] = rules! {
     SwapIn: "swap_read*", "mm/page_io.c, 6.18";
     SwapIn: "shmem_swapin*", "mm/shmem.c, 6.18";
 
-    KernelLock: "percpu_rwsem_wait" < "cgroup_*", "kernel/cgroup/cgroup.c, 6.18: cgroup_threadgroup_rwsem";
-    KernelLock: "percpu_rwsem_wait" < "copy_process", "kernel/fork.c, 6.18: the same";
-    KernelLock: "percpu_rwsem_wait" < "exit_signals", "kernel/signal.c, 6.18: the same";
-    Freeze: "percpu_rwsem_wait", "kernel/locking/percpu-rwsem.c, 6.18";
     Freeze: "__sb_start_write", "fs/super.c, 5.10";
+    Freeze: "%" < "sb_start_write", "include/linux/fs/super.h, 6.18, where it is not inlined";
+    Freeze: "%" < "mnt_want_write*", "fs/namespace.c, 6.18: sb_start_write";
+    Freeze: "%" < "vfs_write*", "fs/read_write.c, 6.18: file_start_write";
+    Freeze: "%" < "do_iter_write", "fs/read_write.c, 6.1: the same";
+    Freeze: "%" < "vfs_iter_write", "fs/read_write.c, 6.18: the same";
+    Freeze: "%" < "vfs_iocb_iter_write", "fs/read_write.c, 6.18: kiocb_start_write";
+    Freeze: "%" < "*kernel_write", "fs/read_write.c, 6.18: file_start_write";
+    Freeze: "%" < "vfs_copy_file_range", "fs/read_write.c, 6.18: the same";
+    Freeze: "%" < "do_sendfile", "fs/read_write.c, 6.18: the same";
+    Freeze: "%" < "*splice_direct*", "fs/splice.c, 6.18: the same";
+    Freeze: "%" < "do_splice", "fs/splice.c, 6.18: the same";
+    Freeze: "%" < "*clone_file_range*", "fs/remap_range.c, 6.18: the same";
+    Freeze: "%" < "vfs_fallocate", "fs/open.c, 6.18: the same";
+    Freeze: "%" < "do_ftruncate", "fs/open.c, 6.18: sb_start_write";
+    Freeze: "%" < "do_sys_ftruncate*", "fs/open.c, 6.1: the same";
+    Freeze: "%" < "aio_write", "fs/aio.c, 6.18: kiocb_start_write";
+    Freeze: "%" < "io_write", "io_uring/rw.c, 6.18: the same";
+    Freeze: "%" < "io_kiocb_start_write", "io_uring/rw.c, 6.18: the same";
+    Freeze: "%" < "lo_*", "drivers/block/loop.c, 6.18: the same, for what the device is over";
+    Freeze: "%" < "*page_mkwrite", "fs/ext4/inode.c, mm/filemap.c, 6.18: sb_start_pagefault";
+    Freeze: "%" < "*xfs_filemap_fault", "fs/xfs/xfs_file.c, 6.1: the same";
+    Freeze: "%" < "xfs_write_fault*", "fs/xfs/xfs_file.c, 6.18: the same";
+    Freeze: "%" < "*_huge_fault", "fs/ext4/file.c, 6.18: the same";
+    Freeze: "%" < "*_evict_inode", "fs/ext4/inode.c, fs/f2fs/inode.c, 6.18: sb_start_intwrite";
+    Freeze: "%" < "xfs_trans_alloc*", "fs/xfs/xfs_trans.c, 6.18: the same";
+    Freeze: "%" < "start_transaction", "fs/btrfs/transaction.c, 6.18: the same";
+    FsLock: "%" < "freeze_super", "fs/super.c, 6.18: whoever freezes waits for writers";
+    FsLock: "%" < "ext4_*", "fs/ext4/inode.c, 6.18: s_writepages_rwsem";
+    FsLock: "%" < "f2fs_*", "fs/f2fs, 6.18";
+    FsLock: "%" < "xfs_*", "fs/xfs, 6.18";
+    KernelLock: "%", "kernel/cgroup/cgroup.c, kernel/cpu.c, mm/memory_hotplug.c, 6.18: and others";
 
     Journal: "jbd2_log_wait_commit", "fs/jbd2/journal.c, 6.18";
     Journal: "wait_transaction_locked", "fs/jbd2/transaction.c, 6.18";
@@ -154,6 +183,9 @@ pub(crate) const RULES: &[Rule] = rules! {
 /// Functions of sleeping locks (kernel/locking, 6.18).
 const LOCKING: &[&str] = &["rwsem_down_*", "down", "down_*", "__down*", "*mutex_lock*", "rt_mutex_*"];
 
+/// Functions of per-CPU reader-writer semaphores (kernel/locking/percpu-rwsem.c, 6.18).
+const PER_CPU: &[&str] = &["percpu_rwsem_wait", "*percpu_down_*"];
+
 /// Functions in which only a lock can be waited for, where the lock's own are not shown.
 const LOCKERS: &[&str] = &[
     "ext4_buffered_write_iter",
@@ -172,16 +204,20 @@ pub(crate) fn classify<S: AsRef<str>>(stack: &[S], contended: bool) -> Option<Ca
 
 fn fits<S: AsRef<str>>(patterns: &[&str], stack: &[S], contended: bool) -> bool {
     let met = |pattern: &&str, frame: &S| is_meant(pattern, frame.as_ref());
-    if patterns[0] != "^" {
-        let mut frames = stack.iter();
-        return patterns.iter().all(|pattern| frames.any(|frame| met(pattern, frame)));
-    }
     let is = |frame: &S, table: &[&str]| table.iter().any(|pattern| met(pattern, frame));
-    let callers = match stack.iter().rposition(|frame| is(frame, LOCKING)) {
-        Some(lock) => &stack[lock + 1..],
-        None if contended || stack.first().is_some_and(|frame| is(frame, LOCKERS)) => stack,
-        None => return false,
+    let after = |table: &[&str]| stack.iter().rposition(|frame| is(frame, table)).map(|at| &stack[at + 1..]);
+    let callers = match patterns[0] {
+        "%" => after(PER_CPU),
+        "^" => after(LOCKING).or_else(|| {
+            let only_a_lock = contended || stack.first().is_some_and(|frame| is(frame, LOCKERS));
+            only_a_lock.then_some(stack)
+        }),
+        _ => {
+            let mut frames = stack.iter();
+            return patterns.iter().all(|pattern| frames.any(|frame| met(pattern, frame)));
+        }
     };
+    let Some(callers) = callers else { return false };
     patterns.len() - 1 <= callers.len()
         && patterns[1..].iter().zip(callers).all(|(pattern, frame)| met(pattern, frame))
 }
@@ -225,6 +261,30 @@ mod tests {
             "schedule wait_transaction_locked add_transaction_credits start_this_handle ext4_da_write_begin",
         ),
         ("6.18", Freeze, "schedule percpu_rwsem_wait __percpu_down_read vfs_write __x64_sys_pwrite64"),
+        (
+            "6.18",
+            Freeze,
+            "percpu_rwsem_wait lo_rw_aio loop_process_work process_one_work worker_thread kthread",
+        ),
+        ("6.18", Freeze, "percpu_rwsem_wait mnt_want_write filename_create __x64_sys_mkdir do_syscall_64"),
+        (
+            "6.18",
+            Freeze,
+            "percpu_rwsem_wait ext4_page_mkwrite do_page_mkwrite do_shared_fault do_fault __handle_mm_fault handle_mm_fault exc_page_fault",
+        ),
+        // The lock of chattr +e; the file system is not frozen.
+        (
+            "6.18",
+            FsLock,
+            "percpu_rwsem_wait ext4_writepages do_writepages filemap_fdatawrite_wbc file_write_and_wait_range ext4_sync_file vfs_fsync_range",
+        ),
+        (
+            "6.18",
+            FsLock,
+            "percpu_rwsem_wait ext4_writepages do_writepages generic_write_sync ext4_buffered_write_iter vfs_write ksys_write",
+        ),
+        ("6.18", KernelLock, "percpu_rwsem_wait cgroup_can_fork copy_process kernel_clone __do_sys_clone3"),
+        ("6.18", KernelLock, "percpu_rwsem_wait cpus_read_lock kmem_cache_create_usercopy"),
         ("6.18", FsLock, "schedule rwsem_down_read_slowpath down_read ext4_map_blocks ext4_mpage_readpages"),
         ("6.18", BlockThrottle, "io_schedule rq_qos_wait wbt_wait __rq_qos_throttle blk_mq_submit_bio"),
         ("6.18", Queue, "io_schedule blk_mq_get_tag __blk_mq_alloc_requests blk_mq_submit_bio"),
@@ -266,8 +326,11 @@ mod tests {
     #[test]
     fn every_rule_can_be_the_first_that_fits() {
         for (at, rule) in RULES.iter().enumerate() {
-            let example: Vec<String> =
-                rule.functions.iter().map(|f| f.replace('*', "").replace('^', "down")).collect();
+            let example: Vec<String> = rule
+                .functions
+                .iter()
+                .map(|f| f.replace('*', "").replace('^', "down").replace('%', "percpu_rwsem_wait"))
+                .collect();
             let first = RULES.iter().position(|other| fits(other.functions, &example, false));
             assert!(
                 first == Some(at) || RULES[first.unwrap_or(0)].cause == rule.cause,
