@@ -58,6 +58,11 @@ impl Files {
         longest.map(|(_, mount)| Mount::from(mount))
     }
 
+    /// Whether a process sees a file system of such a type.
+    pub(crate) fn has_any(&mut self, pid: u32, is_such: impl Fn(&str) -> bool) -> bool {
+        self.of(pid).iter().any(|mount| is_such(&mount.filesystem))
+    }
+
     fn of(&mut self, pid: u32) -> &[MountEntry] {
         let read = || mountinfo::read(Path::new(&format!("/proc/{pid}/mountinfo"))).unwrap_or_default();
         self.mounts.entry(pid).or_insert_with(read)

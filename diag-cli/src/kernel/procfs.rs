@@ -125,11 +125,6 @@ pub(crate) fn threads(pid: i32) -> impl Iterator<Item = i32> {
     numbers(&format!("/proc/{pid}/task"))
 }
 
-/// The descriptors of a process.
-pub(crate) fn descriptors(pid: i32) -> impl Iterator<Item = u64> {
-    numbers(&format!("/proc/{pid}/fd"))
-}
-
 fn numbers<T: FromStr>(folder: &str) -> impl Iterator<Item = T> + use<T> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -142,6 +137,8 @@ pub(crate) struct Reader {
     /// Those that wait, each with the process that it waits for.
     stuck: Vec<(i32, Worker)>,
     unread: u64,
+    /// Something was not allowed to be read.
+    pub(crate) denied: bool,
 }
 
 /// What a reader is asked for.
@@ -216,6 +213,14 @@ impl Reader {
         stat.rsplit_once(") ")?.1.split(' ').nth(36)?.parse().ok()
     }
 
+    /// The descriptors of a process.
+    pub(crate) fn descriptors(&mut self, pid: i32) -> impl Iterator<Item = u64> + use<> {
+        let folder = format!("/proc/{pid}/fd");
+        self.denied |=
+            fs::read_dir(&folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        numbers(&folder)
+    }
+
     /// What a descriptor of a thread stands for, as `/proc/PID/fd` shows it.
     pub(crate) fn descriptor(&mut self, pid: i32, tid: i32, fd: u64) -> Option<Vec<u8>> {
         self.read(pid, Question::Link(format!("/proc/{pid}/task/{tid}/fd/{fd}")))
@@ -253,6 +258,8 @@ impl Reader {
         match worker.answer() {
             Ok(read) => {
                 self.worker = Some(worker);
+                self.denied |=
+                    read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
                 read.ok()
             }
             Err(RecvTimeoutError::Timeout) => {

@@ -157,7 +157,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn poll(&mut self) -> Result<()> {
         self.tool.poll();
         if self.out.has_room() {
-            self.tell_events()?;
+            let events = self.tool.events(&mut self.object, self.scene.cgroups.as_mut())?;
+            self.tell_events(events)?;
             if std::mem::take(&mut self.is_due) {
                 self.report()?;
             }
@@ -171,8 +172,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     /// Tells of what happened. Such a record covers the session up to now, and counts as lost what was lost up to the end
     /// of the last interval.
-    fn tell_events(&mut self) -> Result<()> {
-        for (body, picture) in self.tool.events(&mut self.object, self.scene.cgroups.as_mut())? {
+    fn tell_events(&mut self, events: Vec<(T::Body, T::Picture)>) -> Result<()> {
+        for (body, picture) in events {
             let now = self.end.unwrap_or_else(clock::now);
             let lasted = Duration::from_nanos(now - self.session.began);
             let envelope = self.envelope(Kind::Event, &self.session, lasted, &self.lost);
@@ -204,7 +205,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
         self.scene.target.ended = ended;
         self.end = Some(self.tool.turn()?);
-        self.tell_events()?;
+        let events = self.tool.last_events(&mut self.object, self.scene.cgroups.as_mut())?;
+        self.tell_events(events)?;
         self.sampler.end(&self.object.ebpf);
         self.missed = self.object.missed_runs().max(self.missed);
         self.tool.ending();

@@ -117,6 +117,16 @@ pub(crate) trait Tool: Sized {
         Ok(Vec::new())
     }
 
+    /// The same at the end of the session, before the probes are detached: what is known is as of now, however long ago
+    /// something was looked at.
+    fn last_events(
+        &mut self,
+        object: &mut Object,
+        cgroups: Option<&mut CgroupNames>,
+    ) -> Result<Vec<(Self::Body, Self::Picture)>> {
+        self.events(object, cgroups)
+    }
+
     /// Takes what was counted in the stretch that the last [`Tool::turn`] ended, and leaves nothing of it behind.
     fn harvest(&mut self) -> Result<Self::Harvest>;
 

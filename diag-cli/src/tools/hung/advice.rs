@@ -4,6 +4,7 @@ use diag_common::cause::Cause;
 
 use super::{
     causes::{Served, served_by_type},
+    place::is_in_fault,
     record::{Relation, StuckTask},
 };
 use crate::output::{
@@ -24,9 +25,12 @@ pub(super) enum When {
     Cause(Cause),
     /// The innermost wait is for a server of this kind.
     Server(Served),
+    /// The innermost wait is for a page of a mapping.
+    Fault,
 }
 
-/// `{pid}` is the process at the end of the chain, `{device}` and `{mount}` those of the innermost wait.
+/// `{pid}` is the process at the end of the chain; `{tid}` is the innermost task that waits, `{device}` and `{mount}` those of its
+/// wait. What changes the system names only what is proven: a rule that needs more than is known does not apply.
 pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "deadlock",
@@ -101,6 +105,18 @@ pub(super) const RULES: &[Rule<When>] = &[
         source: "umount(8), nfs(5)",
     },
     Rule {
+        id: "virtiofs-host",
+        when: When::Server(Served::Host),
+        text: "the host serves this file system: whether virtiofsd runs there, and its storage answers",
+        source: "Documentation/filesystems/virtiofs.rst",
+    },
+    Rule {
+        id: "mapped-page",
+        when: When::Fault,
+        text: "it waits for a page of a file that it has mapped, not for the file of its call, and the kernel does not tell which: cat /proc/{tid}/maps lists them, and may itself have to wait",
+        source: "mm/memory.c, mm/filemap.c, 6.18; proc_pid_maps(5)",
+    },
+    Rule {
         id: "requests-in-flight",
         when: When::Cause(Cause::BlockWait),
         text: "whether requests come back at all: cat /sys/class/block/{device}/inflight, twice; iostat -x {device} 1",
@@ -109,8 +125,14 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "device-errors",
         when: When::Cause(Cause::BlockWait),
-        text: "whether the device fails: dmesg -T | grep -iE 'timeout|reset|I/O error'; on a cloud disk, its state at the provider",
+        text: "whether {device} fails: dmesg -T | grep -iE 'timeout|reset|I/O error'; on a cloud disk, its state at the provider",
         source: "Documentation/ABI/stable/sysfs-block: queue/io_timeout",
+    },
+    Rule {
+        id: "io-limit",
+        when: When::Cause(Cause::BlockWait),
+        text: "whether a limit holds it back: io.max (v2) or blkio.throttle.* (v1) of the cgroups that /proc/{tid}/cgroup names",
+        source: "Documentation/admin-guide/cgroup-v2.rst: io.max; cgroup-v1/blkio-controller.rst",
     },
     Rule {
         id: "journal",
@@ -148,15 +170,12 @@ const HELD: &[TaskState] = &[TaskState::Stopped, TaskState::Traced, TaskState::F
 /// What to look at next for a stuck task.
 pub(super) fn advice(task: &StuckTask) -> Vec<Advice> {
     let deadlock = task.is_deadlock();
-    let (cause, place) = task.innermost();
+    let innermost = task.innermost();
+    let (cause, place, stack) = (innermost.cause, innermost.place, innermost.stack);
     let end = task.chain.last().filter(|_| !deadlock);
     let state = end.and_then(|end| end.state);
     let held = state.is_some_and(|state| HELD.contains(&state));
-    let served = match (end.map(|end| end.relation), &place.filesystem) {
-        (Some(Relation::Server), _) => Some(Served::Network),
-        (_, Some(filesystem)) => served_by_type(filesystem),
-        _ => None,
-    };
+    let served = place.filesystem.as_deref().and_then(served_by_type);
     let applies = |when: &When| match *when {
         When::Deadlock => deadlock,
         When::Held(wanted) => state == Some(wanted),
@@ -165,14 +184,23 @@ pub(super) fn advice(task: &StuckTask) -> Vec<Advice> {
             is && !held && (wanted.is_none() || wanted == state)
         }
         When::Cause(wanted) => rule_for(cause) == wanted,
+        When::Fault => stack.is_some_and(is_in_fault),
         When::Server(wanted) => cause == Cause::Server && served == Some(wanted),
     };
     let pid = end.and_then(|end| Some(end.task.as_ref()?.pid?.to_string()));
     let device = place.device.as_ref().and_then(|device| device.name.clone());
-    let gaps = [("pid", pid), ("device", device), ("mount", place.mount.clone())];
+    let tid = innermost.task.and_then(|task| Some(task.tid?.to_string()));
+    let mount = place.mount.as_deref().map(quoted);
+    let gaps = [("pid", pid), ("tid", tid), ("device", device), ("mount", mount)];
     let mut adviser = Adviser::new(&gaps);
     adviser.add(RULES, usize::MAX, applies);
     adviser.finish()
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -180,7 +208,10 @@ mod tests {
     use super::*;
     use crate::{
         output::advice::check,
-        tools::hung::sample::{chain, crowd_of},
+        tools::hung::{
+            record::StuckPlace,
+            sample::{chain, crowd_of},
+        },
     };
 
     fn texts(task: &StuckTask) -> Vec<String> {
@@ -218,6 +249,24 @@ mod tests {
             task.chain.last_mut().expect("a chain").state = Some(state);
             assert_eq!(ids(&task), [expected]);
         }
+    }
+
+    #[test]
+    fn a_mount_point_is_one_word_of_the_shell() {
+        let mut task = crowd_of(1).remove(0);
+        task.place.mount = Some("/srv/it's here".into());
+        assert!(texts(&task)[1].ends_with(r"fsfreeze -u '/srv/it'\''s here'"), "{:?}", texts(&task));
+    }
+
+    #[test]
+    fn a_wait_for_a_page_of_a_mapping_accuses_no_device() {
+        let mut task = crowd_of(1).remove(0);
+        task.keys.cause = Cause::BlockWait;
+        task.stack = Some(vec!["folio_wait_bit_common".into(), "filemap_fault".into()]);
+        task.place = StuckPlace::default();
+        assert_eq!(ids(&task), ["mapped-page", "io-limit"]);
+        task.keys.cause = Cause::Freeze;
+        assert_eq!(ids(&task), ["who-froze", "mapped-page"]);
     }
 
     #[test]

@@ -45,8 +45,11 @@ const FIELDS_MISSED: &[FieldMissed] = &[FieldMissed {
 /// In `unavailable` where the kernel's log cannot be read.
 pub(super) const KERNEL_LOG: &str = "kernel-log";
 
+/// In `unavailable` where what tasks have open cannot be read.
+pub(super) const OPEN_FILES: &str = "open-files";
+
 /// What can turn out not to be available only while it works.
-pub(super) const FOUND_UNAVAILABLE: &[&str] = &[KERNEL_LOG];
+pub(super) const FOUND_UNAVAILABLE: &[&str] = &[KERNEL_LOG, OPEN_FILES];
 
 /// The threshold, which decides of whom a stack is taken.
 pub(super) fn settings(threshold: Duration) -> Settings {

@@ -7,8 +7,10 @@ use crate::kernel::waits;
 /// Who serves a file system that is not on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Served {
-    /// A process of this machine, through FUSE.
+    /// A process, through FUSE.
     Fuse,
+    /// The host, through virtiofs.
+    Host,
     /// A server on the network.
     Network,
 }
@@ -24,7 +26,7 @@ pub(super) struct Told {
 /// File systems that others serve, by the beginning of their type.
 const SERVED_TYPES: &[(&str, Served)] = &[
     ("fuse", Served::Fuse),
-    ("virtiofs", Served::Fuse),
+    ("virtiofs", Served::Host),
     ("nfs", Served::Network),
     ("cifs", Served::Network),
     ("smb3", Served::Network),
@@ -34,7 +36,7 @@ const SERVED_TYPES: &[(&str, Served)] = &[
 ];
 
 /// Functions of waits for a server that is a process of this machine (fs/fuse, 6.18).
-const OF_FUSE: &[&str] = &["request_wait_answer", "fuse_", "virtio_fs_"];
+const OF_FUSE: &[&str] = &["request_wait_answer", "fuse_"];
 
 /// Who serves a file system of this type.
 pub(super) fn served_by_type(filesystem: &str) -> Option<Served> {
@@ -54,7 +56,8 @@ pub(super) fn told(stack: &[String], for_lock: bool, for_io: bool, filesystem: O
         (Cause::Server, _) => {
             let of_fuse = |frame: &String| OF_FUSE.iter().any(|prefix| frame.starts_with(prefix));
             let by_stack = if stack.iter().any(of_fuse) { Served::Fuse } else { Served::Network };
-            Told { cause, served: Some(by_stack) }
+            // virtiofs waits in functions of FUSE.
+            Told { cause, served: by_type.filter(|&served| served == Served::Host).or(Some(by_stack)) }
         }
         (_, Layer::Block) if by_type.is_some() => Told { cause: Cause::Server, served: by_type },
         _ => Told { cause, served: None },
@@ -90,6 +93,12 @@ mod tests {
             Some("fuse.sshfs"),
             Cause::Server,
             Some(Served::Fuse),
+        ),
+        (
+            "request_wait_answer __fuse_simple_request fuse_do_open fuse_file_open",
+            Some("virtiofs"),
+            Cause::Server,
+            Some(Served::Host),
         ),
         (
             "folio_wait_bit_common filemap_get_pages filemap_read vfs_read",

@@ -105,13 +105,18 @@ pub(super) fn behind(stuck: &Described, witness: &mut impl Witness) -> Vec<Link>
         let tid = described.as_ref().map_or(0, |found| found.sleeper.pid);
         let met = seen.iter().position(|&pid| pid == tid && pid != 0);
         let relation = step.relation;
+        // A lock's last reader may have let it go long ago: what is known of it alone proves no circle.
+        let proven = |from: usize| {
+            relation != Relation::Reader && links[from..].iter().all(|link| link.relation != Relation::Reader)
+        };
+        let deadlock = met.is_some_and(proven);
         next = match (&described, step.beyond) {
             _ if met.is_some() => None,
             (Some(found), _) => step_from(found, witness),
             (None, Some((served, place))) => step_beyond(0, served, &place, witness),
             (None, None) => None,
         };
-        links.push(link(relation, step.name, described, met.is_some()));
+        links.push(link(relation, step.name, described, deadlock));
         seen.push(tid);
     }
     tell_vias(&mut links);
@@ -174,9 +179,7 @@ fn step_from(of: &Described, witness: &mut impl Witness) -> Option<Step> {
         return Some(Step::to(Relation::VforkChild, child));
     }
     if cause == Cause::Journal {
-        let thread = witness.threads().journal(place.device_name())?;
-        // The thread itself waits for what the rest of its stack says.
-        return (thread != sleeper.pid).then(|| Step::to(Relation::JournalThread, thread));
+        return journal(of, witness);
     }
     if of.is_in(WRITEBACK)
         && let Some(flusher) = witness.threads().flusher(place.mount.as_ref().map(|mount| &*mount.number))
@@ -190,6 +193,27 @@ fn step_from(of: &Described, witness: &mut impl Witness) -> Option<Step> {
             step.filter(|step| step.tid != Some(sleeper.pid))
         }
         _ => None,
+    }
+}
+
+/// Functions of jbd2 and of the file systems that use it, whose waits for the journal are for its thread. Those for other logs
+/// (xfs, btrfs) have nothing to do with it, whichever jbd2 there is.
+const OF_JBD2: &[&str] = &["jbd2_", "ext4_", "ocfs2_"];
+
+/// Who writes the journal or log that a task waits for: a thread, or a device's requests where there is none.
+fn journal(of: &Described, witness: &mut impl Witness) -> Option<Step> {
+    let device = of.place.device_name();
+    let of_jbd2 = of.stack.iter().any(|function| OF_JBD2.iter().any(|prefix| function.starts_with(prefix)));
+    let thread = match device {
+        _ if of_jbd2 => witness.threads().journal(device),
+        Some(device) => witness.threads().xfs_log_worker(device),
+        None => None,
+    };
+    match thread {
+        // The thread itself waits for its device.
+        Some(thread) if thread != of.sleeper.pid => Some(Step::to(Relation::JournalThread, thread)),
+        _ if of_jbd2 => None,
+        _ => step_beyond(of.sleeper.tgid, None, &of.place, witness),
     }
 }
 
@@ -213,7 +237,7 @@ fn step_beyond(
             }
             Some(Step { relation: Relation::FuseServer, name, tid: thread, task: None, beyond: None })
         }
-        Some(Served::Network) => {
+        Some(Served::Network | Served::Host) => {
             let mount = place.mount.as_ref()?;
             Some(Step::named(Relation::Server, escape(&mount.source), None))
         }
@@ -239,7 +263,9 @@ pub(super) fn vforked(sleepers: impl Iterator<Item = Sleeper>) -> HashMap<u32, u
 
 #[cfg(test)]
 mod tests {
-    use diag_common::hung::{BLOCKED, MUTEX, RWSEM_READ};
+    use diag_common::hung::{BLOCKED, MUTEX, RWSEM_READ, RWSEM_WRITE};
+
+    use crate::output::record::parties::Device;
 
     use super::*;
 
@@ -332,6 +358,50 @@ mod tests {
             short(&chain_of(1, tasks)),
             [(Relation::Holder, Some(2), false), (Relation::Holder, Some(1), true)]
         );
+    }
+
+    #[test]
+    fn a_reader_makes_no_deadlock_wherever_it_stands_in_the_circle() {
+        let reader = |owner| waits_for(owner, RWSEM_WRITE, READER_OWNED);
+        let writer = |owner| waits_for(owner, RWSEM_WRITE, 0);
+        let circle = |one, two| {
+            let links = chain_of(1, vec![task(1, one, "a"), task(2, two, "b")]);
+            links.iter().map(|link| link.deadlock).collect::<Vec<_>>()
+        };
+        assert_eq!(circle(writer(2), writer(1)), [false, true]);
+        assert_eq!(circle(writer(2), reader(1)), [false, false]);
+        assert_eq!(circle(reader(2), writer(1)), [false, false]);
+        // What leads to a circle is not part of it.
+        let tasks = vec![task(1, reader(2), "a"), task(2, writer(3), "b"), task(3, writer(2), "c")];
+        let links = chain_of(1, tasks);
+        assert_eq!(links.iter().map(|link| link.deadlock).collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn a_log_that_is_not_jbd2s_is_nothing_to_jbd2() {
+        let at = |stack: &str, device: Option<&str>| {
+            let (_, mut described) = task(1, Sleeper { flags: BLOCKED, ..nobody() }, "");
+            described.cause = Some(Cause::Journal);
+            described.stack = stack.split(' ').map(str::to_owned).collect();
+            described.place.device = device.map(|name| Device { id: "7:2".into(), name: Some(name.into()) });
+            let threads = Threads::of(&[
+                (70, "jbd2/loop0-8"),
+                (71, "kworker/u4:1+xfs-cil/loop2"),
+                (72, "kworker/u4:2-xfs-cil/loop3"),
+            ]);
+            let (_, worker) = task(71, nobody(), "");
+            let (_, jbd2) = task(70, nobody(), "");
+            let mut machine = Machine([(71, worker), (70, jbd2)].into(), threads, Files::default());
+            short(&behind(&described, &mut machine))
+        };
+        let of_xfs = "__flush_workqueue xlog_cil_push_now xfs_log_force xfs_fs_sync_fs";
+        assert_eq!(at(of_xfs, None), []);
+        assert_eq!(at(of_xfs, Some("loop2")), [(Relation::JournalThread, Some(71), false)]);
+        assert_eq!(at(of_xfs, Some("vdb")), []);
+        let of_jbd2 = "jbd2_log_wait_commit ext4_sync_fs sync_filesystem";
+        assert_eq!(at(of_jbd2, None), [(Relation::JournalThread, Some(70), false)]);
+        assert_eq!(at(of_jbd2, Some("loop0")), [(Relation::JournalThread, Some(70), false)]);
+        assert_eq!(at(of_jbd2, Some("vdb")), []);
     }
 
     #[test]

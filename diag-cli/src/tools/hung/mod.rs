@@ -33,7 +33,7 @@ pub(crate) use self::{args::Args, record::Hung as Body};
 use self::{
     args::Sort,
     record::{Complaint, StuckTask, Watchdog},
-    scan::Scanner,
+    scan::{Machine, Scanner},
     scene::Scene,
     watch::{Sleep, Watch},
     watchdog::Log,
@@ -42,6 +42,7 @@ use crate::{
     cli::SessionArgs,
     ebpf::object::{Kernel, Object, Settings},
     output::{
+        cost::cpu_ns,
         page::Page,
         record::{
             Kind, Unavailable,
@@ -108,13 +109,11 @@ impl Harvest {
 type Report = session::Report<Hung>;
 
 impl Hung {
-    /// Looks, where it is time to.
+    /// Looks at the machine, and says what is new.
     fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>) -> Result<Vec<StuckTask>> {
-        if !self.watch.is_due(Instant::now()) {
-            return Ok(Vec::new());
-        }
-        let (sleepers, cost) = self.scanner.scan(object)?;
-        let news = self.watch.look(&sleepers, Instant::now(), cost);
+        let began = cpu_ns();
+        let sleepers = self.scanner.scan(object)?;
+        let news = self.watch.look(&sleepers, Instant::now());
         let now = Timestamp::now();
         let mut told = Vec::new();
         for sleep in news.ended {
@@ -129,15 +128,23 @@ impl Hung {
                 task.blocked_ns = sleeper.asleep_ns;
             }
         }
-        let mut scene = Scene::new(object, &mut self.scanner, cgroups, sleepers);
-        for tid in news.crossed {
-            let Some(switches) = scene.sleepers.get(&tid).map(|sleeper| sleeper.switches) else { continue };
-            if let Some(task) = scene.stuck(tid) {
-                self.stuck.insert((tid, switches), task.clone());
-                told.push(task);
-            }
+        let mut machine = Machine { object, scanner: &mut self.scanner };
+        let mut scene = Scene::new(&mut machine, cgroups, sleepers);
+        for (sleep, task) in scene.stuck(&news.crossed) {
+            self.stuck.insert(sleep, task.clone());
+            told.push(task);
         }
+        self.watch.took(Instant::now(), Duration::from_nanos(cpu_ns() - began));
         Ok(told)
+    }
+
+    /// What has happened, with stuck tasks where somebody looked.
+    fn news(&mut self, tasks: Vec<StuckTask>) -> Vec<(Body, Vec<StuckTask>)> {
+        let watchdogs = self.complaints();
+        if tasks.is_empty() && watchdogs.is_empty() {
+            return Vec::new();
+        }
+        vec![body(self.limits, tasks, 0, watchdogs)]
     }
 
     /// What the kernel's own watchdogs have said.
@@ -232,12 +239,18 @@ impl Tool for Hung {
         object: &mut Object,
         cgroups: Option<&mut CgroupNames>,
     ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
-        let watchdogs = self.complaints();
+        let is_due = self.watch.is_due(Instant::now());
+        let tasks = if is_due { self.look(object, cgroups)? } else { Vec::new() };
+        Ok(self.news(tasks))
+    }
+
+    fn last_events(
+        &mut self,
+        object: &mut Object,
+        cgroups: Option<&mut CgroupNames>,
+    ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
         let tasks = self.look(object, cgroups)?;
-        if tasks.is_empty() && watchdogs.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![body(self.limits, tasks, 0, watchdogs)])
+        Ok(self.news(tasks))
     }
 
     fn harvest(&mut self) -> Result<Harvest> {

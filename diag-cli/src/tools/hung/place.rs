@@ -12,7 +12,8 @@ use crate::{
     output::record::parties::Device,
 };
 
-/// System calls whose first argument is a file descriptor (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
+/// System calls that work on the file descriptor which is their first argument (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
+/// Not those that take a directory and a path, such as openat: the path may lead anywhere.
 const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -43,12 +44,42 @@ const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_fsetxattr,
     libc::SYS_fgetxattr,
-    libc::SYS_openat,
-    libc::SYS_newfstatat,
-    libc::SYS_unlinkat,
-    libc::SYS_mkdirat,
-    libc::SYS_statx,
 ];
+
+/// Functions of page faults (arch/x86/mm/fault.c, mm/memory.c, mm/gup.c, mm/filemap.c, 6.18): what is waited for is a page of
+/// some mapping, which can be of any file.
+const IN_FAULT: &[&str] = &[
+    "handle_mm_fault",
+    "do_user_addr_fault",
+    "exc_page_fault",
+    "asm_exc_page_fault",
+    "faultin_page",
+    "__get_user_pages",
+    "filemap_fault",
+    "do_page_mkwrite",
+];
+
+/// Functions of work that a task does within a call, on anything else than the call's descriptor: it frees memory
+/// (mm/vmscan.c), closes another file (kernel/task_work.c), writes its core (fs/coredump.c), or exits (kernel/exit.c; 6.18).
+const BESIDE: &[&str] = &[
+    "try_to_free_pages",
+    "try_to_free_mem_cgroup_pages",
+    "shrink_node",
+    "task_work_run",
+    "do_coredump",
+    "do_exit",
+];
+
+/// Whether a task waits for a page of one of its mappings.
+pub(super) fn is_in_fault(stack: &[String]) -> bool {
+    is_in(stack, IN_FAULT)
+}
+
+fn is_in(stack: &[String], functions: &[&str]) -> bool {
+    // A compiler's variants are the same functions.
+    let name = |function: &'_ String| function.split('.').next().unwrap_or_default().to_owned();
+    stack.iter().any(|function| functions.contains(&name(function).as_str()))
+}
 
 /// The parent of all kernel threads, whose names nobody else has chosen (init/main.c, 6.18).
 pub(super) const KTHREADD: u32 = 2;
@@ -91,9 +122,22 @@ pub(super) fn of(
     if is_in_exec(functions) {
         return Place::default();
     }
-    let (pid, tid) = (sleeper.tgid, sleeper.pid);
-    let call = reader.call(pid.cast_signed(), tid.cast_signed());
-    match call.and_then(|call| descriptor(&call)).and_then(|fd| files.open(pid, tid, fd, reader)) {
+    let call = reader.call(sleeper.tgid.cast_signed(), sleeper.pid.cast_signed());
+    call.map(|call| of_call(sleeper, &call, functions, files, reader)).unwrap_or_default()
+}
+
+/// The place of the descriptor that a task called with, unless it waits for something else within the call.
+fn of_call(
+    sleeper: &Sleeper,
+    call: &Call,
+    functions: &[String],
+    files: &mut Files,
+    reader: &mut Reader,
+) -> Place {
+    if is_in(functions, IN_FAULT) || is_in(functions, BESIDE) {
+        return Place::default();
+    }
+    match descriptor(call).and_then(|fd| files.open(sleeper.tgid, sleeper.pid, fd, reader)) {
         Some(open) => of_file(open),
         None => Place::default(),
     }
@@ -133,13 +177,23 @@ impl Told<'_> {
     }
 }
 
-/// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`.
+/// The device that a kernel thread writes to, from its name: `jbd2/vda1-8`, `kworker/u4:1-flush-254:0`,
+/// `kworker/u4:1+xfs-cil/vda1`.
 fn device_of_thread(comm: &str) -> Option<Told<'_>> {
     if let Some(journal) = comm.strip_prefix("jbd2/") {
         return journal.rsplit_once('-').map(|(device, _)| Told::Name(device));
     }
-    work_of(comm)?.strip_prefix("flush-").map(Told::Number)
+    let work = work_of(comm)?;
+    if let Some((log, device)) = work.split_once('/')
+        && XFS_LOG.contains(&log)
+    {
+        return Some(Told::Name(device));
+    }
+    work.strip_prefix("flush-").map(Told::Number)
 }
+
+/// Queues of work for the log of an xfs, each followed by a slash and its device (fs/xfs/xfs_super.c, xfs_log_cil.c, 6.18).
+pub(super) const XFS_LOG: &[&str] = &["xfs-cil", "xfs-log", "xfs-sync"];
 
 /// The loop device that a worker serves, from its name: `kworker/u4:2+loop0`.
 fn loop_of_worker(comm: &str) -> Option<&str> {
@@ -152,6 +206,8 @@ fn work_of(comm: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
@@ -159,6 +215,8 @@ mod tests {
         assert_eq!(device_of_thread("jbd2/dm-0-8"), Some(Told::Name("dm-0")));
         assert_eq!(device_of_thread("jbd2/loop0-8"), Some(Told::Name("loop0")));
         assert_eq!(device_of_thread("kworker/u4:1-flush-254:0"), Some(Told::Number("254:0")));
+        assert_eq!(device_of_thread("kworker/u4:1+xfs-cil/loop2"), Some(Told::Name("loop2")));
+        assert_eq!(device_of_thread("kworker/u4:1+xfs-conv/loop2"), None);
         assert_eq!(loop_of_worker("kworker/u4:2+loop7"), Some("loop7"));
         assert_eq!(loop_of_worker("jbd2/loop0-8"), None);
         assert_eq!(device_of_thread("kworker/0:1-events"), None);
@@ -167,8 +225,40 @@ mod tests {
 
     #[test]
     fn only_calls_on_descriptors_have_one() {
-        let call = |number| Call { number, words: [31, 0, 0, 0, 0, 0, 0, 0] };
-        assert_eq!(descriptor(&call(libc::SYS_write)), Some(31));
-        assert_eq!(descriptor(&call(libc::SYS_vfork)), None);
+        let descriptor = |number| descriptor(&call(number, 31));
+        assert_eq!(descriptor(libc::SYS_write), Some(31));
+        assert_eq!(descriptor(libc::SYS_vfork), None);
+        // A path from the root has nothing to do with the directory that stands before it.
+        assert_eq!(descriptor(libc::SYS_openat), None);
+    }
+
+    fn call(number: libc::c_long, first: u64) -> Call {
+        Call { number, words: [first, 0, 0, 0, 0, 0, 0, 0] }
+    }
+
+    #[test]
+    fn a_page_fault_inside_a_call_is_not_at_the_calls_descriptor() {
+        let file = std::fs::File::open("/proc/version").unwrap();
+        let me = std::process::id();
+        // SAFETY: all of its fields are integers.
+        let zero: Sleeper = unsafe { std::mem::zeroed() };
+        let sleeper = Sleeper { pid: me, tgid: me, ..zero };
+        let place = |stack: &str| {
+            let call = call(libc::SYS_read, file.as_raw_fd() as u64);
+            let stack: Vec<String> = stack.split(' ').map(str::to_owned).collect();
+            of_call(&sleeper, &call, &stack, &mut Files::default(), &mut Reader::default()).file
+        };
+        assert_eq!(
+            place("folio_wait_bit_common filemap_read vfs_read").as_deref(),
+            Some(&b"/proc/version"[..])
+        );
+        // 6.18: a read into a page of a mapping; a write from one.
+        assert_eq!(
+            place("percpu_rwsem_wait ext4_page_mkwrite do_page_mkwrite do_shared_fault __handle_mm_fault"),
+            None
+        );
+        assert_eq!(place("folio_wait_bit_common filemap_fault __do_fault do_fault asm_exc_page_fault"), None);
+        assert_eq!(place("jbd2_log_wait_commit ext4_evict_inode __fput task_work_run"), None);
+        assert_eq!(place("rpc_wait_bit_killable nfs_wb_all shrink_node.isra.0 try_to_free_pages"), None);
     }
 }

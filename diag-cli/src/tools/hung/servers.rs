@@ -41,7 +41,7 @@ pub(super) struct Server {
 pub(super) fn all(reader: &mut Reader) -> Vec<Server> {
     let mut servers = Vec::new();
     for pid in procfs::processes() {
-        for fd in procfs::descriptors(pid) {
+        for fd in reader.descriptors(pid) {
             if reader.descriptor(pid, pid, fd).is_some_and(|path| path == FUSE_DEVICE) {
                 let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
                 let connection = info.lines().find_map(|line| line.strip_prefix("fuse_connection:"));

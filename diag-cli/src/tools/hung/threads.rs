@@ -1,7 +1,7 @@
 //! Threads by what they work for: journal threads, flushers, workers of loop devices, FUSE servers.
 
 use super::{
-    place::KTHREADD,
+    place::{KTHREADD, XFS_LOG},
     servers::{self, Server},
 };
 use crate::kernel::procfs::{self, Reader};
@@ -14,10 +14,23 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// The thread that writes the journal of the file system on `device`; where that is not known, the only one there is.
+    /// A machine with these kernel threads.
+    #[cfg(test)]
+    pub(super) fn of(threads: &[(u32, &str)]) -> Threads {
+        let kernel = threads.iter().map(|&(tid, name)| (tid, name.to_owned())).collect();
+        Threads { kernel: Some(kernel), servers: Some(Vec::new()) }
+    }
+
+    /// The thread of jbd2 that writes the journal of the file system on `device`; where that is not known, the only one there is.
     pub(super) fn journal(&mut self, device: Option<&str>) -> Option<u32> {
         let prefix = device.map_or("jbd2/".to_owned(), |device| format!("jbd2/{device}-"));
         self.only(|name| name.starts_with(&prefix))
+    }
+
+    /// The worker that writes the log of the xfs on `device`, while it works.
+    pub(super) fn xfs_log_worker(&mut self, device: &str) -> Option<u32> {
+        let ends: Vec<String> = XFS_LOG.iter().map(|queue| format!("+{queue}/{device}")).collect();
+        self.only(|name| name.starts_with("kworker/") && ends.iter().any(|end| name.ends_with(end)))
     }
 
     /// The worker that writes back what is dirty on the device of this number.

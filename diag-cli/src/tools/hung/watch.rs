@@ -46,8 +46,8 @@ impl Watch {
         now >= self.due
     }
 
-    /// Takes a look, which has ended `now` and took `cost`.
-    pub(super) fn look(&mut self, sleepers: &Sleepers, now: Instant, cost: Duration) -> News {
+    /// Takes a look, which has ended `now`.
+    pub(super) fn look(&mut self, sleepers: &Sleepers, now: Instant) -> News {
         let mut next = if self.stuck.is_empty() { self.threshold } else { WHILE_STUCK };
         let mut news = News::default();
         let blocked = |sleeper: &Sleeper| sleeper.flags & BLOCKED != 0;
@@ -75,8 +75,13 @@ impl Watch {
                 next = next.min(self.threshold - asleep);
             }
         }
-        self.due = now + next.max(SOON).max(cost * SHARE);
+        self.due = now + next.max(SOON);
         news
+    }
+
+    /// The last look and all that followed from it took `cost`, up to `now`: the next one comes no sooner than a look may.
+    pub(super) fn took(&mut self, now: Instant, cost: Duration) {
+        self.due = self.due.max(now + cost * SHARE);
     }
 }
 
@@ -85,7 +90,6 @@ mod tests {
     use super::*;
 
     const THRESHOLD: Duration = Duration::from_secs(10);
-    const NO_TIME: Duration = Duration::ZERO;
 
     fn sleeper(pid: u32, asleep: Duration, switches: u64) -> (u32, Sleeper) {
         // SAFETY: all of its fields are integers.
@@ -103,7 +107,7 @@ mod tests {
         let now = Instant::now();
         let mut watch = Watch::new(THRESHOLD, now);
         assert!(watch.is_due(now));
-        assert_eq!(watch.look(&Sleepers::new(), now, NO_TIME), News::default());
+        assert_eq!(watch.look(&Sleepers::new(), now), News::default());
         assert_eq!(after(&watch, now), THRESHOLD);
     }
 
@@ -113,7 +117,7 @@ mod tests {
         let mut watch = Watch::new(THRESHOLD, now);
         let ages = [Duration::from_secs(3), Duration::from_secs(7), Duration::from_millis(1)];
         let sleepers = (1..).zip(ages).map(|(pid, age)| sleeper(pid, age, 1)).collect();
-        assert_eq!(watch.look(&sleepers, now, NO_TIME), News::default());
+        assert_eq!(watch.look(&sleepers, now), News::default());
         assert_eq!(after(&watch, now), Duration::from_secs(3));
     }
 
@@ -122,14 +126,14 @@ mod tests {
         let now = Instant::now();
         let mut watch = Watch::new(THRESHOLD, now);
         let stuck = Sleepers::from([sleeper(7, THRESHOLD, 3)]);
-        assert_eq!(watch.look(&stuck, now, NO_TIME).crossed, BTreeSet::from([7]));
+        assert_eq!(watch.look(&stuck, now).crossed, BTreeSet::from([7]));
         assert_eq!(after(&watch, now), WHILE_STUCK);
-        assert_eq!(watch.look(&stuck, now, NO_TIME), News::default());
+        assert_eq!(watch.look(&stuck, now), News::default());
         // It went on, and is stuck again.
         let again = Sleepers::from([sleeper(7, THRESHOLD, 5)]);
         let expected = News { crossed: BTreeSet::from([7]), ended: vec![(7, 3)] };
-        assert_eq!(watch.look(&again, now, NO_TIME), expected);
-        assert_eq!(watch.look(&Sleepers::new(), now, NO_TIME).ended, vec![(7, 5)]);
+        assert_eq!(watch.look(&again, now), expected);
+        assert_eq!(watch.look(&Sleepers::new(), now).ended, vec![(7, 5)]);
     }
 
     #[test]
@@ -139,7 +143,7 @@ mod tests {
         let (_, old) = sleeper(7, 2 * THRESHOLD, 3);
         let others = [Sleeper { flags: old.flags | AWAKE, ..old }, Sleeper { pid: 8, flags: BLOCKED, ..old }];
         let sleepers = others.map(|sleeper| (sleeper.pid, sleeper)).into();
-        assert_eq!(watch.look(&sleepers, now, NO_TIME), News::default());
+        assert_eq!(watch.look(&sleepers, now), News::default());
         assert_eq!(after(&watch, now), SOON);
     }
 
@@ -147,7 +151,10 @@ mod tests {
     fn looks_that_cost_much_are_rare() {
         let now = Instant::now();
         let mut watch = Watch::new(Duration::from_millis(100), now);
-        watch.look(&Sleepers::new(), now, Duration::from_millis(20));
+        watch.look(&Sleepers::new(), now);
+        watch.took(now, Duration::from_millis(20));
+        assert_eq!(after(&watch, now), Duration::from_millis(400));
+        watch.took(now, Duration::from_micros(20));
         assert_eq!(after(&watch, now), Duration::from_millis(400));
     }
 }

@@ -97,9 +97,29 @@ impl StuckTask {
         self.chain.iter().any(|link| link.deadlock)
     }
 
-    /// What the last one that waits waits for, and where: it may be this one.
-    pub(super) fn innermost(&self) -> (Cause, &StuckPlace) {
-        let last = self.chain.iter().rev().find_map(|link| Some((link.waits_for()?, &link.place)));
-        last.unwrap_or((self.keys.cause, &self.place))
+    /// The last one of the chain that waits: it may be this one.
+    pub(super) fn innermost(&self) -> Waiter<'_> {
+        let last = self.chain.iter().rev().find_map(|link| {
+            Some(Waiter {
+                task: link.task.as_ref(),
+                cause: link.waits_for()?,
+                place: &link.place,
+                stack: link.stack.as_deref(),
+            })
+        });
+        last.unwrap_or(Waiter {
+            task: Some(&self.task),
+            cause: self.keys.cause,
+            place: &self.place,
+            stack: self.stack.as_deref(),
+        })
     }
+}
+
+/// A task that waits.
+pub(super) struct Waiter<'a> {
+    pub(super) task: Option<&'a Task>,
+    pub(super) cause: Cause,
+    pub(super) place: &'a StuckPlace,
+    pub(super) stack: Option<&'a [String]>,
 }
