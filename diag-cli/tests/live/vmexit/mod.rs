@@ -111,36 +111,23 @@ fn vmexit(flags: &[&str]) -> Command {
     command
 }
 
-/// How often what happens is counted anew where the kernel's counts are others: what another program does just where
-/// counting begins or ends is in one of them alone. A count that is wrong is wrong each time.
-const TRIALS: u32 = 3;
-
 /// Traces while something happens, and checks the counts against the kernel's, `most` of all. The summary, and what
 /// happened.
-fn against_the_kernel<T>(
-    command: impl Fn() -> Command,
-    most: &[&str],
-    mut happens: impl FnMut() -> T,
-) -> (Record, T) {
-    for trial in 1.. {
-        let before = Truth::read();
-        let session = Session::counting(command());
-        let begun = Truth::read();
-        let outcome = happens();
-        let ending = Truth::read();
-        let summary = session.interrupt().summary();
-        summary.assert_complete();
-        let window = Window { inner: [begun, ending], outer: [before, Truth::read()] };
-        match window.compare(&summary, most) {
-            Ok(()) => return (summary, outcome),
-            Err(complaint) => assert!(trial < TRIALS, "{complaint}"),
-        }
-    }
-    unreachable!("the last trial returns or fails")
+fn against_the_kernel<T>(command: Command, most: &[&str], happens: impl FnOnce() -> T) -> (Record, T) {
+    let before = Truth::read();
+    let session = Session::counting(command);
+    let begun = Truth::read();
+    let outcome = happens();
+    let ending = Truth::read();
+    let summary = session.interrupt().summary();
+    let window = Window { inner: [begun, ending], outer: [before, Truth::read()] };
+    summary.assert_complete();
+    window.compare(&summary, most);
+    (summary, outcome)
 }
 
 /// The same with a storm: the summary, the storm's process, and its own count.
-fn in_storm(kind: Kind, most: &[&str], command: impl Fn() -> Command) -> (Record, u32, u64) {
+fn in_storm(kind: Kind, most: &[&str], command: Command) -> (Record, u32, u64) {
     let mut storm = Storm::ready(kind, None);
     let pid = storm.pid();
     let (summary, count) = against_the_kernel(command, most, || storm.rage(STORM));
@@ -158,7 +145,7 @@ fn assert_most(part: u64, whole: u64, share: f64, what: &str, summary: &Record) 
 
 fn idle() -> Outcome {
     // An idle CPU has some dozen interrupts a second.
-    against_the_kernel(|| vmexit(&[]), &[], || thread::sleep(3 * STORM));
+    against_the_kernel(vmexit(&[]), &[], || thread::sleep(3 * STORM));
     Ok(())
 }
 
@@ -174,18 +161,15 @@ fn assert_wakes(summary: &Record, pid: u32, trips: u64) {
 
 fn ping_pong() -> Outcome {
     two_cpus()?;
-    let (summary, pid, trips) = in_storm(Kind::Pipes, &["call", "reschedule"], || vmexit(&[]));
+    let (summary, pid, trips) = in_storm(Kind::Pipes, &["call", "reschedule"], vmexit(&[]));
     assert_wakes(&summary, pid, trips);
     Ok(())
 }
 
 fn ping_pong_raw() -> Outcome {
     two_cpus()?;
-    let command = || {
-        let mut command = vmexit(&[]);
-        command.env("OSDIAG_HOOKS", "raw");
-        command
-    };
+    let mut command = vmexit(&[]);
+    command.env("OSDIAG_HOOKS", "raw");
     let (summary, pid, trips) = in_storm(Kind::Pipes, &["call", "reschedule"], command);
     assert_wakes(&summary, pid, trips);
     let hooks = summary.0["probes"].as_array().expect("a list");
@@ -196,7 +180,7 @@ fn ping_pong_raw() -> Outcome {
 /// On a CPU that is busy a wake-up is a rescheduling IPI: on the second one, and on the first where something else runs.
 fn busy_pipes() -> Outcome {
     two_cpus()?;
-    let (summary, pid, trips) = in_storm(Kind::BusyPipes, &["reschedule"], || vmexit(&[]));
+    let (summary, pid, trips) = in_storm(Kind::BusyPipes, &["reschedule"], vmexit(&[]));
     let sent = summary.done_by(pid, "ipi-reschedule", None);
     assert!(sent <= 2 * trips + EDGES, "{sent} in {trips} round trips");
     assert_most(sent, summary.count(&["ipi-reschedule"]), 0.9, "rescheduling by the storm", &summary);
@@ -218,7 +202,7 @@ fn flushes_a_second(summary: &Record, pid: u32) -> u64 {
 
 fn mprotect() -> Outcome {
     two_cpus()?;
-    let (summary, pid, calls) = in_storm(Kind::Protect, &["tlb"], || vmexit(&[]));
+    let (summary, pid, calls) = in_storm(Kind::Protect, &["tlb"], vmexit(&[]));
     assert_flushes(&summary, pid, calls);
     let is_virtual = !summary.0["host"]["hypervisor"].is_null();
     let many = flushes_a_second(&summary, pid) >= 1000;
@@ -229,11 +213,8 @@ fn mprotect() -> Outcome {
 /// As on kernels before 6.4, which do not tell what other CPUs are interrupted for.
 fn mprotect_without_functions() -> Outcome {
     two_cpus()?;
-    let command = || {
-        let mut command = vmexit(&[]);
-        command.env("OSDIAG_WITHOUT", "csd_queue_cpu");
-        command
-    };
+    let mut command = vmexit(&[]);
+    command.env("OSDIAG_WITHOUT", "csd_queue_cpu");
     let (summary, pid, calls) = in_storm(Kind::Protect, &["tlb"], command);
     assert_flushes(&summary, pid, calls);
     let without = summary.0["unavailable"].as_array().expect("a list");
@@ -243,7 +224,7 @@ fn mprotect_without_functions() -> Outcome {
 
 /// Of interrupts, some come for two timers, and are the first one's.
 fn timerfd() -> Outcome {
-    let (summary, pid, expired) = in_storm(Kind::Timer, &["timer"], || vmexit(&[]));
+    let (summary, pid, expired) = in_storm(Kind::Timer, &["timer"], vmexit(&[]));
     let counted = summary.done_by(pid, "timer", Some("timerfd_tmrproc"));
     assert!(counted <= expired + EDGES, "{counted} of {expired}");
     assert_most(counted, expired, 0.6, "expiries", &summary);
@@ -251,7 +232,7 @@ fn timerfd() -> Outcome {
 }
 
 fn sleeps() -> Outcome {
-    let (summary, pid, slept) = in_storm(Kind::Sleeps, &["timer"], || vmexit(&[]));
+    let (summary, pid, slept) = in_storm(Kind::Sleeps, &["timer"], vmexit(&[]));
     let counted = summary.done_by(pid, "timer", Some("hrtimer_wakeup"));
     assert!(counted <= slept + EDGES, "{counted} of {slept}");
     assert_most(counted, slept, 0.6, "sleeps", &summary);
@@ -271,7 +252,7 @@ fn block_io() -> Outcome {
         return Err(Skip::because("the temporary directory takes no direct I/O"));
     }
     let mut storm = Storm::ready(Kind::Reads, Some(&path));
-    let (_, reads) = against_the_kernel(|| vmexit(&[]), &[], || storm.rage(STORM));
+    let (_, reads) = against_the_kernel(vmexit(&[]), &[], || storm.rage(STORM));
     assert!(reads > 100, "{reads} reads");
     Ok(())
 }
