@@ -46,6 +46,8 @@ pub const IN_TASK: u8 = 0;
 pub const IN_INTERRUPT: u8 = 1;
 /// [`CellKey::context`]: armed before the session began, or before [`MAX_TIMERS`] others: by nobody knows whom.
 pub const UNKNOWN: u8 = 2;
+/// Beside one of these: in an interrupt of a CPU that was idle. What an idle task does itself has no process.
+pub const ON_IDLE: u8 = 0x80;
 
 /// [`CellKey::via`]: by no MSR that was seen: the xAPIC's memory, or a hypercall.
 pub const NOT_BY_MSR: u8 = 0;
@@ -74,7 +76,7 @@ pub struct CellKey {
     pub kind: u8,
     /// The half of the maps.
     pub parity: u8,
-    /// [`IN_TASK`], [`IN_INTERRUPT`] or [`UNKNOWN`].
+    /// [`IN_TASK`], [`IN_INTERRUPT`] or [`UNKNOWN`], and [`ON_IDLE`].
     pub context: u8,
     /// For IPIs: [`NOT_BY_MSR`] or [`BY_ICR`].
     pub via: u8,
@@ -122,9 +124,14 @@ pub struct Idle {
 pub struct Cpu {
     /// When it became idle in a state that halts, ns; 0 while it is not.
     pub idle_since: u64,
-    /// Whether a timer interrupt came of which no timer has expired yet.
-    pub is_timer_due: u64,
+    /// Whether a timer interrupt came of which no timer has expired yet: [`TIMER_DUE`], [`TIMER_DUE_ON_IDLE`] or 0.
+    pub timer_due: u64,
 }
+
+/// [`Cpu::timer_due`]: one that interrupted a task.
+pub const TIMER_DUE: u64 = 1;
+/// [`Cpu::timer_due`]: one that came while the CPU was idle.
+pub const TIMER_DUE_ON_IDLE: u64 = 2;
 
 /// Levels at which a CPU can be at work: a task, softirqs, a hard interrupt, an NMI.
 pub const LEVELS: u32 = 4;

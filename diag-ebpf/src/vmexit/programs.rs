@@ -23,7 +23,7 @@ macro_rules! vmexit_programs {
         program!($kind, $context, tlb_flush, |ctx| ipi::flush::<$side>(ctx.arg(0)));
         program!($kind, $context, ipi_send_cpu, |ctx| ipi::announced::<$side>(ctx.arg(2)));
         program!($kind, $context, ipi_send_cpumask, |ctx| ipi::announced::<$side>(ctx.arg(2)));
-        program!($kind, $context, local_timer_entry, |_| timer::interrupt());
+        program!($kind, $context, local_timer_entry, |_| timer::interrupt::<$side>());
         program!($kind, $context, hrtimer_start, |ctx| timer::started::<$side>(ctx.arg(0)));
         program!($kind, $context, hrtimer_expire_entry, |ctx| timer::expired::<$side>(ctx.arg(0)));
         program!($kind, $context, cpu_idle, |ctx| idle::idle(ctx.arg(0)));

@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, macros::map, maps::LruHashMap};
 use diag_common::{
     scope::Scope,
-    vmexit::{Armed, Kind, MAX_TIMERS, NOT_BY_MSR},
+    vmexit::{Armed, Kind, MAX_TIMERS, NOT_BY_MSR, ON_IDLE, TIMER_DUE, TIMER_DUE_ON_IDLE},
 };
 
 use super::{
@@ -71,22 +71,25 @@ pub fn started<S: Side>(timer: Ptr) {
 
 /// `local_timer_entry`
 #[inline(always)]
-pub fn interrupt() {
+pub fn interrupt<S: Side>() {
     let Some(cpu) = cells::cpu() else { return };
-    if cpu.is_timer_due != 0 && is_system() {
-        cells::count(cells::key(Kind::Timer, 0, &INTERRUPT, NOT_BY_MSR));
+    let before = cpu.timer_due;
+    cpu.timer_due = if who::is_idle::<S>(S::current()) { TIMER_DUE_ON_IDLE } else { TIMER_DUE };
+    if before != 0 && is_system() {
+        let on_idle = if before == TIMER_DUE_ON_IDLE { ON_IDLE } else { 0 };
+        let who = Doer { context: INTERRUPT.context | on_idle, ..INTERRUPT };
+        cells::count(cells::key(Kind::Timer, 0, &who, NOT_BY_MSR));
     }
-    cpu.is_timer_due = 1;
 }
 
 /// `hrtimer_expire_entry`: the first timer that expires after an interrupt is the one that the interrupt came for.
 #[inline(always)]
 pub fn expired<S: Side>(timer: Ptr) {
     let Some(cpu) = cells::cpu() else { return };
-    if cpu.is_timer_due == 0 {
+    if cpu.timer_due == 0 {
         return;
     }
-    cpu.is_timer_due = 0;
+    cpu.timer_due = 0;
     let function = function::<S>(timer);
     let who = if function != 0 && function == TIMER_TICK.load() {
         interrupted_task::<S>()
@@ -96,6 +99,7 @@ pub fn expired<S: Side>(timer: Ptr) {
         armer(timer as u64)
     };
     if let Some(who) = who {
+        let who = who.interrupting::<S>(S::current());
         cells::count(cells::key(Kind::Timer, function, &who, NOT_BY_MSR));
     }
 }

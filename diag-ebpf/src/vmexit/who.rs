@@ -2,14 +2,15 @@
 
 use diag_common::{
     scope::Scope,
-    vmexit::{IN_INTERRUPT, IN_TASK, UNKNOWN},
+    vmexit::{IN_INTERRUPT, IN_TASK, ON_IDLE, UNKNOWN},
     who::Who,
 };
 
 use crate::{
     level::TASK,
     scope::{self, SCOPE},
-    side::{Ptr, Side},
+    side::{Ptr, Side, probe},
+    task::{pid, run_queue},
     who::{self, As},
 };
 
@@ -20,8 +21,22 @@ const NOBODY: Who = Who { comm: [0; 2], cgroup: 0, tgid: 0, tid: 0 };
 pub struct Doer {
     /// Nobody outside of tasks.
     pub who: Who,
-    /// [`IN_TASK`], [`IN_INTERRUPT`] or [`UNKNOWN`].
+    /// [`IN_TASK`], [`IN_INTERRUPT`] or [`UNKNOWN`], and [`ON_IDLE`].
     pub context: u8,
+}
+
+impl Doer {
+    /// The same in an interrupt of a CPU that has this task.
+    #[inline(always)]
+    pub fn interrupting<S: Side>(self, current: Ptr) -> Doer {
+        if is_idle::<S>(current) { Doer { context: self.context | ON_IDLE, ..self } } else { self }
+    }
+}
+
+/// Whether a task is the idle task of its CPU.
+#[inline(always)]
+pub fn is_idle<S: Side>(task: Ptr) -> bool {
+    pid::<S>(task) == 0
 }
 
 /// Nobody in particular: an interrupt.
@@ -39,9 +54,9 @@ pub fn task<S: Side>(task: Ptr) -> Doer {
 /// Who is at work on this CPU, at its level; none where that is not in the target. An interrupt is in no target but the whole system.
 #[inline(always)]
 pub fn current<S: Side>(level: u32) -> Option<Doer> {
-    if level != TASK {
-        return (SCOPE.load() == Scope::System as u32).then_some(INTERRUPT);
-    }
     let current = S::current();
+    if level != TASK {
+        return (SCOPE.load() == Scope::System as u32).then(|| INTERRUPT.interrupting::<S>(current));
+    }
     scope::contains::<S>(current).then(|| task::<S>(current))
 }

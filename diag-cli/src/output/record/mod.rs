@@ -55,7 +55,6 @@ pub(crate) const UNAVAILABLE_ANYWHERE: &[&str] = &[
     "quiesce",
     "typed-hooks",
     "btf-match",
-    "btf-check",
     "kernel-symbols",
     "kernel-stacks",
     "system-calls",

@@ -1,6 +1,8 @@
 //! What would stop exits: rules, as data.
 
 use super::{
+    collect::{Halts, SHORT_HALT_NS},
+    exits::Exits,
     model::Scene,
     record::{Activity, Context, Deed, Doer, Vmexit},
     words,
@@ -15,6 +17,8 @@ use crate::output::{
 pub(super) struct Facts<'a> {
     scene: &'a Scene<'a>,
     body: &'a Vmexit,
+    /// Each CPU's halts.
+    halts: &'a [Halts],
 }
 
 /// When a rule applies, beside that what fills its gap is known.
@@ -23,8 +27,8 @@ type When = fn(&Facts<'_>) -> bool;
 const ALWAYS: When = |_| true;
 
 /// What applies, in the order of the rules.
-pub(super) fn advice(scene: &Scene<'_>, body: &Vmexit) -> Vec<Advice> {
-    let facts = Facts { scene, body };
+pub(super) fn advice(scene: &Scene<'_>, body: &Vmexit, halts: &[Halts]) -> Vec<Advice> {
+    let facts = Facts { scene, body, halts };
     let gaps = facts.gaps();
     let mut adviser = Adviser::new(&gaps);
     // Where nothing exits there is nothing to stop.
@@ -36,8 +40,6 @@ pub(super) fn advice(scene: &Scene<'_>, body: &Vmexit) -> Vec<Advice> {
 
 /// Halts of one CPU in a second from which on they are many.
 const MANY_HALTS: f64 = 1000.0;
-/// Halts shorter than this, ns, are over before a host has made use of the CPU: the default of `guest_halt_poll_ns`.
-const SHORT_HALT_NS: u64 = 200_000;
 /// Timers, IPIs or shootdowns of one doer in a second from which on they are many.
 const MANY_TIMERS: f64 = 500.0;
 const MANY_SHOOTDOWNS: f64 = 1000.0;
@@ -95,8 +97,10 @@ impl Facts<'_> {
         ]
     }
 
+    /// Activities of a kind, of those that may exit.
     fn activities(&self, deed: Deed) -> impl Iterator<Item = &Activity> {
-        self.body.activities.iter().filter(move |activity| activity.activity == deed)
+        let may_exit = self.body.activities.iter().filter(|activity| activity.exits != Exits::No);
+        may_exit.filter(move |activity| activity.activity == deed)
     }
 
     /// Activities that have such a name.
@@ -117,14 +121,23 @@ impl Facts<'_> {
         (rate >= least).then(|| format!("{} ({})", task.label(), a_second(rate)))
     }
 
-    /// CPUs that halt often and shortly: how often, how long, where that applies.
+    /// CPUs that halt often and shortly, judged one by one: how many, and how often.
     fn short_halts(&self) -> Option<String> {
-        let halts: f64 = self.activities(Deed::Hlt).map(|activity| activity.events_per_second).sum();
-        let typical_ns = self.body.idle.halted.p50_ns?;
-        let many = halts / self.scene.cpus.max(1) as f64 >= MANY_HALTS && typical_ns <= SHORT_HALT_NS;
-        let rate = units::count(halts.round() as u64);
-        let words = format!("{rate} times a second, half of them for less than {}", units::time(typical_ns));
-        (many && !self.scene.guest.kernel.polls_before_halt()).then_some(words)
+        let is_short = |halts: &&Halts| {
+            self.per_second(halts.count) >= MANY_HALTS && halts.short_count * 2 >= halts.count
+        };
+        let (mut number, mut most) = (0, 0);
+        for halts in self.halts.iter().filter(is_short) {
+            (number, most) = (number + 1, most.max(halts.count));
+        }
+        let rate = a_second(self.per_second(most));
+        let all = units::counted(self.scene.cpus, "CPU");
+        let words = format!(
+            "{number} of {all} halt up to {rate}, mostly for less than {}",
+            units::time(SHORT_HALT_NS)
+        );
+        let fits = number > 0 && self.scene.targets_all && !self.scene.guest.kernel.polls_before_halt();
+        fits.then_some(words)
     }
 
     fn slow_clock(&self) -> Option<String> {
@@ -152,10 +165,11 @@ impl Facts<'_> {
         (ticks >= f64::from(hz) / 2.0).then(|| format!("{hz} times a second"))
     }
 
+    /// Steal is of all tasks, so it is nothing that a target does.
     fn much_steal(&self) -> Option<String> {
         let all_ns = self.scene.duration_ns * self.scene.cpus.max(1);
         let share = self.body.steal_ns? as f64 / all_ns.max(1) as f64;
-        (share >= MUCH_STEAL).then(|| units::percent(share))
+        (self.scene.targets_all && share >= MUCH_STEAL).then(|| units::percent(share))
     }
 }
 
@@ -168,7 +182,7 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "halt-polling-off",
         when: |facts| facts.scene.guest.kernel.has_haltpoll_driver(),
-        text: "idle CPUs halt {halts}: let them poll first, echo 200000 > \
+        text: "{halts}: let them poll first, echo 200000 > \
                /sys/module/haltpoll/parameters/guest_halt_poll_ns; it spares halts, wake-up IPIs and timer writes, and \
                costs CPU time that the host then has not",
         source: "Linux 6.18, Documentation/virt/guest-halt-polling.rst",
@@ -176,7 +190,7 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "halt-polling-missing",
         when: |facts| !facts.scene.guest.kernel.has_haltpoll_driver(),
-        text: "idle CPUs halt {halts}: boot with cpuidle_haltpoll.force=1 (CONFIG_HALTPOLL_CPUIDLE), so that they poll \
+        text: "{halts}: boot with cpuidle_haltpoll.force=1 (CONFIG_HALTPOLL_CPUIDLE), so that they poll \
                for a moment first",
         source: "Linux 6.18, Documentation/virt/guest-halt-polling.rst",
     },

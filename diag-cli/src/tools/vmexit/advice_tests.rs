@@ -8,7 +8,7 @@ use crate::{
         guest::{Guest, recorded},
         sample::{
             COST, CPUS, DURATION_NS, FLUSH, PACE, PERF, RDMSR, SLEEP, TICK, TIMERFD, body, guest, halted,
-            interrupt, key, scene,
+            halted_on, interrupt, key, scene,
         },
     },
 };
@@ -19,7 +19,7 @@ const fn a_second(rate: u64) -> u64 {
 }
 
 fn of(guest: &Guest, harvest: &Harvest) -> Vec<Advice> {
-    advice(&scene(guest, Some(COST)), &body(guest, Some(COST), harvest))
+    advice(&scene(guest, Some(COST)), &body(guest, Some(COST), harvest), &harvest.halts)
 }
 
 fn rules(guest: &Guest, harvest: &Harvest) -> Vec<&'static str> {
@@ -82,6 +82,35 @@ fn halt_polling_is_for_many_short_halts() {
 }
 
 #[test]
+fn one_pair_of_busy_cpus_is_enough_for_halt_polling_however_many_there_are() {
+    let mut harvest = Harvest::default();
+    for cpu in 0..2 {
+        halted_on(&mut harvest, cpu, 1, a_second(1500), 20_000);
+    }
+    // The others halt seldom, and long.
+    halted_on(&mut harvest, 2, 1, 50, 900_000_000);
+    let advice = of(&guest(), &harvest);
+    assert_eq!(advice[0].rule, "halt-polling-off");
+    assert!(advice[0].text.starts_with("2 of 4 CPUs halt up to 1,500 a second"), "{}", advice[0].text);
+}
+
+#[test]
+fn reading_registers_that_do_not_exit_is_no_trouble() {
+    let reads = counted(key(Kind::MsrRead, 0xc000_0100, b"agent", 12), a_second(1000));
+    assert_eq!(rules(&guest(), &reads), [""; 0]);
+}
+
+#[test]
+fn what_the_whole_guest_does_is_no_targets_doing() {
+    let mut harvest = Harvest { steal_ns: Some(CPUS * DURATION_NS / 2), ..Harvest::default() };
+    halted(&mut harvest, 1, a_second(5000 * CPUS), 20_000);
+    assert_eq!(rules(&guest(), &harvest), ["halt-polling-off", "steal"]);
+    let guest = guest();
+    let scene = Scene { targets_all: false, ..scene(&guest, Some(COST)) };
+    assert_eq!(advice(&scene, &body(&guest, Some(COST), &harvest), &harvest.halts), []);
+}
+
+#[test]
 fn slow_clocks_are_told_with_what_is_better() {
     let mut slow = guest();
     slow.kernel.clocksource = Some("hpet".into());
@@ -137,7 +166,7 @@ fn every_rule_that_speaks_of_something_has_it_filled_in() {
     check(RULES);
     let guest = guest();
     let body = body(&guest, Some(COST), &Harvest::default());
-    let gaps = Facts { scene: &scene(&guest, Some(COST)), body: &body }.gaps();
+    let gaps = Facts { scene: &scene(&guest, Some(COST)), body: &body, halts: &[] }.gaps();
     for rule in RULES.iter().filter(|rule| rule.id != "pv-ipi-shunned") {
         let filled = gaps.iter().filter(|(gap, _)| rule.text.contains(&format!("{{{gap}}}"))).count();
         assert_eq!((filled, rule.text.matches('{').count()), (1, 1), "{}", rule.id);

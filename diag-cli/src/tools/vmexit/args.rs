@@ -69,4 +69,8 @@ How to read it:
   a register is an IPI, and no register write.
 
   With a target, sends, register accesses and timers count where a task of the
-  target does them or armed them. Halts are of CPUs, and always of all.";
+  target does them or armed them. Halts are of CPUs: with a target they are
+  shown below 'Idle CPUs', and count nowhere else.
+
+  CPU time is what exits take from tasks and interrupts. Exits of idle CPUs
+  take none; they make a wake-up later, and are shown as a share of their own.";

@@ -37,12 +37,38 @@ struct Clocks {
     interrupts: Interrupts,
 }
 
+/// Halts shorter than this, ns, are over before a host has made use of the CPU: the default of `guest_halt_poll_ns`
+/// (drivers/cpuidle/governors/haltpoll.c, 6.18).
+pub(super) const SHORT_HALT_NS: u64 = 200_000;
+
+/// A CPU's halts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Halts {
+    /// How often it halted.
+    pub(super) count: u64,
+    /// How often for less than [`SHORT_HALT_NS`].
+    pub(super) short_count: u64,
+}
+
+impl Halts {
+    fn of(idle: &Idle) -> Halts {
+        let mut halts = Halts::default();
+        for (bucket, bin) in (0u32..).zip(&idle.bins) {
+            halts.count += bin.count;
+            halts.short_count += if hist::highest(bucket) < SHORT_HALT_NS { bin.count } else { 0 };
+        }
+        halts
+    }
+}
+
 /// What was counted in one epoch, or in several.
 pub(super) struct Harvest {
     /// By what and who; the key's half is 0.
     pub(super) counts: StdHashMap<CellKey, u64>,
     /// All CPUs' idle loops.
     pub(super) idle: Idle,
+    /// Each CPU's halts, by its number.
+    pub(super) halts: Vec<Halts>,
     /// Time that the hypervisor ran something else on this guest's CPUs, ns; none where the kernel does not tell.
     pub(super) steal_ns: Option<u64>,
     /// Whether that clock has ever gone on since boot.
@@ -58,6 +84,7 @@ impl Default for Harvest {
         Harvest {
             counts: StdHashMap::new(),
             idle: NO_IDLE,
+            halts: Vec::new(),
             steal_ns: None,
             steal_goes_on: false,
             polled: None,
@@ -73,6 +100,11 @@ impl Harvest {
             *self.counts.entry(*key).or_default() += count;
         }
         add_idle(&mut self.idle, &epoch.idle);
+        self.halts.resize(self.halts.len().max(epoch.halts.len()), Halts::default());
+        for (sum, more) in self.halts.iter_mut().zip(&epoch.halts) {
+            sum.count += more.count;
+            sum.short_count += more.short_count;
+        }
         add_known(&mut self.steal_ns, epoch.steal_ns);
         self.steal_goes_on |= epoch.steal_goes_on;
         if let Some((count, ns)) = epoch.polled {
@@ -184,6 +216,7 @@ impl Collector {
         }
         let per_cpu = self.idle.get(&parity, 0)?;
         per_cpu.iter().for_each(|idle| add_idle(&mut harvest.idle, idle));
+        harvest.halts = per_cpu.iter().map(Halts::of).collect();
         self.idle.set(parity, PerCpuValues::try_from(vec![NO_IDLE; per_cpu.len()])?, 0)?;
         Ok(harvest)
     }
@@ -274,12 +307,24 @@ mod tests {
         (idle.entered[1], idle.min_inverted, idle.max_ns) = (3, !10, 500);
         idle.bins[7] = IdleBin { count: 3, sum_ns: 21 };
         let key = CellKey { detail: 7, ..CellKey::default() };
-        let epoch = Harvest { counts: [(key, 4)].into(), idle, steal_ns: Some(9), ..Harvest::default() };
+        let halts = vec![Halts { count: 2, short_count: 1 }];
+        let epoch =
+            Harvest { counts: [(key, 4)].into(), idle, halts, steal_ns: Some(9), ..Harvest::default() };
         let mut total = Harvest::default();
         total.add(&epoch);
         total.add(&epoch);
         assert_eq!((total.counts[&key], total.steal_ns), (8, Some(18)));
         assert_eq!((total.idle.entered[1], !total.idle.min_inverted, total.idle.max_ns), (6, 10, 500));
         assert_eq!(total.idle.bins[7], IdleBin { count: 6, sum_ns: 42 });
+        assert_eq!(total.halts, [Halts { count: 4, short_count: 2 }]);
+    }
+
+    #[test]
+    fn halts_are_short_below_what_polling_would_cover() {
+        let mut idle = NO_IDLE;
+        for (ns, count) in [(20_000, 5), (SHORT_HALT_NS, 2), (5_000_000, 1)] {
+            idle.bins[hist::bucket(ns) as usize].count += count;
+        }
+        assert_eq!(Halts::of(&idle), Halts { count: 8, short_count: 5 });
     }
 }

@@ -88,6 +88,8 @@ fn is_register(act: Act, these: &[(u32, u32)]) -> bool {
 
 /// FS, GS and kernel GS base, and the SYSENTER registers.
 const SEGMENTS: &[(u32, u32)] = &[(0xc000_0100, 0xc000_0102), (0x174, 0x176)];
+/// `STAR`, `LSTAR`, `CSTAR` and `SYSCALL_MASK`.
+const SYSTEM_CALLS: &[(u32, u32)] = &[(0xc000_0081, 0xc000_0084)];
 /// `SPEC_CTRL`, `PRED_CMD`, `FLUSH_CMD`, `XFD`, `XFD_ERR`.
 const PASSED_ON_USE: &[(u32, u32)] = &[(0x48, 0x49), (0x10b, 0x10b), (0x1c4, 0x1c5)];
 /// `MPERF` and `APERF`, and how long CPUs were in deep idle states.
@@ -133,6 +135,13 @@ const RULES: &[Rule] = &[
     Rule {
         about: |act| is_register(act, SEGMENTS),
         on: kvm,
+        exits: Exits::No,
+        why: PASSED_THROUGH.why,
+        reason: PASSED_THROUGH.reason,
+    },
+    Rule {
+        about: |act| is_register(act, SYSTEM_CALLS),
+        on: |guest| kvm(guest) && guest.cpu.vendor == Vendor::Amd,
         exits: Exits::No,
         why: PASSED_THROUGH.why,
         reason: PASSED_THROUGH.reason,
@@ -334,6 +343,11 @@ mod tests {
         assert_eq!(on(Act::IpiOtherwise), (Exits::Yes, "a hypercall"));
         assert_eq!(on(Act::Halt), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Write(0xc000_0100)), (Exits::No, "passed through"));
+        for msr in 0xc000_0081..=0xc000_0084 {
+            assert_eq!(on(Act::Write(msr)), (Exits::No, "passed through"));
+            assert_eq!(answer(&recorded::KVM_INTEL, Act::Write(msr)), (Exits::Yes, "intercepted"));
+        }
+        assert_eq!(on(Act::Write(0xc000_0080)), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Read(0x3b)), (Exits::Yes, "intercepted"));
         assert_eq!(on(Act::Write(0x80b)), (Exits::Depends, "unless APICv or AVIC"));
         assert_eq!(on(Act::Read(0x839)), (Exits::Depends, "unless APICv or AVIC"));
@@ -382,7 +396,7 @@ mod tests {
             recorded::TCG,
             recorded::BARE,
         ];
-        let registers = [0x3b, 0x48, 0xc1, 0x80b, 0x4b56_4d00];
+        let registers = [0x3b, 0x48, 0xc1, 0x80b, 0x4b56_4d00, 0xc000_0082];
         let reads = [TIME_STAMP_COUNTER, 0xe7].map(Act::Read);
         let acts: Vec<Act> = ACTS.into_iter().chain(registers.map(Act::Write)).chain(reads).collect();
         for (number, rule) in RULES.iter().enumerate() {

@@ -165,6 +165,7 @@ impl Tool for Vmexit {
             cost: self.cost,
             cpus: self.cpus,
             duration_ns: lasted.as_nanos() as u64,
+            targets_all: self.targets_all,
             sort: self.sort,
             top: self.top,
         };

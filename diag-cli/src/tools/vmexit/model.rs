@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use diag_common::{
-    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, TLB_FLUSH, WAKE_UP, X2APIC_ICR},
+    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, ON_IDLE, TLB_FLUSH, WAKE_UP, X2APIC_ICR},
     who as identity,
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Scene<'a> {
     pub(super) cpus: u64,
     /// The time that is told of, ns.
     pub(super) duration_ns: u64,
+    /// Whether the session is about the whole system.
+    pub(super) targets_all: bool,
     pub(super) sort: Sort,
     /// Activities in a record.
     pub(super) top: usize,
@@ -94,7 +96,7 @@ pub(super) fn body(
         verdict: Verdict::nothing(String::new()),
         invisible_exits: INVISIBLE.to_vec(),
     };
-    body.verdict = verdict(scene, &body);
+    body.verdict = verdict(scene, &body, &harvest.halts);
     cut(&mut body, scene.top);
     body
 }
@@ -129,6 +131,25 @@ type Who = (Context, String, u32, u64);
 
 const IDLE: Who = (Context::Idle, String::new(), 0, 0);
 
+/// How often something was done.
+struct Counted {
+    act: Act,
+    doers: HashMap<Who, u64>,
+    /// The part of it of idle CPUs.
+    idle_count: u64,
+}
+
+impl Counted {
+    fn of(act: Act) -> Counted {
+        Counted { act, doers: HashMap::new(), idle_count: 0 }
+    }
+
+    fn add(&mut self, who: Who, is_idle: bool, count: u64) {
+        *self.doers.entry(who).or_default() += count;
+        self.idle_count += if is_idle { count } else { 0 };
+    }
+}
+
 /// The activities: those that took most from tasks and interrupts first, then those that took most, then the most frequent.
 fn activities(
     scene: &Scene<'_>,
@@ -136,20 +157,20 @@ fn activities(
     functions: &mut Functions,
     mut cgroups: Option<&mut CgroupNames>,
 ) -> Vec<Activity> {
-    let mut found: BTreeMap<What, (Act, HashMap<Who, u64>)> = BTreeMap::new();
+    let mut found: BTreeMap<What, Counted> = BTreeMap::new();
     for (key, &count) in &harvest.counts {
         let Some((what, act)) = what(key, functions) else { continue };
-        let (_, doers) = found.entry(what).or_insert_with(|| (act, HashMap::new()));
-        *doers.entry(who(key)).or_default() += count;
+        let who = who(key);
+        let is_idle = who == IDLE || key.context & ON_IDLE != 0;
+        found.entry(what).or_insert_with(|| Counted::of(act)).add(who, is_idle, count);
     }
-    for (name, count) in halts(scene.guest, harvest) {
+    // Halts are of CPUs, and no CPU is of a target.
+    for (name, count) in halts(scene.guest, harvest).into_iter().filter(|_| scene.targets_all) {
         let what = What { activity: Deed::Hlt, name, msr: None };
-        *found.entry(what).or_insert_with(|| (Act::Halt, HashMap::new())).1.entry(IDLE).or_default() += count;
+        found.entry(what).or_insert_with(|| Counted::of(Act::Halt)).add(IDLE, true, count);
     }
-    let mut activities: Vec<Activity> = found
-        .into_iter()
-        .map(|(what, (act, doers))| activity(scene, what, act, doers, &mut cgroups))
-        .collect();
+    let mut activities: Vec<Activity> =
+        found.into_iter().map(|(what, counted)| activity(scene, what, counted, &mut cgroups)).collect();
     activities.sort_by_key(|activity| {
         std::cmp::Reverse((activity.busy_ns(), activity.estimated_ns, activity.event_count))
     });
@@ -159,8 +180,7 @@ fn activities(
 fn activity(
     scene: &Scene<'_>,
     What { activity, name, msr }: What,
-    act: Act,
-    doers: HashMap<Who, u64>,
+    Counted { act, doers, idle_count }: Counted,
     cgroups: &mut Option<&mut CgroupNames>,
 ) -> Activity {
     let event_count: u64 = doers.values().sum();
@@ -168,15 +188,13 @@ fn activity(
     let cost_ns = scene.cost.map(|cost| if answer.exits == Exits::No { 0 } else { cost.p50_ns });
     let mut doers: Vec<(Who, u64)> = doers.into_iter().collect();
     doers.sort_by(|(a, one), (b, other)| other.cmp(one).then_with(|| a.cmp(b)));
-    let idle = doers.iter().filter(|((context, ..), _)| *context == Context::Idle);
-    let idle_event_count = idle.map(|(_, count)| count).sum();
     let rest = doers.split_off(doers.len().min(MOST_DOERS));
     let mut activity = Activity {
         activity,
         name,
         msr,
         event_count,
-        idle_event_count,
+        idle_event_count: idle_count,
         events_per_second: rate(event_count, scene.duration_ns),
         doers: doers.into_iter().map(|(who, count)| doer(who, count, cgroups)).collect(),
         doers_omitted: Omitted { count: rest.len() as u64, ns: None },
@@ -233,7 +251,7 @@ fn function(functions: &mut Functions, address: u64) -> Option<String> {
 }
 
 fn who(key: &CellKey) -> Who {
-    match key.context {
+    match key.context & !ON_IDLE {
         IN_TASK if key.tgid == 0 => IDLE,
         IN_TASK => (Context::Task, text::escape(&identity::name(key.comm)), key.tgid, key.cgroup),
         IN_INTERRUPT => (Context::Interrupt, String::new(), 0, 0),
@@ -396,6 +414,34 @@ mod tests {
         let activities = of(&harvest);
         assert_eq!(activities.len(), 1);
         assert_eq!((activities[0].label().as_str(), activities[0].event_count), ("hlt haltpoll idle", 5));
+    }
+
+    #[test]
+    fn what_comes_to_an_idle_cpu_is_told_apart_whoever_did_it() {
+        let asleep = key(Kind::Timer, FLUSH, b"poller", 7);
+        let counts = [
+            (asleep, 3),
+            (CellKey { context: IN_TASK | ON_IDLE, ..asleep }, 5),
+            (CellKey { context: IN_INTERRUPT | ON_IDLE, ..interrupt(Kind::Timer, FLUSH) }, 2),
+        ];
+        let timer = of(&Harvest { counts: counts.into(), ..Harvest::default() }).remove(0);
+        assert_eq!((timer.event_count, timer.idle_event_count), (10, 7));
+        let doers: Vec<(Context, u64)> =
+            timer.doers.iter().map(|doer| (doer.context, doer.event_count)).collect();
+        assert_eq!(doers, [(Context::Task, 8), (Context::Interrupt, 2)]);
+        assert_eq!(timer.busy_ns(), Some(3 * COST.p50_ns));
+    }
+
+    #[test]
+    fn with_a_target_halts_are_shown_and_in_no_number() {
+        let (guest, harvest) = (guest(), busy());
+        let scene = Scene { targets_all: false, ..scene(&guest, Some(COST)) };
+        let body = super::body(&scene, &harvest, &mut functions(), None);
+        assert!(body.activities.iter().all(|activity| activity.activity != Deed::Hlt));
+        assert_eq!(body.event_count(), harvest.counts.values().sum::<u64>());
+        assert_eq!(body.idle.halted.count, harvest.idle.entered[1]);
+        let rules: Vec<&str> = body.verdict.advice().iter().map(|advice| advice.rule).collect();
+        assert!(!rules.iter().any(|rule| rule.starts_with("halt-polling")), "{rules:?}");
     }
 
     #[test]

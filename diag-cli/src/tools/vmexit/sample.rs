@@ -9,7 +9,7 @@ use super::{
     Picture, Report,
     args::Sort,
     calibrate::Method,
-    collect::Harvest,
+    collect::{Halts, Harvest, SHORT_HALT_NS},
     guest::{
         Guest,
         kernel::{IdleState, Kernel},
@@ -97,8 +97,18 @@ pub(super) const COST: ExitCost = ExitCost {
     discarded_count: 0,
 };
 
-/// Idle CPUs that halted so often, and for so long each time.
+/// Idle CPUs that halted so often together, each as often as the others, and for so long each time.
 pub(super) fn halted(harvest: &mut Harvest, state: usize, times: u64, ns: u64) {
+    for cpu in 0..CPUS as usize {
+        halted_on(harvest, cpu, state, times / CPUS, ns);
+    }
+}
+
+/// One CPU that halted so often, and for so long each time.
+pub(super) fn halted_on(harvest: &mut Harvest, cpu: usize, state: usize, times: u64, ns: u64) {
+    harvest.halts.resize(CPUS as usize, Halts::default());
+    harvest.halts[cpu].count += times;
+    harvest.halts[cpu].short_count += if ns < SHORT_HALT_NS { times } else { 0 };
     let idle = &mut harvest.idle;
     idle.entered[state] += times;
     idle.min_inverted = idle.min_inverted.max(!ns);
@@ -114,7 +124,7 @@ pub(super) fn body(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> 
 
 /// A session of the whole system.
 pub(super) fn scene(guest: &Guest, cost: Option<ExitCost>) -> Scene<'_> {
-    Scene { guest, cost, cpus: CPUS, duration_ns: DURATION_NS, sort: Sort::Time, top: 64 }
+    Scene { guest, cost, cpus: CPUS, duration_ns: DURATION_NS, targets_all: true, sort: Sort::Time, top: 64 }
 }
 
 pub(super) fn report(guest: &Guest, cost: Option<ExitCost>, harvest: &Harvest) -> Report {
@@ -142,7 +152,7 @@ pub(super) fn busy() -> Harvest {
     harvest.counts.extend(counts);
     halted(&mut harvest, 1, 350_000, 24_000);
     halted(&mut harvest, 1, 20_000, 80_000);
-    halted(&mut harvest, 1, 90, 3_900_000);
+    halted(&mut harvest, 1, 88, 3_900_000);
     (harvest.steal_ns, harvest.steal_goes_on) = (Some(120_000_000), true);
     harvest
 }

@@ -2,6 +2,7 @@
 
 use super::{
     advice::advice,
+    collect::Halts,
     guest::Guest,
     model::Scene,
     record::{Activity, Context, Deed, Doer, Exits, Vmexit},
@@ -20,8 +21,8 @@ use diag_common::cause::Layer;
 const LITTLE: f64 = 0.01;
 
 /// The verdict on a record's activities, of which none is left out yet: nothing where exits take little and no rule applies.
-pub(super) fn verdict(scene: &Scene<'_>, body: &Vmexit) -> Verdict {
-    let advice = advice(scene, body);
+pub(super) fn verdict(scene: &Scene<'_>, body: &Vmexit, halts: &[Halts]) -> Verdict {
+    let advice = advice(scene, body, halts);
     let worst = worst(body);
     let matters = worst.is_some() && body.cpu_share.is_none_or(|share| share >= LITTLE);
     let statement = worst.map_or_else(|| nothing_exits(scene.guest, body), |worst| statement(body, worst));

@@ -1,12 +1,19 @@
 //! Whom it counts, when, and what it says of the guest.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command, thread};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use super::{STORM, assert_most, doers, two_cpus, vmexit};
 use crate::{
     Outcome, Skip, Test,
     lab::{Lab, cgroup::Cgroup},
-    osdiag::Session,
+    osdiag::{Session, binary},
     record::{Record, number, within},
     storm::{Kind, Storm},
 };
@@ -18,12 +25,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("vmexit_intervals_add_up", intervals),
     ("vmexit_calibration_repeats", calibration),
     ("vmexit_tells_what_this_guest_is", features),
+    ("vmexit_on_one_cpu_tells_of_all", on_one_cpu),
+    ("vmexit_leaves_halts_out_of_a_target", others_halts),
+    ("vmexit_tells_idle_cpus_apart", idle_cpus),
 ];
 
-/// That all that is counted, but for halts, is of one process.
+/// That all that is counted is of one process.
 fn assert_only(summary: &Record, pid: u32) {
-    let counted = summary.activities().iter().filter(|activity| activity["activity"] != "hlt");
-    for doer in counted.flat_map(doers) {
+    for doer in summary.activities().iter().flat_map(doers) {
         assert!(doer["context"] == "task" && doer["task"]["pid"] == pid, "{doer}");
     }
 }
@@ -131,4 +140,95 @@ fn features() -> Outcome {
     let clock = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     assert_eq!(features["clocksource"], clock.unwrap_or_default().trim());
     Ok(())
+}
+
+/// Shares are of all CPUs that are online, whichever of them osdiag may use itself.
+fn on_one_cpu() -> Outcome {
+    two_cpus()?;
+    let mut storm = Storm::ready(Kind::Pipes, None);
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(binary()).args(["vmexit", "--json"]);
+    let session = Session::counting(command);
+    storm.rage(STORM);
+    let summary = session.interrupt().summary();
+    let cost = summary.0["exit_cost"]["p50_ns"].as_u64();
+    let Some(cost) = cost else { return Err(Skip::because("CPUID does not exit here")) };
+    let cpus = fs::read_to_string("/proc/cpuinfo").expect("proc is mounted");
+    let cpus = cpus.lines().filter(|line| line.starts_with("processor")).count() as u64;
+    let may_exit = summary.activities().iter().filter(|activity| activity["exits"] != "no");
+    let events: u64 = may_exit.map(|activity| number(&activity["event_count"])).sum();
+    let share = (events * cost) as f64 / (number(&summary.0["duration_ns"]) * cpus) as f64;
+    let told: f64 = ["cpu_share", "cpu_share_idle"].iter().filter_map(|&key| summary.0[key].as_f64()).sum();
+    assert!(share > 0.001 && (told - share).abs() < 0.05 * share, "{told} instead of {share}");
+    Ok(())
+}
+
+/// A process that does nothing, beside two that make CPUs halt: the halts are shown, and are not its doing.
+fn others_halts() -> Outcome {
+    two_cpus()?;
+    let mut quiet = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+    let mut storm = Storm::ready(Kind::Pipes, None);
+    let session = Session::counting(vmexit(&["-p", &quiet.id().to_string()]));
+    storm.rage(STORM);
+    let summary = session.interrupt().summary();
+    quiet.kill().expect("it still sleeps");
+    quiet.wait().expect("it ends");
+    assert!(number(&summary.0["idle"]["halted"]["count"]) > 0, "{}", summary.0["idle"]);
+    assert!(summary.activities().is_empty(), "{:#}", summary.0["activities"]);
+    let verdict = &summary.0["verdict"];
+    assert!(verdict["status"] == "nothing" && verdict["advice"].is_null(), "{verdict:#}");
+    for key in ["cpu_share", "cpu_share_idle"] {
+        assert_eq!(summary.0[key].as_f64().unwrap_or(0.0), 0.0, "{key}");
+    }
+    Ok(())
+}
+
+/// Where every CPU has something to run, next to nothing comes to an idle one; and of a process that sleeps on CPUs that are
+/// idle, as the kernel counts it, timers expire on idle ones.
+fn idle_cpus() -> Outcome {
+    two_cpus()?;
+    let part = |summary: &Record| {
+        let timers = summary.activities().iter().filter(|activity| activity["activity"] == "timer");
+        let sum = |key: &str| timers.clone().map(|timer| number(&timer[key])).sum::<u64>();
+        sum("idle_event_count") as f64 / sum("event_count").max(1) as f64
+    };
+    let mut storm = Storm::ready(Kind::Sleeps, None);
+    let stop = AtomicBool::new(false);
+    let busy = thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let session = Session::counting(vmexit(&[]));
+        storm.rage(STORM);
+        let summary = session.interrupt().summary();
+        stop.store(true, Ordering::Relaxed);
+        summary
+    });
+    assert!(part(&busy) < 0.1, "{} of timers on idle CPUs: {:#}", part(&busy), busy.0["activities"]);
+    let session = Session::counting(vmexit(&[]));
+    let before = cpu_clocks();
+    storm.rage(STORM);
+    let [idle, all] = [0, 1].map(|clock| cpu_clocks()[clock] - before[clock]);
+    let idle = idle as f64 / all.max(1) as f64;
+    let quiet = session.interrupt().summary();
+    if idle < 0.6 {
+        return Err(Skip::because(format!(
+            "this machine is busy: CPUs were idle {:.0} % of the time",
+            100.0 * idle
+        )));
+    }
+    assert!(part(&quiet) > 0.3, "{} of timers on idle CPUs: {:#}", part(&quiet), quiet.0["activities"]);
+    Ok(())
+}
+
+/// Time in which CPUs were idle or waited for I/O, and all their time, in the kernel's ticks (proc(5)).
+fn cpu_clocks() -> [u64; 2] {
+    let stat = fs::read_to_string("/proc/stat").expect("proc is mounted");
+    let all = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let clocks: Vec<u64> = all.take(8).filter_map(|clock| clock.parse().ok()).collect();
+    [clocks[3] + clocks[4], clocks.iter().sum()]
 }
