@@ -11,7 +11,7 @@ use crate::{
     cli::SessionArgs,
     ebpf::{
         clock,
-        cost::{Sampler, kernel_bytes},
+        cost::{KernelCost, Sampler, kernel_bytes},
         log::KernelLog,
         losses::Losses,
         object::Object,
@@ -75,13 +75,15 @@ struct Stretch {
     /// The same moment on the kernel side's clock, ns.
     began: u64,
     cpu_ns: u64,
+    /// What the kernel side had cost; none where that is not known.
+    kernel: Option<KernelCost>,
 }
 
 impl Stretch {
     /// One that began at a moment on the kernel side's clock, just now.
-    fn at(began: u64) -> Stretch {
+    fn at(began: u64, kernel: Option<KernelCost>) -> Stretch {
         let ago = Duration::from_nanos(clock::now().saturating_sub(began));
-        Stretch { wall: Timestamp::now() - ago, began, cpu_ns: cpu_ns() }
+        Stretch { wall: Timestamp::now() - ago, began, cpu_ns: cpu_ns(), kernel }
     }
 }
 
@@ -104,8 +106,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
             sequence: 0,
             sampler: Sampler::default(),
             out: streams::writer()?,
-            session: Stretch::at(clock::now()),
-            interval: Stretch::at(clock::now()),
+            session: Stretch::at(clock::now(), None),
+            interval: Stretch::at(clock::now(), None),
             end: None,
             is_due: false,
             total: T::Harvest::default(),
@@ -119,7 +121,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn begin(&mut self) -> Result<u64> {
         self.sampler.begin(&self.object.ebpf);
         let began = self.tool.turn()?;
-        self.session = Stretch::at(began);
+        self.session = Stretch::at(began, self.sampler.sum(&self.object.ebpf));
         self.interval = self.session;
         Ok(began)
     }
@@ -176,7 +178,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
         for (body, picture) in events {
             let now = self.end.unwrap_or_else(clock::now);
             let lasted = Duration::from_nanos(now - self.session.began);
-            let envelope = self.envelope(Kind::Event, &self.session, lasted, &self.lost);
+            let kernel = self.sampler.sum(&self.object.ebpf);
+            let envelope = self.envelope(Kind::Event, &self.session, lasted, kernel, &self.lost);
             self.report_record(envelope, body, picture)?;
         }
         Ok(())
@@ -229,15 +232,17 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let total = std::mem::take(&mut self.total);
         let session = self.session;
         let lost = std::mem::take(&mut self.lost);
-        self.tell(Kind::Summary, &session, end, &total, &lost)?;
+        let kernel = self.sampler.sum(&self.object.ebpf);
+        self.tell(Kind::Summary, &session, end, kernel, &total, &lost)?;
         Ok(self.out.finish(hurried)?)
     }
 
     /// Reports the interval that ended at `turned`.
     fn tell_interval(&mut self, turned: u64) -> Result<()> {
-        let stretch = std::mem::replace(&mut self.interval, Stretch::at(turned));
+        let kernel = self.sampler.sum(&self.object.ebpf);
+        let stretch = std::mem::replace(&mut self.interval, Stretch::at(turned, kernel));
         let (harvest, lost) = self.harvest()?;
-        self.tell(Kind::Interval, &stretch, turned, &harvest, &lost)
+        self.tell(Kind::Interval, &stretch, turned, kernel, &harvest, &lost)
     }
 
     /// What was counted and lost since the last call; both are added to the totals.
@@ -258,17 +263,26 @@ impl<'a, T: Tool> Reporter<'a, T> {
         kind: Kind,
         stretch: &Stretch,
         end: u64,
+        kernel: Option<KernelCost>,
         harvest: &T::Harvest,
         lost: &Lost,
     ) -> Result<()> {
         let lasted = Duration::from_nanos(end - stretch.began);
         let (body, picture) = self.tool.tell(kind, lasted, harvest, self.scene.cgroups.as_mut());
-        let envelope = self.envelope(kind, stretch, lasted, lost);
+        let envelope = self.envelope(kind, stretch, lasted, kernel, lost);
         self.report_record(envelope, body, picture)
     }
 
-    fn envelope(&self, kind: Kind, stretch: &Stretch, lasted: Duration, lost: &Lost) -> Envelope {
-        let kernel = self.sampler.over(lasted);
+    /// What all records have, of a stretch that lasted so long; `kernel` is what the kernel side has cost at its end.
+    fn envelope(
+        &self,
+        kind: Kind,
+        stretch: &Stretch,
+        lasted: Duration,
+        kernel: Option<KernelCost>,
+        lost: &Lost,
+    ) -> Envelope {
+        let kernel = kernel.zip(stretch.kernel).map(|(now, before)| now.since(before));
         let mut unavailable = self.scene.attached.unavailable.clone();
         unavailable.extend(self.tool.found_unavailable());
         Envelope {

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("vmexit_on_one_cpu_tells_of_all", on_one_cpu),
     ("vmexit_leaves_halts_out_of_a_target", others_halts),
     ("vmexit_tells_idle_cpus_apart", idle_cpus),
+    ("vmexit_tells_what_a_burst_costs", burst),
 ];
 
 /// That all that is counted is of one process.
@@ -231,4 +232,20 @@ fn cpu_clocks() -> [u64; 2] {
     let all = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
     let clocks: Vec<u64> = all.take(8).filter_map(|clock| clock.parse().ok()).collect();
     [clocks[3] + clocks[4], clocks.iter().sum()]
+}
+
+/// Whatever is counted took a run of a program; and a burst that is over before anybody looks is in the cost as well.
+fn burst() -> Outcome {
+    two_cpus()?;
+    let mut storm = Storm::ready(Kind::Protect, None);
+    let session = Session::counting(vmexit(&["-d", "3s"]));
+    thread::sleep(STORM / 2);
+    storm.rage(STORM / 2);
+    let summary = session.finish().summary();
+    let runs = &summary.0["self"]["events"];
+    let Some(runs) = runs.as_u64() else { return Err(Skip::because("the kernel keeps no statistics")) };
+    let counted: u64 = summary.activities().iter().map(|activity| number(&activity["event_count"])).sum();
+    assert!(counted > 10_000, "{counted} events are too few for a burst");
+    assert!(counted < 2 * runs && runs < 20 * counted, "{runs} runs counted {counted} events");
+    Ok(())
 }
