@@ -177,12 +177,12 @@ impl Objects {
         let forced = knobs::hooks();
         let typed = match forced.as_deref() {
             Some("raw") => Err(anyhow::anyhow!("{}=raw", knobs::HOOKS_VARIABLE)),
-            _ => prepare(self.btf, &kernel, &calls, wanted).and_then(|prepared| {
-                match states::unsafe_storage(&kernel.types)? {
+            _ => prepare(self.btf, &kernel, &calls, wanted).and_then(
+                |prepared| match states::unsafe_storage(&kernel.types)? {
                     Some(why) if prepared.has_states && forced.is_none() => Err(anyhow::anyhow!(why)),
                     _ => Ok(prepared),
-                }
-            }),
+                },
+            ),
         };
         let raw = prepare(self.raw, &kernel, &calls, wanted);
         let unchecked = kernel.unchecked;

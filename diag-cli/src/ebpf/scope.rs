@@ -1,5 +1,7 @@
 //! Handing a session's target to the kernel side's filter.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result};
 use aya::{
     Ebpf,
@@ -50,6 +52,11 @@ impl Followed {
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Followed> {
         let map = ebpf.take_map("SCOPE_PIDS").context("the object has no map SCOPE_PIDS")?;
         Ok(Followed(HashMap::try_from(map)?))
+    }
+
+    /// Those that it follows now.
+    pub(crate) fn pids(&self) -> HashSet<u32> {
+        self.0.keys().flatten().collect()
     }
 
     /// Adds processes. [`Failure::Usage`] when there are more than can be followed.

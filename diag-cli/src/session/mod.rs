@@ -79,6 +79,9 @@ enum Command {
     Ended(u8),
 }
 
+/// The status of a command that SIGKILL ended: 128 and its number.
+const KILLED: u8 = 128 + 9;
+
 /// A session that runs. All its times are ns on the kernel side's clock.
 pub(crate) struct Session {
     end: Option<u64>,
@@ -187,7 +190,13 @@ impl Session {
             End::Duration => "its time is up",
             _ => "it was asked to end",
         };
-        let ended = command.end()?;
+        let Some(ended) = command.end()? else {
+            streams::note(format_args!(
+                "osdiag: the session is over, {why}: the command, process {pid}, was killed, and ends when the system call returns that it is stuck in"
+            ));
+            self.command = Command::Ended(KILLED);
+            return Ok(());
+        };
         if ended.by == Signal::KILL {
             let grace = GRACE.as_secs();
             streams::note(format_args!(

@@ -16,6 +16,7 @@ use crate::{
         losses::Losses,
         object::Object,
         probes::{Attached, one_line},
+        scope::Followed,
     },
     output::{
         closing, consistency,
@@ -28,7 +29,7 @@ use crate::{
         time::Timestamp,
         writer::Writer,
     },
-    target::CgroupNames,
+    target::{self, CgroupNames, Members},
 };
 
 /// What a session is about, once its probes are attached.
@@ -36,6 +37,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) args: &'a SessionArgs,
     pub(crate) settings: Settings,
     pub(crate) target: Target,
+    /// The target as it was resolved.
+    pub(crate) selected: &'a target::Target,
+    pub(crate) followed: Followed,
     pub(crate) attached: Attached,
     pub(crate) cgroups: Option<CgroupNames>,
 }
@@ -212,7 +216,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
         self.tell_events(events)?;
         self.sampler.end(&self.object.ebpf);
         self.missed = self.object.missed_runs().max(self.missed);
-        self.tool.ending();
+        let members = Members::new(self.scene.selected, self.scene.followed.pids());
+        self.tool.ending(&members, self.scene.cgroups.as_mut());
         self.object.detach();
         if let Some(ended) = ended {
             self.say_how_the_target_ended(ended);

@@ -85,7 +85,6 @@ fn trace<T: Tool>(
     if matches!(target, Target::Pids(_)) {
         followed.add(&with_descendants(&pids)?)?;
     }
-    drop(followed);
     let settings = record::Settings {
         by: T::by(args),
         interval_ns: session_args.interval.map(nanoseconds),
@@ -96,6 +95,8 @@ fn trace<T: Tool>(
         args: session_args,
         settings,
         target: target.record(held.as_ref().map(Held::pid)),
+        selected: target,
+        followed,
         attached,
         cgroups,
     };

@@ -13,7 +13,7 @@ use crate::{
         page::Page,
         record::{Body, Kind, Record, Unavailable, settings::Threshold},
     },
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Members, Target},
 };
 use anyhow::Result;
 
@@ -104,8 +104,9 @@ pub(crate) trait Tool: Sized {
         Ok(clock::now())
     }
 
-    /// The last stretch has ended, and the probes are about to be detached one by one.
-    fn ending(&mut self) {}
+    /// The last stretch has ended, and the probes are about to be detached one by one: what the target's tasks are still in
+    /// is looked at now, before a command is ended.
+    fn ending(&mut self, _members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {}
 
     /// What has happened since the last call that cannot wait for the end of an interval: each is told at once, in a record
     /// of its own.

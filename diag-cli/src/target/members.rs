@@ -1,8 +1,8 @@
 //! The threads of a target, as they are now.
 
-use std::{fs, thread, time::Duration};
+use std::{collections::HashSet, fs, thread, time::Duration};
 
-use super::{Cgroup, Target, with_descendants};
+use super::{Cgroup, Target};
 use crate::{
     kernel::procfs::{self, Reader},
     output::{record::parties::Task, text::escape},
@@ -20,42 +20,34 @@ pub(crate) struct Thread {
     pub(crate) state: char,
 }
 
-/// Every thread of a target that is there now.
-pub(crate) fn threads(target: &Target) -> impl Iterator<Item = Thread> {
-    let members = Members::of(target);
-    procfs::processes().flat_map(move |pid| {
-        let tids = members.may_have_threads_of(pid).then(|| procfs::threads(pid)).into_iter().flatten();
-        let found = tids.filter_map(|tid| {
-            let comm = procfs::name(pid, tid)?;
-            members.hold(pid, tid, &comm).then_some(())?;
-            Some(Thread { pid, tid, comm, state: procfs::status(pid, tid)?.state })
-        });
-        found.collect::<Vec<_>>()
-    })
-}
-
 /// Which tasks are in a target, as the kernel side's filter has it (`scope::contains`).
-struct Members<'a> {
+pub(crate) struct Members<'a> {
     target: &'a Target,
-    /// The processes, where those are the target.
-    family: Vec<u32>,
+    followed: HashSet<u32>,
 }
 
-impl Members<'_> {
-    fn of(target: &Target) -> Members<'_> {
-        let family = match target {
-            Target::Pids(pids) => with_descendants(pids).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        Members { target, family }
+impl<'a> Members<'a> {
+    /// Of a target that is processes or a command, the kernel side has followed these.
+    pub(crate) fn new(target: &'a Target, followed: HashSet<u32>) -> Members<'a> {
+        Members { target, followed }
+    }
+
+    /// Every thread that is there now.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = Thread> {
+        procfs::processes().flat_map(move |pid| {
+            let tids = self.may_have_threads_of(pid).then(|| procfs::threads(pid)).into_iter().flatten();
+            tids.filter_map(move |tid| {
+                let comm = procfs::name(pid, tid)?;
+                self.hold(pid, tid, &comm).then_some(())?;
+                Some(Thread { pid, tid, comm, state: procfs::status(pid, tid)?.state })
+            })
+        })
     }
 
     /// Whether it is worth to look at a process.
     fn may_have_threads_of(&self, pid: i32) -> bool {
         match self.target {
-            Target::Pids(_) => self.family.contains(&pid.cast_unsigned()),
-            // It has ended, or was interrupted with its session.
-            Target::Command(_) => false,
+            Target::Pids(_) | Target::Command(_) => self.followed.contains(&pid.cast_unsigned()),
             _ => true,
         }
     }
@@ -126,11 +118,17 @@ mod tests {
     fn a_thread_is_among_those_of_its_process() {
         let me = std::process::id();
         let target = Target::Pids(vec![me]);
-        let others = thread::spawn(move || {
-            let tid = rustix::thread::gettid().as_raw_nonzero().get();
-            threads(&target).any(|thread| thread.pid.cast_unsigned() == me && thread.tid == tid)
+        let members = Members::new(&target, [me].into());
+        let none = Members::new(&target, HashSet::new());
+        assert_eq!(none.threads().count(), 0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let tid = rustix::thread::gettid().as_raw_nonzero().get();
+                assert!(
+                    members.threads().any(|thread| thread.pid.cast_unsigned() == me && thread.tid == tid)
+                );
+            });
         });
-        assert!(others.join().unwrap());
     }
 
     fn inside(machine: &Machine, wanted: Selection<'_>, lines: &str) -> bool {

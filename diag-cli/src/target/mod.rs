@@ -31,7 +31,7 @@ pub(crate) use command::{GRACE, Held, Inherited, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
 pub(crate) use identity::ContainerNames;
-pub(crate) use members::{STAYS, Thread, staying, threads};
+pub(crate) use members::{Members, STAYS, Thread, staying};
 pub(crate) use paths::{CgroupNames, Home};
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;

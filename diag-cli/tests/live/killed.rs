@@ -101,7 +101,8 @@ fn by_the_oom_killer() -> Outcome {
     let group = Cgroup::v1(&lab, "memory")?;
     group.set("memory.limit_in_bytes", "64M")?;
     let procs = group.path().join("cgroup.procs");
-    let rest = format!("open({procs:?}, 'w').write(str(os.getpid()))\nwaste = bytearray(1 << 28)\ntime.sleep(9)\n");
+    let rest =
+        format!("open({procs:?}, 'w').write(str(os.getpid()))\nwaste = bytearray(1 << 28)\ntime.sleep(9)\n");
     killed(|node| Ok(vec![python(node, &rest)?]), |_| ())?;
     assert!(group.stat("memory.oom_control", "oom_kill")? > 0, "the OOM killer did it");
     Ok(())

@@ -136,6 +136,15 @@ impl Session {
         self.child.id()
     }
 
+    /// Its child processes.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        lists
+            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
     /// How long it was silent: until a first line was on its output.
     pub(crate) fn wait_for_output(&self) {
         assert!(

@@ -17,6 +17,7 @@ use crate::{
         fault::{Frozen, Hogs},
         image::PlainDisk,
         sampler::Sampler,
+        wait_until,
     },
     operations::Operation,
     osdiag::{Session, Trace, iolat, trace, trace_with},
@@ -34,10 +35,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("stall_inode_lock", inode_lock),
     ("stall_freeze", freeze),
     ("stall_that_does_not_end", does_not_end),
+    ("stall_of_a_command_that_does_not_end", command_does_not_end),
     ("stall_slow_device_and_cpu_hogs", slow_device_and_cpu_hogs),
 ];
 
 const MS: Duration = Duration::from_millis(1);
+/// How long a command may take to get stuck.
+const START: Duration = Duration::from_secs(10);
 /// How far a share may be off.
 const POINTS: f64 = 0.05;
 /// How much of the time may be left unexplained.
@@ -324,6 +328,42 @@ fn does_not_end() -> Outcome {
     assert_eq!((own["layer"].as_str(), own["cause"].as_str()), (Some("filesystem"), Some("freeze")), "{own}");
     assert!(summary.on(&device_of(&path)).is_empty(), "{}", summary.outline());
     Ok(())
+}
+
+/// A traced command that is stuck when its session ends, by its duration or by a signal: it is what one traced it for.
+fn command_does_not_end() -> Outcome {
+    for by_signal in [false, true] {
+        let lab = Lab::new();
+        let disk = PlainDisk::new(&lab, 64 << 20)?;
+        let path = disk.mount.file("data", 1 << 20);
+        let frozen = Frozen::new(disk.mount.path())?;
+        let mut command = iolat(&["--json"]);
+        if !by_signal {
+            command.args(["-d", "500ms"]);
+        }
+        command.args(["--", "dd", "if=/dev/zero", "bs=4k", "count=1", "conv=notrunc", "status=none"]);
+        command.arg(format!("of={}", path.display()));
+        let session = Session::counting(command);
+        let is_stuck = || session.children().iter().any(|&child| state_of(child) == Some('D'));
+        assert!(wait_until(START, is_stuck), "dd is not stuck");
+        let stuck = session.children();
+        let finished = if by_signal { session.interrupt() } else { session.finish() };
+        drop(frozen);
+        assert_eq!(finished.status.code(), Some(128 + libc::SIGKILL), "{}", finished.err);
+        let records = finished.any_records();
+        let summary = records.last().unwrap_or_else(|| panic!("no summary: {}", finished.err));
+        let [own] = summary.pending() else { panic!("one is stuck: {:?}", summary.pending()) };
+        assert_eq!(own["task"]["comm"], "dd", "{own}");
+        assert!(stuck.iter().any(|&child| own["task"]["pid"] == child), "{own} is none of {stuck:?}");
+        assert_eq!((own["cause"].as_str(), own["file"].as_str()), (Some("freeze"), path.to_str()), "{own}");
+    }
+    Ok(())
+}
+
+/// The state of a process, as ps(1) shows it.
+fn state_of(pid: u32) -> Option<char> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("State:"))?.trim().chars().next()
 }
 
 /// Two faults at once, each with a truth of its own: the server's clock, and the scheduler's count.

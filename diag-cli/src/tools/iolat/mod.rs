@@ -24,6 +24,7 @@ use self::{
     collect::{Collector, Harvest},
     explain::Explainer,
     model::Namer,
+    pending::PendingOperation,
     record::{Operation, Spectrum},
     render::Options,
 };
@@ -47,7 +48,7 @@ use crate::{
         },
     },
     session::{self, KernelSide, Tool},
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Members, Target},
 };
 
 /// Traces, and reports.
@@ -62,7 +63,7 @@ struct Iolat {
     top: usize,
     sort: Sort,
     options: Options,
-    target: Target,
+    pending: Option<(Vec<PendingOperation>, Omitted)>,
     collector: Collector,
     stacks: Stacks,
     explainer: Explainer,
@@ -99,7 +100,7 @@ impl Tool for Iolat {
         attach::settings()
     }
 
-    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Iolat> {
+    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Iolat> {
         attach::free_slots(&mut object.ebpf)?;
         Ok(Iolat {
             quantile: args.quantile(),
@@ -107,7 +108,7 @@ impl Tool for Iolat {
             top: args.top as usize,
             sort: args.sort,
             options: Options { slow: args.slow, slowest: args.slowest_on_screen() as usize },
-            target: target.clone(),
+            pending: None,
             collector: Collector::new(&mut object.ebpf, args.slowest_in_record())?,
             stacks: Stacks::of(&mut object.ebpf)?,
             explainer: Explainer::default(),
@@ -122,6 +123,10 @@ impl Tool for Iolat {
 
     fn turn(&mut self) -> Result<u64> {
         self.collector.turn()
+    }
+
+    fn ending(&mut self, members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {
+        self.pending = Some(pending::pending(members, &mut self.reader));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
@@ -152,9 +157,7 @@ impl Tool for Iolat {
         let slowest = slowest::slowest(&harvest.events, self.wanted, &mut namer, cgroups);
         let (mut operations, mut spectra): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         let (pending, pending_omitted) = match kind {
-            Kind::Summary if SYSTEM_CALLS.is_readable() => {
-                Some(pending::pending(&self.target, &mut self.reader)).unzip()
-            }
+            Kind::Summary if SYSTEM_CALLS.is_readable() => self.pending.take().unzip(),
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);

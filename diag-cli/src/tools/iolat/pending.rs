@@ -17,7 +17,7 @@ use crate::{
         },
         text::escape,
     },
-    target::{Target, Thread, staying, threads},
+    target::{Members, Thread, staying},
 };
 
 /// An operation that had not returned when tracing ended: its task was, and stayed, in uninterruptible sleep.
@@ -48,8 +48,8 @@ struct Sleeper {
 }
 
 /// The operations of the target's tasks that are in uninterruptible sleep and stay there, and how many of them the list lacks.
-pub(crate) fn pending(target: &Target, reader: &mut Reader) -> (Vec<PendingOperation>, Omitted) {
-    let asleep = threads(target).filter(|thread| thread.state == 'D');
+pub(crate) fn pending(members: &Members<'_>, reader: &mut Reader) -> (Vec<PendingOperation>, Omitted) {
+    let asleep = members.threads().filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
         let place = place(&thread, reader)?;
         let op = Op::of_syscall(u64::try_from(place.0.number).ok()?)?;

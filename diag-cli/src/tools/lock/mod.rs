@@ -14,7 +14,7 @@ mod render;
 mod sample;
 mod verdict;
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::HashSet, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use diag_common::lock::TaskState;
@@ -24,6 +24,7 @@ use self::{
     args::Sort,
     collect::{Collector, Harvest},
     model::{Namer, Places},
+    record::PendingWait,
     render::Options,
 };
 use crate::{
@@ -39,11 +40,12 @@ use crate::{
         page::Page,
         record::{
             Kind, Unavailable,
+            parties::Omitted,
             settings::{Threshold, ThresholdName},
         },
     },
     session::{self, KernelSide, Tool},
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Members, Target},
 };
 
 /// Traces, and reports.
@@ -57,13 +59,29 @@ struct Locks {
     sort: Sort,
     options: Options,
     collector: Collector,
+    naming: Naming,
+    pending: Option<(Vec<PendingWait>, Omitted)>,
+    states: States<TaskState>,
+    reader: Reader,
+}
+
+/// What locks and tasks are named by.
+struct Naming {
     stacks: Stacks,
     people: People,
     variables: Option<Option<Symbols>>,
     places: Places,
-    target: Target,
-    states: States<TaskState>,
-    reader: Reader,
+}
+
+impl Naming {
+    fn namer<'a>(
+        &'a mut self,
+        run_queues: &'a HashSet<u64>,
+        cgroups: Option<&'a mut CgroupNames>,
+    ) -> Namer<'a> {
+        let Naming { stacks, people, variables, places } = self;
+        Namer { stacks, people, variables, run_queues, places, cgroups }
+    }
 }
 
 /// A record, with the spectra of its locks.
@@ -101,17 +119,19 @@ impl Tool for Locks {
         Ok(attach::settings(args, kernel))
     }
 
-    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Locks> {
+    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Locks> {
         Ok(Locks {
             top: args.top_in_record() as usize,
             sort: args.sort,
             options: Options { slow: args.slow, top: args.top_on_screen() as usize },
             collector: Collector::new(&mut object.ebpf)?,
-            stacks: Stacks::of_callers(&mut object.ebpf, attach::KERNEL_SIDE.probes)?,
-            people: People::of(&mut object.ebpf)?,
-            variables: None,
-            places: Places::of(&object.fields),
-            target: target.clone(),
+            naming: Naming {
+                stacks: Stacks::of_callers(&mut object.ebpf, attach::KERNEL_SIDE.probes)?,
+                people: People::of(&mut object.ebpf)?,
+                variables: None,
+                places: Places::of(&object.fields),
+            },
+            pending: None,
             states: States::of(&mut object.ebpf)?,
             reader: Reader::default(),
         })
@@ -119,6 +139,12 @@ impl Tool for Locks {
 
     fn turn(&mut self) -> Result<u64> {
         self.collector.turn()
+    }
+
+    fn ending(&mut self, members: &Members<'_>, cgroups: Option<&mut CgroupNames>) {
+        let run_queues = self.collector.run_queues();
+        let mut namer = self.naming.namer(&run_queues, cgroups);
+        self.pending = Some(pending::pending(members, &self.states, &mut namer, &mut self.reader));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
@@ -137,20 +163,11 @@ impl Tool for Locks {
         cgroups: Option<&mut CgroupNames>,
     ) -> (Body, Vec<Vec<Bin>>) {
         let run_queues = self.collector.run_queues();
-        let mut namer = Namer {
-            stacks: &mut self.stacks,
-            people: &mut self.people,
-            variables: &mut self.variables,
-            run_queues: &run_queues,
-            places: &self.places,
-            cgroups,
-        };
+        let mut namer = self.naming.namer(&run_queues, cgroups);
         let found = model::locks(harvest, self.top, self.sort, &mut namer);
         let (locks, picture): (Vec<_>, Vec<_>) = found.locks.into_iter().unzip();
         let (pending, pending_omitted) = match kind {
-            Kind::Summary => {
-                Some(pending::pending(&self.target, &self.states, &mut namer, &mut self.reader)).unzip()
-            }
+            Kind::Summary => self.pending.take().unzip(),
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);
@@ -164,7 +181,7 @@ impl Tool for Locks {
         let restricted = KERNEL_STACKS.unavailable(
             "waits that have not ended have no stack, and no name where only that says which lock it is",
         );
-        let found = self.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
+        let found = self.naming.stacks.unavailable(effect).into_iter().chain(self.collector.unsettled());
         found.chain(unread).chain(restricted).collect()
     }
 

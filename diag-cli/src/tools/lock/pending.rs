@@ -12,7 +12,7 @@ use crate::{
     ebpf::{clock, states::States},
     kernel::procfs::Reader,
     output::record::parties::Omitted,
-    target::{Target, Thread, staying, threads},
+    target::{Members, Thread, staying},
 };
 
 /// More than these are not listed.
@@ -21,13 +21,13 @@ const MOST: usize = 64;
 /// The waits of the target's tasks that are in uninterruptible sleep and stay there, longest first, and how many of them the
 /// list lacks.
 pub(super) fn pending(
-    target: &Target,
+    members: &Members<'_>,
     states: &States<TaskState>,
     namer: &mut Namer<'_>,
     reader: &mut Reader,
 ) -> (Vec<PendingWait>, Omitted) {
     let now_ns = clock::now();
-    let asleep = threads(target).filter(|thread| thread.state == 'D');
+    let asleep = members.threads().filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
         let wait = innermost(&states.get(thread.tid.cast_unsigned())?)?;
         let account = thread.account()?;

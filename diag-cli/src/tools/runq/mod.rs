@@ -47,13 +47,14 @@ use crate::{
         page::Page,
         record::{
             Kind, Unavailable,
+            parties::Omitted,
             settings::{Threshold, ThresholdName},
             verdict::Verdict,
         },
         streams,
     },
     session::{self, KernelSide, Tool},
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Members, Target},
 };
 
 /// How often the maps are read, lest they overflow.
@@ -70,7 +71,7 @@ struct Runq {
     slow: Duration,
     /// Whether the kernel keeps a clock of steal.
     steal: bool,
-    target: Target,
+    waiting: Option<(Vec<Waiting>, Omitted)>,
     collector: Collector,
     states: States<TaskState>,
     reader: Reader,
@@ -109,12 +110,12 @@ impl Tool for Runq {
         attach::settings(args)
     }
 
-    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Runq> {
+    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Runq> {
         Ok(Runq {
             wanted: Wanted { top: args.top as usize, sort: args.sort },
             slow: args.slow,
             steal: object.has("RQ_STEAL"),
-            target: target.clone(),
+            waiting: None,
             collector: Collector::new(&mut object.ebpf, args.by)?,
             states: States::of(&mut object.ebpf)?,
             reader: Reader::default(),
@@ -135,6 +136,10 @@ impl Tool for Runq {
     fn turn(&mut self) -> Result<u64> {
         self.ended = self.collector.turn()?;
         Ok(self.ended)
+    }
+
+    fn ending(&mut self, members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {
+        self.waiting = Some(waiting::waiting(members, &self.states, &mut self.reader, self.ended));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
@@ -161,9 +166,7 @@ impl Tool for Runq {
         }
         let cpu_times = model::cpu_times(harvest, measured);
         let (waiting, waiting_omitted) = match kind {
-            Kind::Summary => {
-                Some(waiting::waiting(&self.target, &self.states, &mut self.reader, self.ended)).unzip()
-            }
+            Kind::Summary => self.waiting.take().unzip(),
             _ => (None, None),
         };
         let worst = Wanted { top: CANDIDATES, sort: Sort::Time };

@@ -10,7 +10,7 @@ use crate::{
     ebpf::states::States,
     kernel::procfs::{self, Reader},
     output::record::parties::{Omitted, Task},
-    target::{STAYS, Target, Thread, staying, threads},
+    target::{Members, STAYS, Thread, staying},
 };
 
 /// A task that was runnable when tracing ended, and did not run for a while.
@@ -35,12 +35,12 @@ const MOST: usize = 64;
 
 /// The target's tasks that want to run, and do not, and what the list lacks. `now` is when tracing ended, ns.
 pub(super) fn waiting(
-    target: &Target,
+    members: &Members<'_>,
     states: &States<TaskState>,
     reader: &mut Reader,
     now: u64,
 ) -> (Vec<Waiting>, Omitted) {
-    let runnable = threads(target).filter(|thread| thread.state == 'R');
+    let runnable = members.threads().filter(|thread| thread.state == 'R');
     let met = runnable.filter_map(|thread| {
         let account = thread.account()?;
         Some((thread, account))

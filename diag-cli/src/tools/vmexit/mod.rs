@@ -40,7 +40,7 @@ use crate::{
         record::{Kind, Unavailable, settings::Threshold},
     },
     session::{self, KernelSide, Tool},
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Members, Target},
 };
 
 /// Traces, and reports.
@@ -137,7 +137,7 @@ impl Tool for Vmexit {
     }
 
     /// Detaching patches code, which sends IPIs, while some probes are gone and others are not.
-    fn ending(&mut self) {
+    fn ending(&mut self, _members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {
         self.collector.end();
     }
 
