@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod cause;
+pub mod cgroup;
 pub mod hist;
 pub mod hung;
 pub mod iolat;

@@ -46,6 +46,8 @@ losses! {
     MissedRuns = "missed_runs";
     /// A forked process was not followed because there were too many.
     Processes = "processes";
+    /// The name of a cgroup was not kept while it was made: its path was too long, or too many were made at once.
+    CgroupNames = "cgroup_names";
     /// A thread was not told from others because there were too many processes, names and cgroups.
     Identities = "identities";
     /// A wait for a lock was not counted because its end was not told of, or too many were under way at once.

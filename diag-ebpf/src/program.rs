@@ -13,6 +13,16 @@ macro_rules! program {
     };
 }
 
+/// The programs that every object has, whichever tool it is for.
+#[macro_export]
+macro_rules! common_programs {
+    ($kind:ident, $context:ty, $side:ty) => {
+        $crate::program!($kind, $context, cgroup_mkdir, |ctx| {
+            $crate::cgroups::made::<$side>(ctx.arg(0), ctx.arg(1));
+        });
+    };
+}
+
 /// What makes a crate an object: a panic handler, which is never reached, and the licence that helpers ask for.
 #[macro_export]
 macro_rules! object_footer {

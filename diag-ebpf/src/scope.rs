@@ -80,7 +80,7 @@ fn cgroup<S: Side>(task: Ptr) -> Ptr {
 
 /// The id of a cgroup: of its kernfs node, which is its directory's inode number (kernel/cgroup/cgroup.c, 6.18).
 #[inline(always)]
-fn id<S: Side>(cgroup: Ptr) -> u64 {
+pub fn id<S: Side>(cgroup: Ptr) -> u64 {
     // SAFETY: typed pointers.
     unsafe {
         let node: Ptr = S::read(cgroup, CGROUP_KN.load());

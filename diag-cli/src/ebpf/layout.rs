@@ -128,6 +128,8 @@ pub(crate) const FIELDS: &[Field] = &[
     required("CGROUP_LEVEL", offset!("cgroup", "level")),
     required("CGROUP_KN", offset!("cgroup", "kn")),
     required("KN_ID", offset!("kernfs_node", "id")),
+    required("CGROUP_ROOT", offset!("cgroup", "root")),
+    required("ROOT_HIERARCHY", offset!("cgroup_root", "hierarchy_id")),
     optional(
         "ARG_PREV_STATE",
         Source::Argument { event: "sched_switch", by: By::Name("prev_state", &[(4, 3)]) },

@@ -112,6 +112,10 @@ pub(crate) const fn function(name: &'static str, better: &'static str, effect: &
     ProbeSpec { on: On::Function, ..helpful(name, effect) }.instead_of(better)
 }
 
+/// The probes of every session, whichever tool it is for.
+const COMMON: &[ProbeSpec] =
+    &[helpful("cgroup_mkdir", "cgroups that are made and removed while tracing have no name")];
+
 /// What came of attaching.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attached {
@@ -123,8 +127,8 @@ pub(crate) struct Attached {
 
 /// Those of `probes` whose tracepoint this kernel has.
 pub(crate) fn existing(kernel: &Kernel, probes: &[ProbeSpec]) -> Result<Vec<&'static str>> {
-    let mut names = Vec::with_capacity(probes.len());
-    for probe in probes {
+    let mut names = Vec::with_capacity(COMMON.len() + probes.len());
+    for probe in COMMON.iter().chain(probes) {
         let exists = match probe.on {
             On::Tracepoint => kernel.types.prototype(probe.name)?.is_some(),
             On::Tasks => true,
@@ -159,7 +163,7 @@ pub(super) fn decisive<'a>(
 /// Attaches `probes`, of which the kernel has those `existing`, in their order. [`Failure::Unsupported`] when an essential one fails.
 pub(crate) fn attach(object: &mut Object, existing: &[&str], probes: &[ProbeSpec]) -> Result<Attached> {
     let mut attached = Attached { probes: Vec::new(), unavailable: object.unavailable.clone() };
-    for probe in probes {
+    for probe in COMMON.iter().chain(probes) {
         if probe.unless.is_some_and(|field| object.has(field)) {
             continue;
         }

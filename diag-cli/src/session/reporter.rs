@@ -10,6 +10,7 @@ use super::tool::{Report, Tool};
 use crate::{
     cli::SessionArgs,
     ebpf::{
+        cgroups::CgroupsMade,
         clock,
         cost::{KernelCost, Sampler, kernel_bytes},
         log::KernelLog,
@@ -55,6 +56,7 @@ pub(crate) struct Reporter<'a, T: Tool> {
     id: Uuid,
     sequence: u64,
     losses: Losses,
+    cgroups_made: CgroupsMade,
     sampler: Sampler,
     out: Writer,
     session: Stretch,
@@ -101,6 +103,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     ) -> Result<Reporter<'a, T>> {
         Ok(Reporter {
             losses: Losses::of(&mut object.ebpf)?,
+            cgroups_made: CgroupsMade::of(&mut object.ebpf)?,
             scene,
             tool,
             object,
@@ -128,6 +131,15 @@ impl<'a, T: Tool> Reporter<'a, T> {
         self.session = Stretch::at(began, self.sampler.sum(&self.object.ebpf));
         self.interval = self.session;
         Ok(began)
+    }
+
+    /// Takes down the names of cgroups that were made since the last call.
+    fn learn_cgroups(&mut self) {
+        if let Some(names) = &mut self.scene.cgroups
+            && let Some(hierarchy) = names.hierarchy_number()
+        {
+            self.cgroups_made.each(hierarchy, |id, path| names.learn(id, path));
+        }
     }
 
     /// Forgets what was counted before it began, while probes were being attached.
@@ -161,6 +173,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     /// What is to be done every now and then.
     pub(crate) fn poll(&mut self) -> Result<()> {
+        self.learn_cgroups();
         self.tool.poll();
         if self.out.has_room() {
             let events = self.tool.events(&mut self.object, self.scene.cgroups.as_mut())?;
@@ -212,6 +225,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
         self.scene.target.ended = ended;
         self.end = Some(self.tool.turn()?);
+        self.learn_cgroups();
         let events = self.tool.last_events(&mut self.object, self.scene.cgroups.as_mut())?;
         self.tell_events(events)?;
         self.sampler.end(&self.object.ebpf);

@@ -102,6 +102,15 @@ impl Hierarchy {
         self.mount.join(path)
     }
 
+    /// The number that the kernel gives this hierarchy, 0 for the unified one: the first field of its line in
+    /// `/proc/PID/cgroup`. None where this process has no such line.
+    pub(crate) fn number(&self) -> Option<u32> {
+        let lines = fs::read("/proc/self/cgroup").ok()?;
+        let line = lines.split(|&byte| byte == b'\n').find(|line| self.path_of_task(line).is_some())?;
+        let number = line.split(|&byte| byte == b':').next()?;
+        str::from_utf8(number).ok()?.parse().ok()
+    }
+
     /// A task's path in this hierarchy, of the lines of its `/proc/PID/cgroup`: `NUMBER:CONTROLLERS:PATH` (cgroups(7)).
     pub(super) fn path_of_task<'a>(&self, lines: &'a [u8]) -> Option<&'a [u8]> {
         lines.split(|&byte| byte == b'\n').find_map(|line| {

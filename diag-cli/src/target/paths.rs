@@ -1,21 +1,29 @@
 //! Cgroup ids as people know them: by their paths, and by the containers that they are.
+//!
+//! A cgroup can be gone before it is asked for: a CI job, a transient unit. So those that are made while a session traces are
+//! taken down at once ([`CgroupNames::learn`]); the hierarchy is walked for those that were there before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::hierarchy::Hierarchy;
 use super::identity::ContainerNames;
-use crate::output::record::parties::Container;
+use crate::output::{record::parties::Container, text::escape};
 
+/// Cgroups that were made while the session traced and are remembered at most.
+const MOST_MADE: usize = 32_768;
 /// How often an unknown id may cost a walk through the hierarchy.
 const WALK_EVERY: Duration = Duration::from_secs(1);
 
 /// The paths of the cgroups of one hierarchy, by their ids. One that is gone keeps its path.
 pub(crate) struct CgroupNames {
     hierarchy: Hierarchy,
+    number: Option<u32>,
     containers: ContainerNames,
     paths: HashMap<u64, String>,
     walked: Option<Instant>,
+    /// Those that were made while the session traced, oldest first.
+    made: VecDeque<u64>,
 }
 
 /// Where a task belongs: what records have as `cgroup` and `container`.
@@ -30,12 +38,39 @@ pub(crate) struct Home {
 impl CgroupNames {
     /// Knows nothing yet; the first question walks the hierarchy.
     pub(crate) fn new(hierarchy: Hierarchy, containers: ContainerNames) -> CgroupNames {
-        CgroupNames { hierarchy, containers, paths: HashMap::new(), walked: None }
+        CgroupNames {
+            number: hierarchy.number(),
+            hierarchy,
+            containers,
+            paths: HashMap::new(),
+            walked: None,
+            made: VecDeque::new(),
+        }
+    }
+
+    /// Remembers a cgroup of this hierarchy that was made just now, by its path from the hierarchy's root. Of very many, the
+    /// oldest that are gone are forgotten.
+    pub(crate) fn learn(&mut self, id: u64, path: &[u8]) {
+        let path = escape(path);
+        if self.paths.insert(id, path).is_none() {
+            self.made.push_back(id);
+        }
+        while self.made.len() > MOST_MADE
+            && let Some(oldest) = self.made.pop_front()
+        {
+            // One that is still there is found again by the next walk.
+            self.paths.remove(&oldest);
+        }
     }
 
     /// The hierarchy whose cgroups they are.
     pub(crate) fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
+    }
+
+    /// The number that the kernel gives that hierarchy; none where it is not known.
+    pub(crate) fn hierarchy_number(&self) -> Option<u32> {
+        self.number
     }
 
     /// Where tasks in a cgroup belong; nothing is known of one that was gone before it was looked for.

@@ -333,6 +333,7 @@ fn a_command_that_is_asked_to_end_has_its_own_status_or_that_of_the_signal() {
             std::thread::sleep(Duration::from_millis(2));
         }
         let ended = running.end().unwrap();
+        let ended = ended.expect("it can be ended");
         assert_eq!((ended.status, ended.by), (status, by), "{script}");
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use crate::{
-    Outcome, Test,
+    Outcome, Skip, Test,
     lab::{Lab, cgroup::Cgroup, image::PlainDisk},
-    osdiag::{Finished, Session, iolat, trace},
-    record::device_of,
+    osdiag::{Finished, Session, iolat, tool, trace},
+    record::{device_of, number},
     workload::{Call, Desk, Job, Plan, Report, Step, Visitor},
 };
 
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("target_command_and_its_children", command_and_children),
     ("target_command_status", command_status),
     ("target_system", system),
+    ("target_cgroup_that_lives_shorter_has_its_name", short_lived_cgroup),
 ];
 
 const CALLS: u64 = 400;
@@ -211,5 +213,29 @@ fn system() -> Outcome {
     assert_eq!(summary.0["target"]["kind"], "system");
     assert_eq!(summary.operation("pread64", &scene.device()).count(), CALLS);
     assert!(summary.operation("read", &scene.device()).count() > 0, "the neighbour counts, too");
+    Ok(())
+}
+
+/// A cgroup that is made, does its work, and is removed while the session traces, as a CI job's: the culprit that one looks for.
+fn short_lived_cgroup() -> Outcome {
+    let lab = Lab::new();
+    let session = Session::counting(tool("runq", &["--json", "--by", "cgroup"]));
+    // In each hierarchy: which of them the session names tasks by is not for this test to know.
+    let made = [Cgroup::v1(&lab, "memory"), Cgroup::v1(&lab, "cpu"), Cgroup::v2(&lab)];
+    let groups: Vec<Cgroup> = made.into_iter().flatten().collect();
+    let path = format!("/{}", groups.first().ok_or_else(|| Skip::because("no cgroup can be made"))?.name());
+    let join: String =
+        groups.iter().map(|group| format!("echo $$ > {}/cgroup.procs; ", group.path().display())).collect();
+    let work = format!("{join} i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done");
+    let status = Command::new("sh").args(["-c", &work]).status().expect("a shell");
+    assert!(status.success(), "{status}");
+    let ids: Vec<u64> = groups.iter().map(Cgroup::id).collect();
+    drop(groups);
+    let summary = session.interrupt().summary();
+    let listed = summary.0["groups"].as_array().expect("groups is a list");
+    let own = listed.iter().find(|group| ids.iter().any(|&id| group["group"]["cgroup_id"] == id));
+    let own = own.unwrap_or_else(|| panic!("none of {ids:?} is in {}", summary.0["groups"]));
+    assert_eq!(own["group"]["cgroup"], path, "{}", own["group"]);
+    assert_eq!(number(&summary.0["lost"]["cgroup_names"]), 0);
     Ok(())
 }

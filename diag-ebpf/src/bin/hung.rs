@@ -3,7 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use diag_ebpf::{hung_programs, object_footer, side::Btf};
+use diag_ebpf::{common_programs, hung_programs, object_footer, side::Btf};
 
 hung_programs!(btf_tracepoint, BtfTracePointContext, Btf);
+common_programs!(btf_tracepoint, BtfTracePointContext, Btf);
 object_footer!();

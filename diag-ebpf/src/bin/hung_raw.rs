@@ -3,7 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use diag_ebpf::{hung_programs, object_footer, side::Raw};
+use diag_ebpf::{common_programs, hung_programs, object_footer, side::Raw};
 
 hung_programs!(raw_tracepoint, RawTracePointContext, Raw);
+common_programs!(raw_tracepoint, RawTracePointContext, Raw);
 object_footer!();

@@ -3,8 +3,9 @@
 #![no_main]
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use diag_ebpf::{iolat::state::TaskState, iolat_programs, object_footer, raw_object};
+use diag_ebpf::{common_programs, iolat::state::TaskState, iolat_programs, object_footer, raw_object};
 
 raw_object!(Iolat, TaskState, 16384);
 iolat_programs!(raw_tracepoint, RawTracePointContext, Iolat);
+common_programs!(raw_tracepoint, RawTracePointContext, Iolat);
 object_footer!();

@@ -52,6 +52,7 @@ pub(crate) trait Body: Serialize + JsonSchema {
 /// What any session can find unavailable.
 pub(crate) const UNAVAILABLE_ANYWHERE: &[&str] = &[
     "cgroups",
+    "cgroup_mkdir",
     "quiesce",
     "typed-hooks",
     "btf-match",

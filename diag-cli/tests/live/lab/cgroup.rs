@@ -45,6 +45,11 @@ impl Cgroup {
         &self.path
     }
 
+    /// The name of its directory.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Its number: the inode of its directory.
     pub(crate) fn id(&self) -> u64 {
         fs::metadata(&self.path).expect("a cgroup has an inode").ino()
