@@ -236,11 +236,16 @@ pub struct Event {
     pub waits: [StackWait; MAX_STACK_WAITS],
     /// Bytes of `path` that are used.
     pub path_bytes: u32,
-    /// Not zero where the path has more directories than were sent.
-    pub cut: u32,
+    /// [`PATH_CUT`], [`PATH_DELETED`]
+    pub path_flags: u32,
     /// Path components, the file's own name first, each ended by a zero byte.
     pub path: [u8; PATH_BYTES],
 }
+
+/// The path has more directories than were sent.
+pub const PATH_CUT: u32 = 1;
+/// The file has been deleted: its path is the one that it had.
+pub const PATH_DELETED: u32 = 1 << 1;
 
 /// Waits of one operation that only their stacks explain; further ones are counted as lost detail.
 pub const MAX_STACK_WAITS: usize = 4;

@@ -106,6 +106,7 @@ pub(crate) const FIELDS: &[Field] = &[
     required("SB_WRITERS_SIZE", Source::Size(&[at("super_block", "s_writers", ALL)])),
     required("DENTRY_PARENT", offset!("dentry", "d_parent")),
     required("DENTRY_NAME", offset!("dentry", "d_name.name")),
+    optional("DENTRY_HASHED", offset!("dentry", "d_hash.pprev")),
     required("REGS_DI", offset!("pt_regs", "di")),
     required("REGS_SI", offset!("pt_regs", "si")),
     required("REGS_R10", offset!("pt_regs", "r10")),

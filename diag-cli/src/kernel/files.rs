@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
     mountinfo::{self, MountEntry},
-    mounts::device_numbered,
+    mounts::device_of,
     procfs::Reader,
 };
 use crate::output::record::parties::Device;
@@ -23,7 +23,7 @@ pub(crate) struct OpenFile {
 pub(crate) struct Mount {
     /// The number of its device, `MAJOR:MINOR`.
     pub(crate) number: String,
-    /// The block device; none where the file system has none.
+    /// The block device; none where the file system has none, or more than one.
     pub(crate) device: Option<Device>,
     /// The file system's type.
     pub(crate) filesystem: String,
@@ -51,11 +51,7 @@ impl Files {
 
     /// The mount of this process's own that `path` is on.
     pub(crate) fn holding(&mut self, path: &Path) -> Option<Mount> {
-        let own = self.of(std::process::id());
-        let holding = own.iter().filter(|mount| path.starts_with(&mount.point));
-        // Of several on top of each other the last one is seen.
-        let longest = holding.enumerate().max_by_key(|(at, mount)| (mount.point.as_os_str().len(), *at));
-        longest.map(|(_, mount)| Mount::from(mount))
+        mountinfo::holding(self.of(std::process::id()), path).map(Mount::from)
     }
 
     /// Whether a process sees a file system of such a type.
@@ -73,7 +69,7 @@ impl From<&MountEntry> for Mount {
     fn from(mount: &MountEntry) -> Mount {
         Mount {
             number: mount.device.clone(),
-            device: device_numbered(&mount.device),
+            device: device_of(mount),
             filesystem: mount.filesystem.clone(),
             point: mount.point.as_os_str().as_bytes().to_vec(),
             source: mount.source.clone(),

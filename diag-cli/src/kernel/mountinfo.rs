@@ -15,6 +15,8 @@ use crate::output::text::escape;
 pub(crate) struct MountEntry {
     /// The mount's number, which `fdinfo` shows as `mnt_id`.
     pub(crate) id: u64,
+    /// The number of the mount that it is mounted on.
+    pub(crate) parent: u64,
     /// The number of its device, `MAJOR:MINOR`.
     pub(crate) device: String,
     /// Which of the file system's folders is mounted.
@@ -34,17 +36,42 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<MountEntry>> {
     Ok(fs::read(path)?.split(|&byte| byte == b'\n').filter_map(parse).collect())
 }
 
+/// The mount that `path` leads to, as the kernel walks it: from the root on, across each mount that stands in the way. What is
+/// mounted below another mount's cover is not on it.
+pub(crate) fn holding<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a MountEntry> {
+    let nearest = |found: &mut dyn Iterator<Item = &'a MountEntry>| {
+        // Of several at one place the last one is seen.
+        let on_the_way = found.filter(|mount| path.starts_with(&mount.point));
+        on_the_way.reduce(|best, mount| {
+            if mount.point.as_os_str().len() <= best.point.as_os_str().len() { mount } else { best }
+        })
+    };
+    let is_root =
+        |mount: &MountEntry| mount.parent == mount.id || mounts.iter().all(|other| other.id != mount.parent);
+    let mut at = nearest(&mut mounts.iter().filter(|mount| is_root(mount)))?;
+    for _ in mounts {
+        let mut children = mounts.iter().filter(|mount| mount.parent == at.id && mount.id != at.id);
+        match nearest(&mut children) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    Some(at)
+}
+
 /// One line, without its end.
 pub(crate) fn parse(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|&byte| byte == b' ');
     let id = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let device = str::from_utf8(fields.nth(1)?).ok()?.to_owned();
+    let parent = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = str::from_utf8(fields.next()?).ok()?.to_owned();
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
     // Optional fields end at a dash; a space in any of them would be escaped.
     fields.find(|field| field == b"-")?;
     let mut of_file_system = || fields.next().map(unescape);
     Some(MountEntry {
         id,
+        parent,
         device,
         root,
         point: OsString::from_vec(point).into(),
@@ -91,6 +118,30 @@ mod tests {
         assert!(parse(b"31 23 0:28 / /sys rw - tmpfs tmpfs rw").is_some());
         assert_eq!(parse(b"garbage"), None);
         assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn a_path_is_on_the_mount_that_a_walk_comes_to() {
+        let lines = [
+            "20 1 8:1 / / rw - ext4 /dev/a rw",
+            "21 20 0:5 / /b1 rw - tmpfs t rw",
+            "22 20 0:5 /sub /b2 rw - tmpfs t rw",
+            "23 21 8:2 / /b1/deep rw - ext4 /dev/b rw",
+            // Covers both /b1 and what is below it.
+            "24 21 0:6 / /b1 rw - tmpfs top rw",
+            "25 24 8:3 / /b1/deep rw - ext4 /dev/c rw",
+            "26 20 8:4 / /b3/x rw - ext4 /dev/d rw",
+        ];
+        let mounts: Vec<MountEntry> = lines.iter().filter_map(|line| parse(line.as_bytes())).collect();
+        let id = |path: &str| holding(&mounts, Path::new(path)).map(|mount| mount.id);
+        assert_eq!(id("/etc/passwd"), Some(20));
+        assert_eq!(id("/b1/sub/f"), Some(24));
+        assert_eq!(id("/b1/deep/f"), Some(25));
+        assert_eq!(id("/b2/f"), Some(22));
+        assert_eq!(id("/b22/f"), Some(20));
+        assert_eq!(id("/b3/f"), Some(20));
+        assert_eq!(id("/b3/x/f"), Some(26));
+        assert_eq!(holding(&[], Path::new("/")), None);
     }
 
     #[test]

@@ -163,6 +163,6 @@ fn on_another_file_system(kind: &str) -> Outcome {
     let mount = Mounted::mount(lab.directory(kind), &["-t", kind, &node])?;
     let file = mount.file("data", 64 << 10);
     let desk = Desk::new(&lab);
-    assert_every(&trace(&desk, &[], &desk.plan(vec![every(&file)])), &mount.device(), kind);
+    assert_every(&trace(&desk, &[], &desk.plan(vec![every(&file)])), &device_of(device.node()), kind);
     Ok(())
 }

@@ -18,11 +18,13 @@ mod hung;
 mod hung_chains;
 mod hung_cost;
 mod killed;
+mod hung_proof;
 mod lab;
 mod lock;
 mod numbers;
 mod operations;
 mod osdiag;
+mod paths;
 mod query;
 mod record;
 mod runq;
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
     let tests = [
         counting::TESTS,
         numbers::TESTS,
+        paths::TESTS,
         faults::TESTS,
         guards::TESTS,
         stalls::TESTS,
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         lock::TESTS,
         hung::TESTS,
         hung_chains::TESTS,
+        hung_proof::TESTS,
         vmexit::TESTS,
         vmexit::perf::TESTS,
         vmexit::session::TESTS,

@@ -6,13 +6,13 @@ use crate::record::{Record, number};
 
 /// What must be true of every record of this tool.
 pub(crate) fn check(record: &Record) {
-    let threshold = number(&record.0["settings"]["thresholds"][0]["value"]);
+    let threshold = record.0["settings"]["thresholds"][0]["value"].as_f64().expect("a threshold");
     let tasks = record.stuck();
     let mut before = u64::MAX;
     for task in tasks {
         assert_eq!(task["state"], "uninterruptible", "{task}");
         let blocked = number(&task["blocked_ns"]);
-        assert!(blocked >= threshold, "not stuck for long enough: {task}");
+        assert!(blocked as f64 >= threshold, "not stuck for long enough: {task}");
         assert!(blocked <= before, "not longest first: {tasks:?}");
         before = blocked;
     }

@@ -9,15 +9,15 @@ use aya_ebpf::{
 };
 use diag_common::{
     hist,
-    iolat::{Event, Op, PATH_BYTES, Threshold},
+    iolat::{Event, Op, PATH_BYTES, PATH_CUT, PATH_DELETED, Threshold},
     loss::Loss,
 };
 
 use super::state::{TaskState, Tasks};
 use crate::{
     fields::{
-        DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_R10, REGS_SI, TASK_COMM,
-        TASK_PID, TASK_TGID,
+        DENTRY_HASHED, DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_R10, REGS_SI,
+        TASK_COMM, TASK_PID, TASK_TGID, present,
     },
     loss,
     memory::{self, at_most, store},
@@ -142,18 +142,23 @@ unsafe fn path(draft: *mut Draft, file: Ptr, inode: u64) -> u32 {
         let start = (&raw mut (*draft).event.path).cast::<u8>();
         let mut entry: Ptr = Raw::read(file, FILE_DENTRY.load());
         let mut used = 0u32;
-        let mut cut = 1;
+        let mut flags = PATH_CUT;
         // A descriptor that was closed since lets its file go, and another take its place.
         let gone = Raw::read::<u64>(file, FILE_INODE.load()) != inode;
         for component in 0..=MAX_COMPONENTS {
             if gone {
-                cut = 0;
+                flags = 0;
                 break;
             }
             let parent: Ptr = Raw::read(entry, DENTRY_PARENT.load());
             if parent.is_null() || parent == entry {
-                cut = 0;
+                flags &= !PATH_CUT;
                 break;
+            }
+            // d_unlinked (include/linux/dcache.h, 6.18): what has a parent is hashed as long as it has a name.
+            if component == 0 && present(&DENTRY_HASHED) && Raw::read::<u64>(entry, DENTRY_HASHED.load()) == 0
+            {
+                flags |= PATH_DELETED;
             }
             if component == MAX_COMPONENTS {
                 break;
@@ -171,8 +176,8 @@ unsafe fn path(draft: *mut Draft, file: Ptr, inode: u64) -> u32 {
             entry = parent;
         }
         (*draft).event.path_bytes = used;
-        (*draft).event.cut = cut;
-        if cut != 0 {
+        (*draft).event.path_flags = flags;
+        if flags & PATH_CUT != 0 {
             loss::count(Loss::Paths);
         }
         used

@@ -144,6 +144,8 @@ impl Tool for Iolat {
         harvest: &Harvest,
         cgroups: Option<&mut CgroupNames>,
     ) -> (Body, Vec<Spectrum>) {
+        // What is mounted where may have changed since the last record.
+        self.mounts = Mounts::default();
         let mut namer =
             Namer { stacks: &mut self.stacks, explainer: &mut self.explainer, mounts: &mut self.mounts };
         let mut operations: Vec<_> = harvest

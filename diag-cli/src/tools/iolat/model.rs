@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     ebpf::stacks::Stacks,
-    kernel::mounts::{Mounts, device_name, number},
+    kernel::mounts::Mounts,
     output::{
         histogram::{Histogram, PartBin},
         record::{
             cause::CauseKeys,
             layers::{LAYERS, Layers},
-            parties::{Device, Omitted},
+            parties::Omitted,
         },
         units::share,
     },
@@ -163,7 +163,7 @@ pub(crate) fn operation(
         .collect();
     let operation = Operation {
         op: OpName(Op::from_number(key.op as u8).unwrap_or(Op::Read)),
-        device: Device { id: number(key.dev), name: device_name(key.dev) },
+        device: namer.mounts.device(key.dev),
         filesystem: filesystem(key, namer.mounts),
         bytes: group.bytes,
         latency,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diag_common::{
     cause::{COUNTED, Cause},
-    iolat::{CAUSE_STACK, Event, Op, VIA_NONE},
+    iolat::{CAUSE_STACK, Event, Op, PATH_CUT, PATH_DELETED, VIA_NONE},
 };
 
 use super::{
@@ -127,11 +127,17 @@ fn file(event: &Event, mounts: &mut Mounts) -> Option<String> {
         path.push(b'/');
         path.extend_from_slice(name);
     }
-    if event.cut != 0 {
-        return Some(escape(&[b"...", path.as_slice()].concat()));
+    let mut path = if event.path_flags & PATH_CUT != 0 {
+        [b"...", path.as_slice()].concat()
+    } else {
+        let located = if event.magic == 0 { device_node(&path) } else { mounts.locate(event.dev, &path) };
+        located.unwrap_or(path)
+    };
+    if event.path_flags & PATH_DELETED != 0 {
+        // As /proc/PID/fd has it (d_path, fs/d_path.c, 6.18).
+        path.extend_from_slice(b" (deleted)");
     }
-    let located = if event.magic == 0 { device_node(&path) } else { mounts.locate(event.dev, &path) };
-    Some(escape(&located.unwrap_or(path)))
+    Some(escape(&path))
 }
 
 /// A block device opened as a file is an entry of the device file system.

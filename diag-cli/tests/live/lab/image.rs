@@ -112,17 +112,6 @@ impl Mounted {
         &self.path
     }
 
-    /// The number of its device as the kernel has it, `MAJOR:MINOR`. What stat(2) says of a file is another on btrfs: a
-    /// subvolume's own.
-    pub(crate) fn device(&self) -> String {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("there are mounts");
-        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let mut own =
-            fields.filter(|fields| fields.get(4).is_some_and(|point| Path::new(point) == self.path));
-        // Of several on top of each other the last one is seen.
-        own.next_back().expect("it is mounted")[2].to_owned()
-    }
-
     /// A file on it, filled with `bytes` bytes that are written through to the device.
     pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
         let path = self.path.join(name);
