@@ -9,7 +9,11 @@ use std::{
     thread,
 };
 
-use super::{STORM, assert_most, doers, two_cpus, vmexit};
+use super::{
+    STORM, assert_most, doers,
+    truth::{Truth, Window},
+    two_cpus, vmexit,
+};
 use crate::{
     Outcome, Skip, Test,
     lab::{Lab, cgroup::Cgroup},
@@ -164,17 +168,22 @@ fn on_one_cpu() -> Outcome {
     Ok(())
 }
 
-/// A process that does nothing, beside two that make CPUs halt: the halts are shown, and are not its doing.
+/// A process that does nothing, beside two that make CPUs halt: the halts that the kernel counts are shown, and are not its
+/// doing.
 fn others_halts() -> Outcome {
     two_cpus()?;
     let mut quiet = Command::new("sleep").arg("60").spawn().expect("sleep starts");
     let mut storm = Storm::ready(Kind::Pipes, None);
+    let before = Truth::read();
     let session = Session::counting(vmexit(&["-p", &quiet.id().to_string()]));
+    let begun = Truth::read();
     storm.rage(STORM);
+    let ending = Truth::read();
     let summary = session.interrupt().summary();
+    let window = Window { inner: [begun, ending], outer: [before, Truth::read()] };
     quiet.kill().expect("it still sleeps");
     quiet.wait().expect("it ends");
-    assert!(number(&summary.0["idle"]["halted"]["count"]) > 0, "{}", summary.0["idle"]);
+    window.compare_halts(number(&summary.0["idle"]["halted"]["count"]));
     assert!(summary.activities().is_empty(), "{:#}", summary.0["activities"]);
     let verdict = &summary.0["verdict"];
     assert!(verdict["status"] == "nothing" && verdict["advice"].is_null(), "{verdict:#}");
@@ -245,7 +254,8 @@ fn burst() -> Outcome {
     let runs = &summary.0["self"]["events"];
     let Some(runs) = runs.as_u64() else { return Err(Skip::because("the kernel keeps no statistics")) };
     let counted: u64 = summary.activities().iter().map(|activity| number(&activity["event_count"])).sum();
-    assert!(counted > 10_000, "{counted} events are too few for a burst");
-    assert!(counted < 2 * runs && runs < 20 * counted, "{runs} runs counted {counted} events");
+    assert!(counted > 1000, "{counted} events are too few for a burst");
+    // Other programs run without anything to count: those that see timers being armed, for one.
+    assert!(counted < 2 * runs && runs < 50 * counted, "{runs} runs counted {counted} events");
     Ok(())
 }

@@ -73,11 +73,14 @@ impl Window {
             many += if most.contains(&what) { inner } else { 0 };
         }
         assert!(most.is_empty() || many >= MANY, "{most:?}: {many} are too few to compare");
+        self.compare_halts(summary.count(&["hlt"]));
+    }
+
+    /// The same of halts; the kernel counts one when it is over.
+    pub(super) fn compare_halts(&self, told: u64) {
         let passed = |[from, to]: &[Truth; 2]| Some(to.halts? - from.halts?);
         if let Some((inner, outer)) = passed(&self.inner).zip(passed(&self.outer)) {
-            // The kernel counts a halt when it is over.
-            let told = summary.count(&["hlt"]);
-            assert!(is_from(told, inner, outer), "hlt: {told} is not from {inner} to {outer}");
+            assert!(is_from(told, inner, outer), "halts: {told} is not from {inner} to {outer}");
         }
     }
 }
