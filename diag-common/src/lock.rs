@@ -113,8 +113,10 @@ impl Kind {
 /// Contentions of one task that can be under way at the same time.
 pub const DEPTH: usize = 4;
 
-/// Levels at which a CPU is at work, each of which interrupts those before it: task, softirq, hard interrupt, NMI.
-pub const LEVELS: usize = 4;
+/// Contentions of spinning locks that can be under way on a CPU at the same time. A CPU is at work at four levels, each of which
+/// interrupts those before it: task, softirq, hard interrupt, NMI. At each it can wait for an rwlock, and within that for the
+/// spinlock inside of the rwlock (`queued_write_lock_slowpath`, kernel/locking/qrwlock.c, 6.18).
+pub const SPINS: usize = 8;
 
 /// Which lock it is, where its address says so exactly.
 pub mod class {
@@ -296,8 +298,8 @@ pub struct TaskState {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Cpu {
-    /// Contentions of spinning locks that are under way, by level.
-    pub spins: [Spin; LEVELS],
+    /// Contentions of spinning locks that are under way: of each level those of an rwlock, and of a spinlock.
+    pub spins: [Spin; SPINS],
     /// Programs on the kernel's functions that are under way: only one of them counts.
     pub busy: u32,
     /// Zero.
