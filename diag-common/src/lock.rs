@@ -68,6 +68,10 @@ kinds! {
     Rtmutex = "rtmutex";
     /// `struct semaphore`
     Semaphore = "semaphore";
+    /// Of a real-time kernel: `struct rw_semaphore` or `rwlock_t`, to read (kernel/locking/rwbase_rt.c, 6.18).
+    RtRead = "rt-read";
+    /// The same, to write.
+    RtWrite = "rt-write";
 }
 
 impl Kind {
@@ -90,6 +94,8 @@ impl Kind {
             (true, true, _) => Kind::RwlockRead,
             (true, _, true) => Kind::RwlockWrite,
             (true, ..) => Kind::Spinlock,
+            (_, true, _) if has(flags::RT) => Kind::RtRead,
+            (_, _, true) if has(flags::RT) => Kind::RtWrite,
             (_, true, _) => Kind::RwsemRead,
             (_, _, true) => Kind::RwsemWrite,
             _ if has(flags::RT) => Kind::Rtmutex,
@@ -348,7 +354,8 @@ mod tests {
             (PERCPU | READ, Kind::PercpuRwsem),
             (PERCPU | WRITE, Kind::PercpuRwsem),
             (RT, Kind::Rtmutex),
-            (RT | READ, Kind::RwsemRead),
+            (RT | READ, Kind::RtRead),
+            (RT | WRITE, Kind::RtWrite),
             (0, Kind::Semaphore),
         ];
         for (flags, kind) in cases {

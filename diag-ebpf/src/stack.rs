@@ -73,14 +73,36 @@ unsafe fn keep(buffer: *mut Stack, bytes: i64) -> u32 {
         let frames = &*buffer;
         let number = (hash ^ (hash >> 32)) as u32 | 1;
         if STACKS.get_ptr(number).is_none() {
-            // A lost race means that another CPU stored the same frames.
-            if STACKS.insert(number, frames, BPF_NOEXIST as u64).is_err() && STACKS.get_ptr(number).is_none()
-            {
-                loss::count(Loss::Stacks);
-                return 0;
+            // A lost race means that another CPU stored frames under this number.
+            if STACKS.insert(number, frames, BPF_NOEXIST as u64).is_ok() {
+                debug!((), "stack {:x}: first seen", number);
+                return number;
             }
-            debug!((), "stack {:x}: first seen", number);
         }
-        number
+        match STACKS.get_ptr(number) {
+            Some(known) if same(known, buffer) => number,
+            // There is no room, or the number is another stack's.
+            _ => {
+                loss::count(Loss::Stacks);
+                0
+            }
+        }
     }
+}
+
+/// Frame by frame: left to itself, the compiler compares bytes.
+///
+/// # Safety
+/// Both are map values.
+#[inline(always)]
+unsafe fn same(one: *const Stack, other: *const Stack) -> bool {
+    let mut differ = 0;
+    for frame in 0..STACK_FRAMES {
+        // SAFETY: the caller's.
+        unsafe {
+            differ |=
+                one.cast::<u64>().add(frame).read_volatile() ^ other.cast::<u64>().add(frame).read_volatile();
+        }
+    }
+    differ == 0
 }

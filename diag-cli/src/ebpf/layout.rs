@@ -64,10 +64,34 @@ pub(crate) const FIELDS: &[Field] = &[
         offset!(("task_struct", "blocker", "6.16, e711faaafbe5, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
     ),
     optional("TYPE_TASK", Source::TypeFor { function: "bpf_rdonly_cast", of: "task_struct" }),
-    required("MUTEX_OWNER", offset!("mutex", "owner")),
-    required("RWSEM_OWNER", offset!("rw_semaphore", "owner")),
-    required("MUTEX_WAIT_LOCK", offset!("mutex", "wait_lock")),
-    required("RWSEM_WAIT_LOCK", offset!("rw_semaphore", "wait_lock")),
+    required(
+        "MUTEX_OWNER",
+        offset!(
+            ("mutex", "owner", "without CONFIG_PREEMPT_RT"),
+            ("mutex", "rtmutex.owner", "with CONFIG_PREEMPT_RT")
+        ),
+    ),
+    required(
+        "RWSEM_OWNER",
+        offset!(
+            ("rw_semaphore", "owner", "without CONFIG_PREEMPT_RT"),
+            ("rw_semaphore", "rwbase.rtmutex.owner", "with CONFIG_PREEMPT_RT")
+        ),
+    ),
+    required(
+        "MUTEX_WAIT_LOCK",
+        offset!(
+            ("mutex", "wait_lock", "without CONFIG_PREEMPT_RT"),
+            ("mutex", "rtmutex.wait_lock", "with CONFIG_PREEMPT_RT")
+        ),
+    ),
+    required(
+        "RWSEM_WAIT_LOCK",
+        offset!(
+            ("rw_semaphore", "wait_lock", "without CONFIG_PREEMPT_RT"),
+            ("rw_semaphore", "rwbase.rtmutex.wait_lock", "with CONFIG_PREEMPT_RT")
+        ),
+    ),
     optional("RWLOCK_WAIT_LOCK", offset!(("qrwlock", "wait_lock", "4.13, with CONFIG_QUEUED_RWLOCKS"))),
     optional(
         "RTMUTEX_OWNER",

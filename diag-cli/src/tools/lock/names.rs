@@ -191,11 +191,30 @@ pub(crate) fn callers(stack: &[String]) -> &[String] {
     &stack[end..]
 }
 
+/// What a lock can be that a kernel calls so: a real-time one makes of most locks something else (include/linux/rwlock_rt.h,
+/// spinlock_rt.h, mutex.h, rwsem.h, 6.18).
+fn lookalikes(kind: Kind) -> &'static [Kind] {
+    match kind {
+        RtRead => &[RwsemRead, RwlockRead],
+        RtWrite => &[RwsemWrite, RwlockWrite],
+        Rtmutex => &[Rtmutex, Mutex, Spinlock],
+        Spinlock => SPIN,
+        RwlockRead => &[RwlockRead],
+        RwlockWrite => &[RwlockWrite],
+        Mutex => MUTEX,
+        RwsemRead => &[RwsemRead],
+        RwsemWrite => &[RwsemWrite],
+        PercpuRwsem => PERCPU,
+        Semaphore => SEMAPHORE,
+    }
+}
+
 /// The name that a lock's callers tell; none where no rule knows them.
 pub(crate) fn by_callers<S: AsRef<str>>(kind: Kind, callers: &[S]) -> Option<&'static str> {
+    let kinds = lookalikes(kind);
     let rule = |frame: &S| {
         RULES.iter().find(|rule| {
-            rule.kinds.contains(&kind)
+            rule.kinds.iter().any(|of| kinds.contains(of))
                 && rule.functions.iter().any(|pattern| is_meant(pattern, frame.as_ref()))
         })
     };
@@ -217,6 +236,8 @@ mod tests {
         ("6.18", RwlockWrite, "tasklist_lock", "__do_sys_setpgid do_syscall_64"),
         ("6.18", PercpuRwsem, "super block freeze", "vfs_write ksys_pwrite64"),
         ("6.1", Mutex, "pipe mutex", "pipe_read vfs_read"),
+        ("6.18", RtRead, "tasklist_lock", "do_wait kernel_wait4"),
+        ("6.18", Rtmutex, "pipe mutex", "anon_pipe_write vfs_write"),
     ];
 
     #[test]

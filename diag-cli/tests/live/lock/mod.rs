@@ -20,7 +20,7 @@ use self::{
 use crate::{
     Outcome, Skip, Test,
     lab::{Lab, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, peer::Peer, run},
-    osdiag::{Finished, Session, tool},
+    osdiag::{Finished, Session, binary, tool},
     record::{Record, number, within},
 };
 
@@ -31,12 +31,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("lock_mmap", mmap),
     ("lock_mmap_raw_hooks", mmap_raw),
     ("lock_pipe", pipe),
+    ("lock_handed_over", handed_over),
     ("lock_spinning", spinning),
     ("lock_nested", nested::nested),
     ("lock_storm", storm::storm),
     ("lock_beside_perf", perf::beside_perf),
     ("lock_freed_while_waited_for", freed),
     ("lock_wait_that_does_not_end", does_not_end),
+    ("lock_privileges", privileges),
     ("lock_cgroup_target", cgroup_target),
     ("lock_intervals_add_up", intervals),
 ];
@@ -205,6 +207,33 @@ fn assert_waited_mutex(lock: Lock<'_>, seen: &Seen) {
     assert!(held > 0.8 * ns as f64, "{}", lock.0);
 }
 
+/// A holder does not wait for the lock that it holds: whoever sleeps in the lock's own function was handed it, and has yet to run.
+fn handed_over() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 64 << 10);
+    disk.delay(MS);
+    let mut worker = Worker::start(Work::Position(file, 3), 2500);
+    let (finished, _) = trace(&mut worker, &[], None);
+    let summary = finished.summary();
+    complete(&summary);
+    let lock = summary.lock("mutex", "file f_pos_lock");
+    let share = |state: &str| lock.share("owners", |owner| owner["state"] == state);
+    println!(
+        "handed over {:.3}, in I/O {:.3}, asleep {:.3}",
+        share("handed-over"),
+        share("blocked-io"),
+        share("blocked")
+    );
+    assert!(lock.sum() > 500_000_000, "nobody had to wait: {}", lock.0);
+    let in_queue = |owner: &serde_json::Value| {
+        owner["stack"][0].as_str().is_some_and(|function| function.contains("fdget_pos"))
+    };
+    assert!(lock.share("owners", in_queue) == 0.0, "a holder waits for its own lock: {}", lock.0);
+    assert!(share("handed-over") + share("blocked-io") > 0.5, "{}", lock.0);
+    Ok(())
+}
+
 /// As many waits for a spinning lock as another counter has.
 fn spinning() -> Outcome {
     let mut worker = Worker::start(Work::Tasklist(4), 1500);
@@ -287,6 +316,55 @@ fn does_not_end() -> Outcome {
     assert_eq!(mine["owner"]["comm"], HOLDER, "{mine}");
     let waited = number(&mine["waited_ns"]);
     assert!((100_000_000..1_500_000_000).contains(&waited), "{mine}");
+    Ok(())
+}
+
+/// What a wait that does not end lacks without more privileges than tracing needs, is said with the capability that it takes.
+fn privileges() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let copy = lab.path("osdiag");
+    std::fs::copy(binary(), &copy).expect("a lab takes a binary");
+    let traced = "+bpf,+perfmon";
+    for (capabilities, missing) in [
+        (traced.to_owned(), &["kernel-symbols", "kernel-stacks"][..]),
+        (format!("{traced},+syslog"), &["kernel-stacks"]),
+        (format!("{traced},+syslog,+sys_admin,+sys_ptrace"), &["kernel-stacks"]),
+        (format!("{traced},+syslog,+sys_admin,+sys_ptrace,+dac_read_search"), &[]),
+    ] {
+        let mut worker = Worker::start(Work::Inode(file.clone()), 60_000);
+        let sets =
+            ["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}=-all,{capabilities}"));
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(&sets).arg("--").arg(&copy);
+        command.args(["lock", "--json", "-d", "1s", "-p", &worker.pid.to_string()]);
+        let session = Session::tracing(command);
+        disk.delay(2000 * MS);
+        worker.go();
+        let summary = session.finish().summary();
+        disk.delay(Duration::ZERO);
+        let unavailable = summary.0["unavailable"].as_array().expect("it is a list");
+        let said = |name: &str| unavailable.iter().find(|one| one["name"] == name);
+        for name in ["kernel-symbols", "kernel-stacks"] {
+            assert_eq!(
+                said(name).is_some(),
+                missing.contains(&name),
+                "{name} with {capabilities}: {unavailable:?}"
+            );
+        }
+        let pending = summary.0["pending"].as_array().expect("it is a list");
+        let mine = pending.iter().find(|wait| wait["task"]["comm"] == WAITER);
+        let mine = mine.unwrap_or_else(|| panic!("{pending:?} with {capabilities}"));
+        assert_eq!(mine["stack"].is_null(), said("kernel-stacks").is_some(), "{mine} with {capabilities}");
+        let named = |what: &str| {
+            said("kernel-stacks").is_some_and(|one| one["why"].as_str().is_some_and(|why| why.contains(what)))
+        };
+        assert_eq!(
+            named("CAP_SYS_ADMIN"),
+            said("kernel-stacks").is_some() && !capabilities.contains("sys_admin")
+        );
+    }
     Ok(())
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Work {
     Mutex(usize),
     /// The `i_rwsem` of a file in memory, by so many threads that all write to it, shortly.
     Overwrite(usize),
+    /// The lock of a file's position, which each of so many threads holds while it reads past the page cache.
+    Position(PathBuf, usize),
     /// Spinlocks that tasks and interrupts fight for: so many threads sleep for 20 to 30 µs, wake each other, and open and close
     /// descriptors of one table.
     Timers(usize),
@@ -196,12 +198,19 @@ fn work(work: &Work, lasting: Duration) -> Seen {
             times
         }
     };
-    if let Work::Tasklist(threads) | Work::Mutex(threads) | Work::Timers(threads) = work {
+    if let Work::Tasklist(threads)
+    | Work::Mutex(threads)
+    | Work::Timers(threads)
+    | Work::Position(_, threads) = work
+    {
+        let shared =
+            if let Work::Position(path, _) = work { open(path, libc::O_RDONLY | libc::O_DIRECT) } else { -1 };
         let asked = pipe();
         let step = |number: usize| -> Turn {
             match work {
                 Work::Mutex(_) => Box::new(move || ask(asked)),
                 Work::Timers(_) => timing(number, asked[0]),
+                Work::Position(..) => reading_on(shared),
                 _ => Box::new(set_group),
             }
         };
@@ -215,7 +224,12 @@ fn work(work: &Work, lasting: Duration) -> Seen {
     let (hold, wait): (Turn, Turn) = match work {
         Work::Inode(path) | Work::Convoy(path) => (appending(path), seeking(path)),
         Work::Mmap => (protecting(), looking()),
-        Work::Pipe | Work::Tasklist(_) | Work::Mutex(_) | Work::Overwrite(_) | Work::Timers(_) => copying(),
+        Work::Pipe
+        | Work::Tasklist(_)
+        | Work::Mutex(_)
+        | Work::Overwrite(_)
+        | Work::Timers(_)
+        | Work::Position(..) => copying(),
     };
     let holder = Turning::new(HOLDER, 0, until(hold));
     let sharer = match work {
@@ -356,6 +370,18 @@ fn reading(path: &Path) -> Turn {
     Box::new(move || {
         // SAFETY: the buffer is as long as said.
         unsafe { libc::pread(fd, block.0.as_mut_ptr().cast(), block.0.len(), 0) };
+    })
+}
+
+/// Reads a block at the descriptor's own position, and goes back at the end.
+fn reading_on(fd: libc::c_int) -> Turn {
+    let mut block = Box::new(Block([0; 4096]));
+    Box::new(move || {
+        // SAFETY: the buffer is as long as said.
+        if unsafe { libc::read(fd, block.0.as_mut_ptr().cast(), block.0.len()) } <= 0 {
+            // SAFETY: lseek takes numbers.
+            unsafe { libc::lseek(fd, 0, libc::SEEK_SET) };
+        }
     })
 }
 
