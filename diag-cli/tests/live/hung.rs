@@ -241,7 +241,7 @@ fn two_thousand() -> Outcome {
 }
 
 /// Threads of a process that sleep uninterruptibly, by procfs.
-fn asleep(pid: u32) -> usize {
+pub(crate) fn asleep(pid: u32) -> usize {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let state = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;

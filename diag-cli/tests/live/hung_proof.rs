@@ -1,27 +1,33 @@
 //! `osdiag hung` where the nearest guess would be wrong: what it says, and what it advises, is what is proven.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
+    io::{Read as _, Seek as _, SeekFrom},
     os::fd::AsRawFd as _,
     path::Path,
+    process::Command,
+    sync::Arc,
     thread,
 };
 
 use serde_json::Value;
 
 use crate::{
-    Outcome, Test,
-    hung::{MS, hung_of, one_write},
+    Outcome, Skip, Test,
+    hung::{MS, asleep, hung, hung_of, one_write},
     lab::{
         Lab,
         cgroup::Cgroup,
         disk::SlowDisk,
         fault::Frozen,
         image::{Loop, Mounted, PlainDisk},
-        stuck::FrozenCgroup,
+        run,
+        stuck::{FrozenCgroup, Stopped},
         wait_until,
     },
-    record::Record,
+    osdiag::{Session, binary},
+    record::{Record, number},
     stuck::{cause, chain, links, word},
     workload::{Call, Desk, Job, Open, Step},
 };
@@ -33,6 +39,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("hung_behind_a_frozen_server_v1", behind_a_frozen_server_v1),
     ("hung_behind_a_frozen_server_v2", behind_a_frozen_server_v2),
     ("hung_mount_point_with_a_space", mount_point_with_a_space),
+    ("hung_without_the_right_to_trace", without_the_right_to_trace),
+    ("hung_behind_the_log_of_an_xfs", behind_the_log_of_an_xfs),
+    ("hung_crowd_behind_sleeping_holders", crowd_behind_sleeping_holders),
 ];
 
 /// The rules of a record's advice, and their texts.
@@ -218,5 +227,125 @@ fn mount_point_with_a_space() -> Outcome {
         advice.contains(&("thaw", &format!("if whoever froze it is gone: fsfreeze -u '{point}'"))),
         "{advice:?}"
     );
+    Ok(())
+}
+
+/// As nobody with what the page says is enough: the task is found, and that its file cannot be is said.
+fn without_the_right_to_trace() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let desk = Desk::new(&lab);
+    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let pid = writer.pid;
+    let frozen = Frozen::new(disk.mount.path())?;
+    writer.go();
+    thread::sleep(600 * MS);
+    let copy = lab.path("osdiag");
+    fs::copy(binary(), &copy).expect("a lab takes a binary");
+    let rights = "-all,+bpf,+perfmon,+syslog";
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}={rights}")));
+    command.arg(&copy).args([
+        "hung",
+        "--json",
+        "--threshold",
+        "300ms",
+        "-d",
+        "300ms",
+        "-p",
+        &pid.to_string(),
+    ]);
+    let finished = Session::start(command).finish();
+    drop(frozen);
+    writer.report();
+    writer.end();
+    if finished.err.contains("setpriv:") {
+        return Err(Skip::because(finished.err));
+    }
+    let summary = finished.summary();
+    let task = summary.stuck_of(pid)[0];
+    println!("{task:#}");
+    assert_eq!((cause(task).as_str(), &task["file"]), ("filesystem.freeze", &Value::Null), "{task}");
+    let unavailable = summary.0["unavailable"].as_array().expect("unavailable is a list");
+    assert!(unavailable.iter().any(|missing| missing["name"] == "open-files"), "{unavailable:?}");
+    let advice = advice(&summary);
+    assert!(advice.iter().all(|(_, text)| !text.contains("fsfreeze")), "{advice:?}");
+    Ok(())
+}
+
+/// `sync` of an xfs on a disk that is a file on a frozen ext4: the jbd2 of that one, which is idle, has nothing to do with it.
+fn behind_the_log_of_an_xfs() -> Outcome {
+    let lab = Lab::new();
+    let below = PlainDisk::new(&lab, 512 << 20)?;
+    let device = Loop::attach(&below.mount.file("inner", 320 << 20))?;
+    run("mkfs.xfs", &["-q", &device.node().to_string_lossy()])?;
+    let node = device.node().to_string_lossy().into_owned();
+    let upper = Mounted::mount(lab.directory("xfs"), &["-t", "xfs", &node])?;
+    for number in 0..100 {
+        fs::create_dir(upper.path().join(number.to_string())).expect("xfs takes a folder");
+    }
+    let frozen = Frozen::new(below.mount.path())?;
+    let mut sync = Command::new("sync").arg("-f").arg(upper.path()).spawn().expect("sync starts");
+    let pid = sync.id();
+    let mut session = hung_of(pid);
+    let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
+    drop(frozen);
+    sync.wait().expect("sync ends");
+    session.finish();
+    let task = event.stuck_of(pid)[0];
+    println!("{task:#}");
+    let chain = chain(task);
+    assert!(chain.iter().all(|link| !link.contains("jbd2")), "{chain:?}");
+    assert_eq!(word(&task["device"], "name"), device.name(), "{task}");
+    let end = links(task).last().expect("there is a chain");
+    assert_eq!(word(end, "mount"), below.mount.path().to_string_lossy(), "{end}");
+    assert_eq!(cause(end), "filesystem.freeze", "{end}");
+    Ok(())
+}
+
+/// Many threads that each wait for a file position whose holder sleeps interruptibly, in a read that its server does not answer:
+/// all of them are told of, each with its own holder.
+fn crowd_behind_sleeping_holders() -> Outcome {
+    const PAIRS: u64 = 300;
+    const PAGE: u64 = 4096;
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let pid = std::process::id();
+    let stopped = Stopped::new(disk.server());
+    let read_at = |pair: u64| {
+        let mut file = File::open(disk.file()).expect("it is there");
+        // SAFETY: a descriptor that is open; the pages are read one by one.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+        // Nothing has been written there, so nothing is cached.
+        file.seek(SeekFrom::Start((32 << 20) + pair * PAGE)).expect("files have positions");
+        let file = Arc::new(file);
+        (0..2).map(move |_| {
+            let file = Arc::clone(&file);
+            let read = move || (&*file).read(&mut [0; PAGE as usize]).map(drop);
+            thread::Builder::new().stack_size(64 << 10).spawn(read).expect("threads can be had")
+        })
+    };
+    let readers: Vec<_> = (0..PAIRS).flat_map(read_at).collect();
+    let asleep = wait_until(20_000 * MS, || asleep(pid) >= PAIRS as usize);
+    let summary =
+        asleep.then(|| Session::start(hung(&["-d", "1s", "-p", &pid.to_string()])).finish().summary());
+    drop(stopped);
+    for reader in readers {
+        reader.join().expect("reading does not panic").expect("the server answers at last");
+    }
+    let summary = summary.expect("one thread of each pair is in uninterruptible sleep");
+    let share = number(&summary.0["self"]["cpu_ns"]) as f64 / number(&summary.0["duration_ns"]) as f64;
+    println!("{:.1} % of a CPU, {} runs in the kernel", 100.0 * share, summary.0["self"]["events"]);
+    assert_eq!(number(&summary.0["task_count"]), PAIRS, "{}", summary.0["verdict"]);
+    let holders: BTreeSet<u64> =
+        summary.stuck().iter().map(|task| number(&links(task)[0]["task"]["tid"])).collect();
+    assert_eq!(holders.len(), summary.stuck().len(), "each has a holder of its own");
+    for task in summary.stuck() {
+        let chain = chain(task);
+        assert!(chain[0].contains(" sleeping filesystem.server"), "{chain:?}");
+        assert_eq!(links(task).last().expect("a chain")["task"]["pid"], disk.server(), "{chain:?}");
+    }
     Ok(())
 }

@@ -21,7 +21,7 @@ macro_rules! hung_programs {
 
         program!($kind, $context, sched_process_fork, |ctx| scope::forked::<$side>(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, sched_process_exit, |ctx| { scope::exited::<$side>(ctx.arg(0)) });
-        program!($kind, $context, sched_process_hang, |ctx| watchdog::hang(ctx.arg(0)));
+        program!($kind, $context, sched_process_hang, |ctx| watchdog::hang::<$side>(ctx.arg(0)));
         program!($kind, $context, contention_begin, |ctx| lock::begin(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, contention_end, |ctx| lock::end(ctx.arg(0)));
     };

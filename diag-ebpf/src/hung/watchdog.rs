@@ -4,19 +4,19 @@ use aya_ebpf::{macros::map, maps::HashMap};
 use diag_common::{hung::MAX_COMPLAINTS, loss::Loss};
 
 use crate::{
-    loss,
-    side::{Ptr, Raw},
+    loss, scope,
+    side::{Ptr, Side},
     task::pid,
 };
 
-/// Threads that khungtaskd complained of, until the user side has read them.
+/// Threads of the target that khungtaskd complained of, until the user side has read them.
 #[map]
 static COMPLAINTS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_COMPLAINTS, 0);
 
 /// `sched_process_hang(struct task_struct *tsk)`
 #[inline(always)]
-pub fn hang(task: Ptr) {
-    if COMPLAINTS.insert(pid::<Raw>(task), 1, 0).is_err() {
+pub fn hang<S: Side>(task: Ptr) {
+    if scope::contains::<S>(task) && COMPLAINTS.insert(pid::<S>(task), 1, 0).is_err() {
         loss::count(Loss::Events);
     }
 }

@@ -32,7 +32,7 @@ use anyhow::Result;
 pub(crate) use self::{args::Args, record::Hung as Body};
 use self::{
     args::Sort,
-    record::{Complaint, StuckTask, Watchdog},
+    record::{Complaint, StuckTask},
     scan::{Machine, Scanner},
     scene::Scene,
     watch::{Sleep, Watch},
@@ -80,6 +80,8 @@ struct Hung {
     scanner: Scanner,
     watch: Watch,
     log: Log,
+    /// The target is the whole system.
+    whole: bool,
     /// Those that are stuck.
     stuck: BTreeMap<Sleep, StuckTask>,
     /// What has ended, and what the watchdogs have said, since the last harvest.
@@ -111,7 +113,9 @@ type Report = session::Report<Hung>;
 impl Hung {
     /// Looks at the machine, and says what is new.
     fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>) -> Result<Vec<StuckTask>> {
-        let began = cpu_ns();
+        // Reading the kernel's symbols, which is done once, is no part of what looks cost.
+        let spent_ns = |hung: &Hung| cpu_ns() - hung.scanner.symbols_ns();
+        let began = spent_ns(self);
         let sleepers = self.scanner.scan(object)?;
         let news = self.watch.look(&sleepers, Instant::now());
         let now = Timestamp::now();
@@ -134,7 +138,8 @@ impl Hung {
             self.stuck.insert(sleep, task.clone());
             told.push(task);
         }
-        self.watch.took(Instant::now(), Duration::from_nanos(cpu_ns() - began));
+        let cost = Duration::from_nanos(spent_ns(self) - began);
+        self.watch.took(Instant::now(), cost);
         Ok(told)
     }
 
@@ -149,18 +154,7 @@ impl Hung {
 
     /// What the kernel's own watchdogs have said.
     fn complaints(&mut self) -> Vec<Complaint> {
-        let tids = self.scanner.complaints();
-        let mut said = self.log.complaints();
-        for tid in tids {
-            // The log has a line for it as well, as long as the kernel has not had enough of that.
-            let text = format!("task {tid} has been blocked for longer than kernel.hung_task_timeout_secs");
-            if !said
-                .iter()
-                .any(|line| line.watchdog == Watchdog::HungTask && line.text.contains(&format!(":{tid} ")))
-            {
-                said.push(Complaint { watchdog: Watchdog::HungTask, at: Timestamp::now(), text });
-            }
-        }
+        let said = watchdog::of_target(self.log.complaints(), &self.scanner.complaints(), self.whole);
         self.past.watchdogs.extend_from_slice(&said);
         said
     }
@@ -223,12 +217,13 @@ impl Tool for Hung {
         Ok(attach::settings(args.threshold))
     }
 
-    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Hung> {
+    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Hung> {
         Ok(Hung {
             limits: Limits { threshold: args.threshold, top: args.top as usize, sort: args.sort },
             scanner: Scanner::of(&mut object.ebpf)?,
             watch: Watch::new(args.threshold, Instant::now()),
             log: Log::open(),
+            whole: matches!(target, Target::System),
             stuck: BTreeMap::new(),
             past: Harvest::default(),
         })

@@ -16,7 +16,7 @@ use super::attach::{ITERATOR, OPEN_FILES};
 use crate::{
     ebpf::{maps::take, object::Object},
     kernel::{procfs::Reader, symbols::Functions},
-    output::record::Unavailable,
+    output::{cost::cpu_ns, record::Unavailable},
 };
 
 /// What the iterator can tell at this moment, by thread.
@@ -28,6 +28,8 @@ pub(super) struct Scanner {
     complaints: BpfHashMap<MapData, u32, u8>,
     bytes: Vec<u8>,
     functions: Functions,
+    /// What reading the kernel's symbols took, which is done once, and whether it has been.
+    symbols_ns: Option<u64>,
     /// For what procfs adds to it.
     pub(super) reader: Reader,
 }
@@ -40,6 +42,7 @@ impl Scanner {
             complaints: take(ebpf, "COMPLAINTS")?,
             bytes: Vec::new(),
             functions: Functions::default(),
+            symbols_ns: None,
             reader: Reader::default(),
         })
     }
@@ -66,7 +69,17 @@ impl Scanner {
 
     /// The functions of a stack, innermost first.
     pub(super) fn functions(&mut self, sleeper: &Sleeper) -> Vec<String> {
-        self.functions.of(&sleeper.stack)
+        let began = self.symbols_ns.is_none().then(cpu_ns);
+        let functions = self.functions.of(&sleeper.stack);
+        if let Some(began) = began {
+            self.symbols_ns = Some(cpu_ns() - began);
+        }
+        functions
+    }
+
+    /// The CPU time that reading the kernel's symbols has taken so far: none, or once.
+    pub(super) fn symbols_ns(&self) -> u64 {
+        self.symbols_ns.unwrap_or(0)
     }
 
     /// What the records lack where functions have no names, or threads cannot be asked.

@@ -87,6 +87,25 @@ fn complaint(line: &[u8]) -> Option<Complaint> {
     Some(Complaint { watchdog, at: Timestamp::now(), text: escape(text) })
 }
 
+/// What the log says, and khungtaskd of these threads of the target. Its lines of other threads are left out unless the target is
+/// the `whole` system; the other watchdogs' are the machine's.
+pub(super) fn of_target(mut said: Vec<Complaint>, tids: &[u32], whole: bool) -> Vec<Complaint> {
+    let is_of = |line: &Complaint, tid: u32| {
+        line.watchdog == Watchdog::HungTask && line.text.contains(&format!(":{tid} "))
+    };
+    said.retain(|line| {
+        whole || line.watchdog != Watchdog::HungTask || tids.iter().any(|&tid| is_of(line, tid))
+    });
+    // The log has a line for a thread as well, as long as the kernel has not had enough of that.
+    for &tid in tids {
+        if !said.iter().any(|line| is_of(line, tid)) {
+            let text = format!("task {tid} has been blocked for longer than kernel.hung_task_timeout_secs");
+            said.push(Complaint { watchdog: Watchdog::HungTask, at: Timestamp::now(), text });
+        }
+    }
+    said
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +140,25 @@ mod tests {
     fn the_text_alone_is_kept() {
         let complaint = complaint(b"0,9,5,-;BUG: soft lockup - CPU#1\n SUBSYSTEM=x\n").unwrap();
         assert_eq!(complaint.text, "BUG: soft lockup - CPU#1");
+    }
+
+    #[test]
+    fn complaints_of_tasks_outside_the_target_are_left_out() {
+        let line = |watchdog, text: &str| Complaint { watchdog, at: Timestamp::now(), text: text.into() };
+        let said = || {
+            vec![
+                line(Watchdog::HungTask, "INFO: task dd:812 blocked for more than 10 seconds."),
+                line(Watchdog::HungTask, "INFO: task dd:81 blocked for more than 10 seconds."),
+                line(Watchdog::SoftLockup, "BUG: soft lockup - CPU#1 stuck for 26s! [dd:900]"),
+            ]
+        };
+        let texts = |tids: &[u32], whole| -> Vec<String> {
+            let told = of_target(said(), tids, whole).into_iter();
+            told.map(|line| line.text.split_whitespace().take(4).collect::<Vec<_>>().join(" ")).collect()
+        };
+        assert_eq!(texts(&[812], false), ["INFO: task dd:812 blocked", "BUG: soft lockup -"]);
+        assert_eq!(texts(&[], false), ["BUG: soft lockup -"]);
+        assert_eq!(texts(&[812], true).len(), 3);
+        assert_eq!(texts(&[7], false), ["BUG: soft lockup -", "task 7 has been"]);
     }
 }
