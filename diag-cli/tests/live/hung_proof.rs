@@ -313,21 +313,24 @@ fn crowd_behind_sleeping_holders() -> Outcome {
     let lab = Lab::new();
     let disk = SlowDisk::new(&lab, 64 << 20)?;
     let pid = std::process::id();
-    let stopped = Stopped::new(disk.server());
-    let read_at = |pair: u64| {
+    let open_at = |pair: u64| {
         let mut file = File::open(disk.file()).expect("it is there");
         // SAFETY: a descriptor that is open; the pages are read one by one.
         unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
         // Nothing has been written there, so nothing is cached.
         file.seek(SeekFrom::Start((32 << 20) + pair * PAGE)).expect("files have positions");
-        let file = Arc::new(file);
+        file
+    };
+    let files: Vec<Arc<File>> = (0..PAIRS).map(open_at).map(Arc::new).collect();
+    let stopped = Stopped::new(disk.server());
+    let read_twice = |file: Arc<File>| {
         (0..2).map(move |_| {
             let file = Arc::clone(&file);
             let read = move || (&*file).read(&mut [0; PAGE as usize]).map(drop);
             thread::Builder::new().stack_size(64 << 10).spawn(read).expect("threads can be had")
         })
     };
-    let readers: Vec<_> = (0..PAIRS).flat_map(read_at).collect();
+    let readers: Vec<_> = files.into_iter().flat_map(read_twice).collect();
     let asleep = wait_until(20_000 * MS, || asleep(pid) >= PAIRS as usize);
     let summary =
         asleep.then(|| Session::start(hung(&["-d", "1s", "-p", &pid.to_string()])).finish().summary());

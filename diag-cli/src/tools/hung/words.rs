@@ -5,7 +5,10 @@ use diag_common::cause::{Cause, Class};
 use super::record::{Link, Relation, StuckPlace, StuckTask};
 use crate::output::{
     causes::noun,
-    record::{parties::Task, state::TaskState},
+    record::{
+        parties::{Device, Task},
+        state::TaskState,
+    },
 };
 
 /// What a state means to whoever waits for the task; its waits are not said here.
@@ -52,7 +55,7 @@ pub(super) fn place(place: &StuckPlace) -> Option<String> {
         (Some(filesystem), Some(mount)) => Some(format!("{filesystem} at {mount}")),
         _ => None,
     };
-    let on = match (place.device.as_ref().map(crate::output::record::parties::Device::label), mount) {
+    let on = match (place.device.as_ref().map(Device::label), mount) {
         (Some(device), Some(mount)) => Some(format!("{device} ({mount})")),
         (Some(device), None) => Some(device.to_owned()),
         (None, mount) => mount,
