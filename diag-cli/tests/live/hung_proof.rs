@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     Outcome, Skip, Test,
-    hung::{MS, asleep, hung, hung_of, one_write},
+    hung::{MS, asleep, hung_of, one_write},
     lab::{
         Lab,
         cgroup::Cgroup,
@@ -313,6 +313,8 @@ fn crowd_behind_sleeping_holders() -> Outcome {
     let lab = Lab::new();
     let disk = SlowDisk::new(&lab, 64 << 20)?;
     let pid = std::process::id();
+    // Before the files are open: exec would wait for the server to close them.
+    let session = hung_of(pid);
     let open_at = |pair: u64| {
         let mut file = File::open(disk.file()).expect("it is there");
         // SAFETY: a descriptor that is open; the pages are read one by one.
@@ -332,13 +334,13 @@ fn crowd_behind_sleeping_holders() -> Outcome {
     };
     let readers: Vec<_> = files.into_iter().flat_map(read_twice).collect();
     let asleep = wait_until(20_000 * MS, || asleep(pid) >= PAIRS as usize);
-    let summary =
-        asleep.then(|| Session::start(hung(&["-d", "1s", "-p", &pid.to_string()])).finish().summary());
+    thread::sleep(1000 * MS);
+    let summary = session.interrupt().summary();
     drop(stopped);
     for reader in readers {
         reader.join().expect("reading does not panic").expect("the server answers at last");
     }
-    let summary = summary.expect("one thread of each pair is in uninterruptible sleep");
+    assert!(asleep, "one thread of each pair is in uninterruptible sleep");
     let share = number(&summary.0["self"]["cpu_ns"]) as f64 / number(&summary.0["duration_ns"]) as f64;
     println!("{:.1} % of a CPU, {} runs in the kernel", 100.0 * share, summary.0["self"]["events"]);
     assert_eq!(number(&summary.0["task_count"]), PAIRS, "{}", summary.0["verdict"]);
