@@ -54,6 +54,19 @@ impl Files {
         mountinfo::holding(self.of(std::process::id()), path).map(Mount::from)
     }
 
+    /// Where this process itself sees the file system that is mounted there for another, which may be in another mount namespace;
+    /// none where it does not.
+    pub(crate) fn own_point(&mut self, mount: &Mount) -> Option<Vec<u8>> {
+        let own = self.of(std::process::id());
+        let is_seen = |entry: &&MountEntry| {
+            mountinfo::holding(own, &entry.point).is_some_and(|holding| holding.id == entry.id)
+        };
+        let same = own.iter().filter(|entry| entry.device == mount.number).filter(is_seen);
+        let points: Vec<&[u8]> = same.map(|entry| entry.point.as_os_str().as_bytes()).collect();
+        let known = points.iter().find(|point| **point == mount.point).or(points.first());
+        known.map(|point| point.to_vec())
+    }
+
     /// Whether a process sees a file system of such a type.
     pub(crate) fn has_any(&mut self, pid: u32, is_such: impl Fn(&str) -> bool) -> bool {
         self.of(pid).iter().any(|mount| is_such(&mount.filesystem))
@@ -92,6 +105,18 @@ mod tests {
         let mount = open.mount.unwrap();
         assert_eq!((mount.filesystem.as_str(), mount.point.as_slice()), ("proc", &b"/proc"[..]));
         assert_eq!(mount.device, None);
+    }
+
+    #[test]
+    fn a_mount_is_known_here_by_its_device() {
+        let mut files = Files::default();
+        let proc = files.holding(Path::new("/proc/1/stat")).unwrap();
+        assert_eq!(files.own_point(&proc).as_deref(), Some(&b"/proc"[..]));
+        // A container's root may be anywhere on the host, and no root of its.
+        let elsewhere = Mount { point: b"/".to_vec(), ..proc.clone() };
+        assert_eq!(files.own_point(&elsewhere).as_deref(), Some(&b"/proc"[..]));
+        let unseen = Mount { number: "0:999999".into(), ..proc };
+        assert_eq!(files.own_point(&unseen), None);
     }
 
     #[test]

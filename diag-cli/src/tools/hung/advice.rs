@@ -190,7 +190,8 @@ pub(super) fn advice(task: &StuckTask) -> Vec<Advice> {
     let pid = end.and_then(|end| Some(end.task.as_ref()?.pid?.to_string()));
     let device = place.device.as_ref().and_then(|device| device.name.clone());
     let tid = innermost.task.and_then(|task| Some(task.tid?.to_string()));
-    let mount = place.mount.as_deref().map(quoted);
+    // A path in a container's mount namespace is another file system's here, or nobody's.
+    let mount = place.own_point.as_deref().and_then(|point| str::from_utf8(point).ok()).map(quoted);
     let gaps = [("pid", pid), ("tid", tid), ("device", device), ("mount", mount)];
     let mut adviser = Adviser::new(&gaps);
     adviser.add(RULES, usize::MAX, applies);
@@ -231,7 +232,7 @@ mod tests {
     fn a_rule_that_needs_what_is_not_known_does_not_apply() {
         let mut task = crowd_of(1).remove(0);
         assert_eq!(texts(&task)[1], "if whoever froze it is gone: fsfreeze -u /srv/frozen");
-        task.place.mount = None;
+        task.place.own_point = None;
         assert_eq!(ids(&task), ["who-froze"]);
     }
 
@@ -254,8 +255,15 @@ mod tests {
     #[test]
     fn a_mount_point_is_one_word_of_the_shell() {
         let mut task = crowd_of(1).remove(0);
-        task.place.mount = Some("/srv/it's here".into());
+        task.place.own_point = Some(b"/srv/it's here".to_vec());
         assert!(texts(&task)[1].ends_with(r"fsfreeze -u '/srv/it'\''s here'"), "{:?}", texts(&task));
+    }
+
+    #[test]
+    fn a_mount_is_named_as_it_is_seen_here_and_not_in_a_container() {
+        let mut task = crowd_of(1).remove(0);
+        task.place.mount = Some("/".into());
+        assert!(texts(&task)[1].ends_with("fsfreeze -u /srv/frozen"), "{:?}", texts(&task));
     }
 
     #[test]

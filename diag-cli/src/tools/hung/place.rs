@@ -93,6 +93,8 @@ pub(super) struct Place {
     pub(super) device: Option<Device>,
     /// The mounted file system.
     pub(super) mount: Option<Mount>,
+    /// Where this process sees the same file system, which may be another place than the task's.
+    pub(super) own_point: Option<Vec<u8>>,
 }
 
 impl Place {
@@ -138,18 +140,19 @@ fn of_call(
         return Place::default();
     }
     match descriptor(call).and_then(|fd| files.open(sleeper.tgid, sleeper.pid, fd, reader)) {
-        Some(open) => of_file(open),
+        Some(open) => of_file(open, files),
         None => Place::default(),
     }
 }
 
-fn of_file(open: OpenFile) -> Place {
+fn of_file(open: OpenFile, files: &mut Files) -> Place {
     // A block device's node is on the device file system, which is not what is waited for.
     let node = open.path.strip_prefix(b"/dev/").and_then(|name| str::from_utf8(name).ok());
     match node.and_then(device_named) {
-        Some(device) => Place { device: Some(device), file: Some(open.path), mount: None },
+        Some(device) => Place { device: Some(device), file: Some(open.path), ..Place::default() },
         None => Place {
             device: open.mount.as_ref().and_then(|mount| mount.device.clone()),
+            own_point: open.mount.as_ref().and_then(|mount| files.own_point(mount)),
             file: Some(open.path),
             mount: open.mount,
         },

@@ -111,8 +111,11 @@ pub(crate) struct StuckPlace {
     pub(crate) device: Option<Device>,
     /// The type of the file's file system; null where that is not known.
     pub(crate) filesystem: Option<String>,
-    /// Where that is mounted; null likewise.
+    /// Where that is mounted for the task; null likewise.
     pub(crate) mount: Option<String>,
+    /// Where it is mounted for this process, as bytes that a shell can be given; none where it is not.
+    #[serde(skip)]
+    pub(crate) own_point: Option<Vec<u8>>,
 }
 
 impl From<&Place> for StuckPlace {
@@ -122,6 +125,7 @@ impl From<&Place> for StuckPlace {
             device: place.device.clone(),
             filesystem: place.mount.as_ref().map(|mount| mount.filesystem.clone()),
             mount: place.mount.as_ref().map(|mount| escape(&mount.point)),
+            own_point: place.own_point.clone(),
         }
     }
 }

@@ -42,6 +42,7 @@ fn place(device: &str, mount: &str) -> StuckPlace {
         device: Some(Device { id: "7:0".into(), name: Some(device.into()) }),
         filesystem: Some("ext4".into()),
         mount: Some(mount.into()),
+        own_point: Some(mount.into()),
     }
 }
 

@@ -59,7 +59,12 @@ pub(super) fn below_loop(device: &str, files: &mut Files) -> Option<Place> {
     let mut file = fs::read(format!("/sys/block/{device}/loop/backing_file")).ok()?;
     file.pop_if(|last| *last == b'\n');
     let mount = files.holding(Path::new(OsStr::from_bytes(&file)))?;
-    Some(Place { file: Some(file), device: mount.device.clone(), mount: Some(mount) })
+    Some(Place {
+        file: Some(file),
+        device: mount.device.clone(),
+        own_point: Some(mount.point.clone()),
+        mount: Some(mount),
+    })
 }
 
 #[cfg(test)]
