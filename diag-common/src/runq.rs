@@ -3,6 +3,8 @@
 //! Each CPU counts into a [`Half`] of its own, of which there are two by the parity of an epoch. What finds no room in a
 //! half's tables goes to a hash that all CPUs share.
 
+pub mod account;
+
 use crate::hist;
 
 /// Numbers that stand for a [`crate::who::Who`], and those that stand for none.
@@ -30,12 +32,15 @@ pub mod who {
 pub mod kind {
     /// Waits of `who`, by bucket: low half `who`, high half the bucket.
     pub const DELAY: u32 = 0;
-    /// Time that `who`, or a CPU, waited for somebody: low half the waiter, high half the runner.
+    /// Time that `who` waited for somebody: low half the waiter, high half the runner. Where the groups are CPUs, the number
+    /// of the one on which the wait ended, plus one, stands above the kind, from bit [`CPU_SHIFT`] on.
     pub const PAIR: u32 = 1;
     /// Time that `who` ran.
     pub const RUN: u32 = 2;
     /// Time that `who` was held by a CPU quota.
     pub const THROTTLED: u32 = 3;
+    /// Bits of a kind.
+    pub const CPU_SHIFT: u32 = 8;
 }
 
 /// A cell of the shared hash.
@@ -138,8 +143,8 @@ impl Half {
     };
 }
 
-/// The last runs that a CPU remembers, a power of two; who waited for more than these has the rest of its wait
-/// unattributed.
+/// The last runs that a CPU remembers one by one, a power of two; who waited for more than these waited for those who
+/// ran by the CPU's [`account::Account`].
 pub const RING: usize = 128;
 
 /// A run on a CPU: of one thread, or of several of one kind that followed each other.

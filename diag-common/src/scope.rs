@@ -17,6 +17,9 @@ pub enum Scope {
 /// `SCOPE_SUBSYS` for the unified (v2) hierarchy.
 pub const UNIFIED: u32 = u32::MAX;
 
+/// `NAMES_SUBSYS` where cgroups are named in the hierarchy of the target.
+pub const OF_TARGET: u32 = u32::MAX - 1;
+
 /// The most cgroup levels that the filter climbs from a task to the target.
 pub const MAX_LEVELS: u32 = 32;
 

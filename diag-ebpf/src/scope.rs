@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, macros::map, maps::HashMap};
 use diag_common::{
     loss::Loss,
-    scope::{MAX_LEVELS, MAX_PROCESSES, Scope, UNIFIED},
+    scope::{MAX_LEVELS, MAX_PROCESSES, OF_TARGET, Scope, UNIFIED},
 };
 
 use crate::{
@@ -25,9 +25,12 @@ pub static SCOPE_CGROUP: Global<u64> = Global::new(0);
 /// How deep the target cgroup lies below its hierarchy's root.
 #[unsafe(no_mangle)]
 pub static SCOPE_LEVEL: Global<u32> = Global::new(0);
-/// Index of a v1 controller in `css_set.subsys`, or [`UNIFIED`]. Also the hierarchy in which events name a cgroup.
+/// Index of a v1 controller in `css_set.subsys`, or [`UNIFIED`].
 #[unsafe(no_mangle)]
 pub static SCOPE_SUBSYS: Global<u32> = Global::new(UNIFIED);
+/// The same of the hierarchy in which cgroups are named; [`OF_TARGET`] where it is that of the target.
+#[unsafe(no_mangle)]
+pub static NAMES_SUBSYS: Global<u32> = Global::new(OF_TARGET);
 /// The first half of the wanted name.
 #[unsafe(no_mangle)]
 pub static SCOPE_COMM_LOW: Global<u64> = Global::new(0);
@@ -57,16 +60,15 @@ pub fn contains<S: Side>(task: Ptr) -> bool {
     true
 }
 
-/// The cgroup of `task` in the session's hierarchy.
+/// The cgroup of `task` in a hierarchy.
 #[inline(always)]
-fn cgroup<S: Side>(task: Ptr) -> Ptr {
+fn cgroup<S: Side>(task: Ptr, subsys: u32) -> Ptr {
     // SAFETY: typed pointers all the way: task, css_set, css, cgroup.
     unsafe {
         let set: Ptr = S::read(task, TASK_CGROUPS.load());
         if set.is_null() {
             return set;
         }
-        let subsys = SCOPE_SUBSYS.load();
         if subsys == UNIFIED {
             return S::read(set, CSS_SET_DFL.load());
         }
@@ -91,17 +93,18 @@ pub fn id<S: Side>(cgroup: Ptr) -> u64 {
     }
 }
 
-/// The id of the cgroup of `task` in the session's hierarchy; 0 where it has none.
+/// The id of the cgroup of `task` in the hierarchy in which cgroups are named; 0 where it has none.
 #[inline(always)]
 pub fn cgroup_id<S: Side>(task: Ptr) -> u64 {
-    let cgroup = cgroup::<S>(task);
+    let names = NAMES_SUBSYS.load();
+    let cgroup = cgroup::<S>(task, if names == OF_TARGET { SCOPE_SUBSYS.load() } else { names });
     if cgroup.is_null() { 0 } else { id::<S>(cgroup) }
 }
 
 /// Climbs from the task's cgroup to the target's level, and compares there.
 #[inline(always)]
 fn in_cgroup<S: Side>(task: Ptr) -> bool {
-    let mut cgroup = cgroup::<S>(task);
+    let mut cgroup = cgroup::<S>(task, SCOPE_SUBSYS.load());
     for _ in 0..MAX_LEVELS {
         if cgroup.is_null() {
             return false;

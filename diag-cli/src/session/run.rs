@@ -25,7 +25,8 @@ use crate::{
         streams,
     },
     target::{
-        CgroupNames, ContainerNames, Held, Hierarchies, Inherited, Output, Roots, Target, with_descendants,
+        CgroupNames, ContainerNames, Held, Hierarchies, Hierarchy, Inherited, Output, Roots, Target,
+        with_descendants,
     },
 };
 
@@ -54,12 +55,16 @@ fn trace<T: Tool>(
 ) -> Result<ExitCode> {
     let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
-    let (cgroups, no_cgroups) = cgroup_names(target, roots);
-    let hierarchy = cgroups.as_ref().map(CgroupNames::hierarchy);
+    let (cgroups, no_cgroups) = cgroup_names(target, T::CONTROLLER, roots);
+    let naming = cgroups.as_ref().map(CgroupNames::hierarchy);
+    let hierarchy = target.cgroup().map(|cgroup| &cgroup.hierarchy).or(naming);
     process_ids_are_global(target)?;
     let existing = probes::existing(&kernel, T::KERNEL_SIDE.probes)?;
     let verbose = session_args.verbose > 1;
-    let globals = scope::globals(target, hierarchy, &kernel)?;
+    let mut globals = scope::globals(target, hierarchy, &kernel)?;
+    if let Some(naming) = naming.filter(|_| T::CONTROLLER.is_some()) {
+        globals.push(("NAMES_SUBSYS", Value::U32(naming.subsystem(&kernel.types)?)));
+    }
     let mut object = load::<T>(args, kernel, &existing, globals, verbose)?;
     let mut followed = Followed::of(&mut object.ebpf)?;
     let tool = T::open(args, target, &mut object)?;
@@ -138,9 +143,13 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 /// The names of cgroups and containers, in the hierarchy of the target or else in the main one; or why there are none.
-fn cgroup_names(target: &Target, roots: &Roots) -> (Option<CgroupNames>, Option<Unavailable>) {
+fn cgroup_names(
+    target: &Target,
+    controller: Option<&str>,
+    roots: &Roots,
+) -> (Option<CgroupNames>, Option<Unavailable>) {
     let why = match Hierarchies::read(roots) {
-        Ok(all) => match target.cgroup().map(|cgroup| &cgroup.hierarchy).or(all.main()).cloned() {
+        Ok(all) => match naming(&all, target, controller).cloned() {
             Some(hierarchy) => {
                 let containers = ContainerNames::new(roots, all);
                 return (Some(CgroupNames::new(hierarchy, containers)), None);
@@ -151,6 +160,12 @@ fn cgroup_names(target: &Target, roots: &Roots) -> (Option<CgroupNames>, Option<
     };
     let effect = "no task's cgroup or container is named".to_owned();
     (None, Some(Unavailable { name: "cgroups".to_owned(), why, effect }))
+}
+
+/// The hierarchy in which cgroups are named: a tool's own, else that of the target.
+fn naming<'a>(all: &'a Hierarchies, target: &'a Target, controller: Option<&str>) -> Option<&'a Hierarchy> {
+    let own = controller.and_then(|controller| all.of_controller(controller));
+    own.or_else(|| target.cgroup().map(|cgroup| &cgroup.hierarchy)).or_else(|| all.main())
 }
 
 fn load<T: Tool>(

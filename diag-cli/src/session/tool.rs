@@ -77,6 +77,8 @@ pub(crate) trait Tool: Sized {
     const SUBJECT: &'static str;
     /// Its kernel side.
     const KERNEL_SIDE: KernelSide;
+    /// The cgroup controller in whose hierarchy it names cgroups; without one it is the hierarchy of the target.
+    const CONTROLLER: Option<&'static str> = None;
 
     /// The flags that all tools share.
     fn session_args(args: &Self::Args) -> &SessionArgs;

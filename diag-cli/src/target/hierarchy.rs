@@ -53,6 +53,8 @@ pub(crate) struct Hierarchy {
     pub(crate) mount: PathBuf,
     /// Which of its folders is mounted there: `/`, or less of it in a container.
     pub(super) root: String,
+    /// Its controllers; of v2 none are listed.
+    controllers: Vec<String>,
     device: String,
     /// How deep the root of this process's cgroup namespace is; `None` if that is not known.
     namespace_level: Option<i32>,
@@ -65,6 +67,11 @@ impl Hierarchy {
             Kind::Unified => "unified",
             Kind::Controller(name) | Kind::Named(name) => name,
         }
+    }
+
+    /// Whether it is v2, which has other names for its files.
+    pub(crate) fn is_unified(&self) -> bool {
+        self.kind == Kind::Unified
     }
 
     /// The value of `SCOPE_SUBSYS`: [`UNIFIED`], or the controller's index in `css_set.subsys`.
@@ -192,6 +199,14 @@ impl Hierarchies {
         holding.max_by_key(|m| m.mount.as_os_str().len())
     }
 
+    /// The hierarchy that a controller works in: that of v1 where it is mounted, else v2.
+    pub(crate) fn of_controller(&self, controller: &str) -> Option<&Hierarchy> {
+        let unified = || self.iter().find(|hierarchy| hierarchy.is_unified());
+        self.iter()
+            .find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+            .or_else(unified)
+    }
+
     /// The hierarchy by which tasks are told apart when no target names one: v2 where it is in use, else the first
     /// of v1 that has a controller. `None` without either.
     pub(crate) fn main(&self) -> Option<&Hierarchy> {
@@ -225,12 +240,12 @@ fn rank(hierarchy: &Hierarchy) -> usize {
 
 /// The hierarchy that is mounted, if one is.
 fn hierarchy_of(mount: MountEntry, controllers: &[&str]) -> Option<Hierarchy> {
+    let options = escape(&mount.options);
+    let mut serving: Vec<&str> = Vec::new();
     let kind = match mount.filesystem.as_str() {
         "cgroup2" => Kind::Unified,
         "cgroup" => {
-            let options = escape(&mount.options);
-            let mut serving: Vec<&str> =
-                options.split(',').filter(|option| controllers.contains(option)).collect();
+            serving.extend(options.split(',').filter(|option| controllers.contains(option)));
             serving.sort_by_key(|name| PREFERRED.iter().position(|p| p == name).unwrap_or(PREFERRED.len()));
             match serving.first() {
                 Some(&name) => Kind::Controller(name.to_owned()),
@@ -242,7 +257,15 @@ fn hierarchy_of(mount: MountEntry, controllers: &[&str]) -> Option<Hierarchy> {
         _ => return None,
     };
     let root = escape(&mount.root);
-    Some(Hierarchy { kind, mount: mount.point, root, device: mount.device, namespace_level: None })
+    let controllers = serving.into_iter().map(str::to_owned).collect();
+    Some(Hierarchy {
+        kind,
+        mount: mount.point,
+        root,
+        controllers,
+        device: mount.device,
+        namespace_level: None,
+    })
 }
 
 /// How much deeper a path leads; `..` leads up.
@@ -314,6 +337,22 @@ mod tests {
         assert_eq!(mounted("xattr,name=systemd").as_deref(), Some("/user"));
         assert_eq!(mounted("pids"), None);
         assert_eq!(path("1 1 0:1 / /c rw - cgroup2 cgroup2 rw").as_deref(), Some("/init"));
+    }
+
+    #[test]
+    fn a_controller_has_its_own_hierarchy_or_the_unified_one() {
+        let lines: [&[u8]; 3] = [
+            b"30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw",
+            b"32 24 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+            b"33 24 0:29 / /sys/fs/cgroup/all rw - cgroup cgroup rw,blkio,cpuacct,cpu",
+        ];
+        let controllers = ["cpu", "cpuacct", "memory", "blkio", "pids"];
+        let mounted = |line: &&[u8]| hierarchy_of(mountinfo::parse(line).unwrap(), &controllers);
+        let all = Hierarchies { mounts: lines.iter().filter_map(mounted).collect() };
+        let mount = |controller| all.of_controller(controller).unwrap().mount.to_str().unwrap();
+        assert_eq!(mount("cpu"), "/sys/fs/cgroup/all");
+        assert_eq!(mount("memory"), "/sys/fs/cgroup/memory");
+        assert_eq!(mount("pids"), "/sys/fs/cgroup/unified");
     }
 
     #[test]

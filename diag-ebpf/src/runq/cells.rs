@@ -9,6 +9,7 @@ use diag_common::{
     runq::{Cell, CellKey, DELAY_BITS, Half, PAIR_BITS, Place, RUN_BITS, kind},
 };
 
+use super::{cpu, culprits::BY_CPU};
 use crate::{
     epoch, loss,
     memory::{add_u64, store},
@@ -43,7 +44,9 @@ pub fn pair(half: &mut Half, waiter: u32, runner: u32, ns: u64) {
     // SAFETY: as above.
     let place = unsafe { half.pairs.get_unchecked_mut(place(of, PAIR_BITS)) };
     if place.of != of {
-        turn_out(place, of, kind::PAIR);
+        // A CPU's own table says which CPU it is; the shared hash has to be told.
+        let here = if BY_CPU.load() != 0 { (cpu::number() + 1) << kind::CPU_SHIFT } else { 0 };
+        turn_out(place, of, kind::PAIR | here);
     }
     place.count += 1;
     place.ns += ns;

@@ -1,7 +1,7 @@
 //! What each CPU does, and what it counts.
 
 use aya_ebpf::{helpers::generated::bpf_get_smp_processor_id, macros::map, maps::Array};
-use diag_common::runq::{Cpu, Half};
+use diag_common::runq::{Cpu, Half, account::Account};
 
 use crate::epoch;
 
@@ -13,6 +13,10 @@ static CPUS: Array<Cpu> = Array::with_max_entries(1, 0);
 /// By CPU and parity. Sized by the loader.
 #[map]
 static HALVES: Array<Half> = Array::with_max_entries(2, 0);
+
+/// By CPU: who ran, in sum. Sized by the loader.
+#[map]
+static ACCOUNTS: Array<Account> = Array::with_max_entries(1, 0);
 
 /// When the epoch of each parity began, ns; the user side writes it before it turns the epoch.
 #[map]
@@ -30,6 +34,13 @@ pub fn number() -> u32 {
 pub fn numbered(number: u32) -> Option<&'static mut Cpu> {
     // SAFETY: written on the CPU itself alone, with its run queue locked.
     unsafe { CPUS.get_ptr_mut(number)?.as_mut() }
+}
+
+/// Who ran on a CPU, in sum.
+#[inline(always)]
+pub fn account(number: u32) -> Option<&'static mut Account> {
+    // SAFETY: as above.
+    unsafe { ACCOUNTS.get_ptr_mut(number)?.as_mut() }
 }
 
 /// What a CPU counts, in the half of this parity.

@@ -1,7 +1,11 @@
 //! Who had the CPU while somebody waited for it.
 
 use aya_ebpf::Global;
-use diag_common::runq::{Cpu, Half, RING, Run, who};
+use diag_common::runq::{
+    Cpu, Half, RING, Run,
+    account::{Account, proportion},
+    who,
+};
 
 use super::cells;
 
@@ -29,10 +33,21 @@ fn place(cpu: &mut Cpu, number: u64) -> &mut Run {
     unsafe { cpu.ring.get_unchecked_mut((number & (RING as u64 - 1)) as usize) }
 }
 
-/// Gives the time from `from` on, until the last run ended, to those who ran in it. What lies further back than the ring
-/// reaches is nobody's.
+/// Gives the time from `from` on, until the last run ended, to those who ran in it: run by run where the ring reaches back
+/// so far, else by the CPU's account.
 #[inline(never)]
-pub fn settle(cpu: &Cpu, half: &mut Half, waiter: u32, from: u64) {
+pub fn settle(cpu: &Cpu, account: &Account, half: &mut Half, waiter: u32, from: u64) {
+    // SAFETY: the place is below the ring's length. Where the ring is not full yet, this is an empty run.
+    let oldest = unsafe { cpu.ring.get_unchecked((cpu.ended & (RING as u64 - 1)) as usize) };
+    if oldest.start > from {
+        account.since(from, |runner, ns| cells::pair(half, waiter, runner, ns));
+    } else {
+        by_run(cpu, half, waiter, from);
+    }
+}
+
+#[inline(always)]
+fn by_run(cpu: &Cpu, half: &mut Half, waiter: u32, from: u64) {
     let (mut irq, mut steal) = (0, 0);
     let mut at = cpu.ended;
     for _ in 0..RING {
@@ -43,13 +58,13 @@ pub fn settle(cpu: &Cpu, half: &mut Half, waiter: u32, from: u64) {
         if end <= from {
             break;
         }
-        let whole = end - start;
-        let ns = end - start.max(from);
-        let irq_here = part(ns, run.irq_ns, whole);
-        let steal_here = part(ns, run.steal_ns, whole);
+        let whole = end.saturating_sub(start);
+        let ns = end.saturating_sub(start.max(from));
+        let irq_here = proportion(ns, run.irq_ns, whole);
+        let steal_here = proportion(ns, run.steal_ns, whole).min(ns.saturating_sub(irq_here));
         irq += irq_here;
         steal += steal_here;
-        cells::pair(half, waiter, run.who as u32, ns - irq_here - steal_here);
+        cells::pair(half, waiter, run.who as u32, ns.saturating_sub(irq_here + steal_here));
         if start <= from {
             break;
         }
@@ -60,14 +75,4 @@ pub fn settle(cpu: &Cpu, half: &mut Half, waiter: u32, from: u64) {
     if steal != 0 {
         cells::pair(half, waiter, who::STEAL, steal);
     }
-}
-
-/// `ns / whole` of `part`.
-#[inline(always)]
-fn part(ns: u64, part: u64, whole: u64) -> u64 {
-    if part == 0 || ns == whole {
-        return part;
-    }
-    // Both factors are below 2^40 (18 minutes), and lose 8 bits each.
-    ((ns >> 8) * (part >> 8)) / ((whole >> 16) | 1)
 }

@@ -3,7 +3,7 @@
 use diag_common::{
     hist,
     loss::Loss,
-    runq::{Cpu, Half, Run, who},
+    runq::{Cpu, Half, Run, account::Account, who},
 };
 
 use super::{
@@ -91,8 +91,10 @@ fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
         if begun < now {
             cells::pair(half, state.who, cpu.who, now - begun);
         }
-        if from < cpu.start {
-            culprits::settle(cpu, half, state.who, from);
+        if from < cpu.start
+            && let Some(account) = cpu::account(old)
+        {
+            culprits::settle(cpu, account, half, state.who, from);
         }
     }
 }
@@ -113,6 +115,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let Some(parity) = epoch::parity() else { return };
     let Some(cpu) = cpu::numbered(number) else { return };
     let Some(half) = cpu::half(number, parity) else { return };
+    let Some(account) = cpu::account(number) else { return };
     if !identity::is_current::<S>(cpu, prev) {
         mistaken::<S>(cpu, prev);
     }
@@ -129,7 +132,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let (steal, irq) = tasks::clocks::<S>(prev);
     half.switches += 1;
     if cpu.start != 0 {
-        end_run(cpu, half, now, parity, steal, irq);
+        end_run(cpu, account, half, now, parity, steal, irq);
     }
     let from = cpu.start;
     let split = cpu.irq_ns != 0 || steal != cpu.steal;
@@ -167,7 +170,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
         cells::throttled(state.who, held);
     }
     count(half, state.who, delay);
-    let waiter = if BY_CPU.load() != 0 { number + 1 } else { state.who };
+    let waiter = state.who;
     let since = state.queued.max(state.since + held);
     state.since = 0;
     if since >= now {
@@ -176,7 +179,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     if since >= from && !split && from != 0 {
         cells::pair(half, waiter, before, now - since);
     } else {
-        culprits::settle(cpu, half, waiter, since);
+        culprits::settle(cpu, account, half, waiter, since);
     }
 }
 
@@ -219,7 +222,15 @@ fn stay<S: Tasks>(prev: Ptr, now: u64, half_asleep: bool) {
 
 /// Counts the run that ends, and remembers it. The part of it before the epoch began is kept apart.
 #[inline(always)]
-fn end_run(cpu: &mut Cpu, half: &mut Half, now: u64, parity: u32, steal: u64, irq: u64) {
+fn end_run(
+    cpu: &mut Cpu,
+    account: &mut Account,
+    half: &mut Half,
+    now: u64,
+    parity: u32,
+    steal: u64,
+    irq: u64,
+) {
     let began = cpu::began(parity);
     let mut start = cpu.start;
     if start < began {
@@ -244,7 +255,9 @@ fn end_run(cpu: &mut Cpu, half: &mut Half, now: u64, parity: u32, steal: u64, ir
     let whole = now.saturating_sub(cpu.start);
     let irq_ns = cpu.irq_ns.min(whole);
     let steal_ns = steal.saturating_sub(cpu.steal).min(whole - irq_ns);
-    culprits::remember(cpu, Run { start: cpu.start, end: now, who: u64::from(cpu.who), irq_ns, steal_ns });
+    let run = Run { start: cpu.start, end: now, who: u64::from(cpu.who), irq_ns, steal_ns };
+    account.add(&run);
+    culprits::remember(cpu, run);
 }
 
 /// Counts a wait that has ended.

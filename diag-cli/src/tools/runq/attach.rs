@@ -86,7 +86,7 @@ pub(super) fn settings(args: &Args) -> Result<Settings> {
             ("BY_THREAD", Value::U32(u32::from(args.by == By::Thread))),
             ("BY_CPU", Value::U32(u32::from(args.by == By::Cpu))),
         ],
-        entries: vec![("CPUS", cpus), ("HALVES", 2 * cpus)],
+        entries: vec![("CPUS", cpus), ("ACCOUNTS", cpus), ("HALVES", 2 * cpus)],
     })
 }
 

@@ -121,8 +121,10 @@ impl Collector {
                 continue;
             }
             self.halves.set(index, Half::CLEAR, 0)?;
+            let pair =
+                if self.by == By::Cpu { kind::PAIR | (number + 1) << kind::CPU_SHIFT } else { kind::PAIR };
             for (kind, places) in
-                [(kind::DELAY, &half.delays[..]), (kind::PAIR, &half.pairs), (kind::RUN, &half.runs)]
+                [(kind::DELAY, &half.delays[..]), (pair, &half.pairs), (kind::RUN, &half.runs)]
             {
                 for &Place { of, count, ns } in places.iter().filter(|place| place.count != 0) {
                     add(kind, of, Cell { count, ns });
@@ -190,16 +192,13 @@ impl Collector {
         let mut groups: StdHashMap<Key, Group> = StdHashMap::new();
         for (&(kind, of), &cell) in cells {
             let (low, high) = (of as u32, (of >> 32) as u32);
-            if self.by == By::Cpu {
-                if kind == kind::PAIR
-                    && let Some(runner) = self.names.runner(high)
-                {
-                    let group = groups.entry(Key::Cpu(low - 1)).or_default();
-                    group.culprits.entry(runner).or_default().add(Had { ns: cell.ns, own_ns: 0 });
-                }
-                continue;
-            }
-            let group = groups.entry(self.names.group(self.by, low)).or_default();
+            let key = match (self.by, kind >> kind::CPU_SHIFT) {
+                (By::Cpu, 0) => continue,
+                (By::Cpu, cpu) => Key::Cpu(cpu - 1),
+                _ => self.names.group(self.by, low),
+            };
+            let kind = kind & ((1 << kind::CPU_SHIFT) - 1);
+            let group = groups.entry(key).or_default();
             if kind != kind::PAIR
                 && let Some(comm) = self.names.comm(low)
             {
@@ -225,7 +224,8 @@ impl Collector {
     fn learn_names<'a>(&mut self, cells: impl Iterator<Item = &'a (u32, u64)>) -> Result<()> {
         let known = |number: u32| number < 1 << who::CPU_BITS || self.names.0.contains_key(&number);
         let mut numbers = cells.flat_map(|&(kind, of)| {
-            let runner = if kind == kind::PAIR { (of >> 32) as u32 } else { 0 };
+            let pair = kind & ((1 << kind::CPU_SHIFT) - 1) == kind::PAIR;
+            let runner = if pair { (of >> 32) as u32 } else { 0 };
             [of as u32, runner]
         });
         if numbers.all(known) {
