@@ -19,11 +19,13 @@ pub mod who {
     pub const STEAL: u32 = 3;
     /// A thread whose identity found no room.
     pub const UNKNOWN: u32 = 4;
+    /// None of those who had a CPU: time from being woken to being queued.
+    pub const WAKE: u32 = 5;
     /// Numbers of identities are a CPU's own count above so many bits of its number, so that no two CPUs give out the
     /// same.
     pub const CPU_BITS: u32 = 13;
     // The first number of an identity lies above those that stand for none.
-    const _: () = assert!(UNKNOWN < 1 << CPU_BITS);
+    const _: () = assert!(WAKE < 1 << CPU_BITS);
     /// The most identities that one CPU can number.
     pub const MOST: u32 = (1 << (32 - CPU_BITS)) - 1;
 }
@@ -209,8 +211,12 @@ pub mod flag {
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct TaskState {
-    /// When it became runnable, ns; 0 for a task that does not wait.
+    /// When it became runnable, or was woken, ns; 0 for a task that does not wait.
     pub since: u64,
+    /// When it was woken, ns, as long as it is on no queue; 0 otherwise.
+    pub waking: u64,
+    /// How long it took from there to be on a queue, ns.
+    pub wake_ns: u64,
     /// How often it had left a CPU by then, by the scheduler's count: as long as it waits, that stays.
     pub runs: u64,
     /// From when on what it waited for is not settled yet: `since`, or when it last changed queues, ns.

@@ -3,7 +3,11 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::map, maps::HashMap};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{Array, HashMap},
+};
 use diag_common::{
     loss::Loss,
     runq::{Cell, CellKey, DELAY_BITS, Half, PAIR_BITS, Place, RUN_BITS, kind},
@@ -17,6 +21,10 @@ use crate::{
 
 #[map]
 static SHARED: HashMap<CellKey, Cell> = HashMap::with_max_entries(65536, 0);
+
+/// How many cells of each parity were ever made, by which the user side sees that the hash fills.
+#[map]
+static MADE: Array<u64> = Array::with_max_entries(2, 0);
 
 /// Fibonacci hashing: the upper bits of a product with 2^64 / φ.
 #[inline(always)]
@@ -95,7 +103,12 @@ fn add(of: u64, kind: u32, count: u64, ns: u64) {
             empty.assume_init_ref()
         };
         // A lost race means that another CPU made the cell.
-        let _ = SHARED.insert(key, empty, BPF_NOEXIST as u64);
+        if SHARED.insert(key, empty, BPF_NOEXIST as u64).is_ok()
+            && let Some(made) = MADE.get_ptr_mut(parity)
+        {
+            // SAFETY: as below.
+            unsafe { add_u64(made, 1) };
+        }
     }
     let Some(cell) = SHARED.get_ptr_mut(key) else {
         loss::count(Loss::Cells);

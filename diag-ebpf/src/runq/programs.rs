@@ -20,6 +20,7 @@ macro_rules! runq_programs {
             let preempt: u64 = ctx.arg(0);
             sched::switch::<$side>(preempt & 1 != 0, ctx.arg(1), ctx.arg(2), state);
         });
+        program!($kind, $context, sched_waking, |ctx| sched::waking::<$side>(ctx.arg(0)));
         program!($kind, $context, sched_wakeup, |ctx| sched::woken::<$side>(ctx.arg(0)));
         program!($kind, $context, sched_wakeup_new, |ctx| sched::woken::<$side>(ctx.arg(0)));
         program!($kind, $context, sched_migrate_task, |ctx| sched::migrated::<$side>(ctx.arg(0)));

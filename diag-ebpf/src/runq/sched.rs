@@ -23,6 +23,24 @@ use crate::{
     task as tasks,
 };
 
+/// `sched_waking(struct task_struct *p)`: somebody wakes a task. On which queue it comes, and when, is another matter: for
+/// an idle CPU it is put on a list, and queued by that CPU once it is awake, which is when `sched_wakeup` comes
+/// (kernel/sched/core.c, ttwu_queue_wakelist, 6.18).
+#[inline(always)]
+pub fn waking<S: Tasks>(task: Ptr) {
+    if !scope::contains::<S>(task) {
+        return;
+    }
+    let Some(state) = S::state_or_create(task) else {
+        loss::count(Loss::TaskState);
+        return;
+    };
+    if state.since == 0 {
+        state.waking = clock::now();
+        store(&mut state.runs, tasks::switches::<S>(task));
+    }
+}
+
 /// `sched_wakeup(struct task_struct *p)`, `sched_wakeup_new(struct task_struct *p)`
 #[inline(always)]
 pub fn woken<S: Tasks>(task: Ptr) {
@@ -38,7 +56,12 @@ pub fn woken<S: Tasks>(task: Ptr) {
     if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == tasks::switches::<S>(task) {
         return;
     }
-    begin::<S>(state, task, clock::now(), 0);
+    let now = clock::now();
+    // A task that has run since was woken another time, and that was not told of.
+    let waking = if state.runs == tasks::switches::<S>(task) { state.waking } else { 0 };
+    let since = if waking != 0 { waking.min(now) } else { now };
+    begin::<S>(state, task, since, 0);
+    state.wake_ns = now - since;
 }
 
 /// Whether a task that seems to wait has run meanwhile; then it waits no more, and the wait is lost. In `sched_switch` the
@@ -57,6 +80,8 @@ fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
 #[inline(always)]
 fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
     state.since = now;
+    store(&mut state.waking, 0);
+    store(&mut state.wake_ns, 0);
     store(&mut state.runs, tasks::switches::<S>(task));
     store(&mut state.queued, now);
     state.flags = throttle::begin::<S>(state, task) | flags;
@@ -131,6 +156,14 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     }
     let (steal, irq) = tasks::clocks::<S>(prev);
     half.switches += 1;
+    if cpu.start == 0 {
+        // The first switch that is seen here: who leaves has run since before the session began, and in the epoch before,
+        // if there was one. Of interrupts and steal until now nothing is known.
+        let earlier = cpu::began(parity ^ 1);
+        cpu.start = if earlier != 0 { earlier } else { cpu::began(parity) };
+        store(&mut cpu.steal, steal);
+        store(&mut cpu.irq_ns, if present(&RQ_IRQ) { irq } else { 0 });
+    }
     if cpu.start != 0 {
         end_run(cpu, account, half, now, parity, steal, irq);
     }
@@ -171,6 +204,9 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     }
     count(half, state.who, delay);
     let waiter = state.who;
+    if state.wake_ns != 0 {
+        cells::pair(half, waiter, who::WAKE, state.wake_ns.min(delay));
+    }
     let since = state.queued.max(state.since + held);
     state.since = 0;
     if since >= now {

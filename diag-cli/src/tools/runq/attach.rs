@@ -40,6 +40,10 @@ const PROBES: &[ProbeSpec] = &[
     ),
     essential("sched_switch"),
     essential("sched_wakeup_new"),
+    helpful(
+        "sched_waking",
+        "a wait begins when the task is on a run queue: what an idle CPU needs to take up a wake-up is not in it",
+    ),
     essential("sched_wakeup"),
 ];
 

@@ -18,14 +18,17 @@ use diag_common::{
 use super::{
     args::By,
     attach::cpu_numbers,
+    clock::{TickClock, Ticks},
     group::{CpuCount, Group, Had, Harvest, Key, Names},
-    steal::StealClock,
 };
 use crate::{
     ebpf::{clock, epoch::Epoch, maps::take},
     output::record::Unavailable,
 };
 
+/// Cells of an epoch from which on the kernel side's hash is read ahead of time; it has room for four times as many, and a
+/// session looks every 50 ms.
+const CROWDED_CELLS: u64 = 16_384;
 /// Identities in the kernel side's table from which on those that are gone are removed; the table has room for four
 /// times as many.
 const CROWDED: usize = 8192;
@@ -43,11 +46,15 @@ pub(crate) struct Collector {
     cpus: Array<MapData, Cpu>,
     halves: Array<MapData, Half>,
     cells: HashMap<MapData, CellKey, Cell>,
+    /// Cells that were ever made, by parity.
+    made: Array<MapData, u64>,
+    /// How many had been when the half of each parity was last read.
+    made_before: [u64; 2],
     identities: HashMap<MapData, Who, u32>,
     names: Names,
     /// Identities that are out of the kernel side's table, whose numbers may still come in.
     retired: HashSet<u32>,
-    steal: StealClock,
+    ticks: TickClock,
     /// What was read ahead of time, so that no table overflows.
     early: Harvest,
 }
@@ -65,16 +72,23 @@ impl Collector {
             cpus: take(ebpf, "CPUS")?,
             halves: take(ebpf, "HALVES")?,
             cells: take(ebpf, "SHARED")?,
+            made: take(ebpf, "MADE")?,
+            made_before: [0; 2],
             identities: take(ebpf, "WHO")?,
             names: Names::default(),
             retired: HashSet::new(),
-            steal: StealClock::now(),
+            ticks: TickClock::now(),
             early: Harvest::default(),
         })
     }
 
-    /// Reads ahead of time.
-    pub(crate) fn read_early(&mut self) -> Result<()> {
+    /// Reads ahead of time where the kernel side's hash fills.
+    pub(crate) fn read_when_crowded(&mut self) -> Result<()> {
+        let parity = self.epoch.parity();
+        let made = self.made.get(&parity, 0)?.saturating_sub(self.made_before[parity as usize]);
+        if made < CROWDED_CELLS {
+            return Ok(());
+        }
         self.turn()?;
         let harvest = self.read()?;
         self.early.add(&harvest);
@@ -106,6 +120,8 @@ impl Collector {
     fn read(&mut self) -> Result<Harvest> {
         let end = self.began;
         let parity = self.epoch.ended();
+        self.made_before[parity as usize] = self.made.get(&parity, 0)?;
+        let ticks = self.ticks.advance();
         let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();
         let mut add = |kind: u32, of: u64, more: Cell| {
             let cell = cells.entry((kind, of)).or_default();
@@ -116,10 +132,13 @@ impl Collector {
         for number in 0..self.cpu_numbers {
             let index = number << 1 | parity;
             let half = self.halves.get(&index, 0)?;
-            let running = self.running_at(number, parity, end)?;
-            if half.switches == 0 && running.is_none() {
-                continue;
-            }
+            let running = match self.running_at(number, parity, end)? {
+                None if half.switches == 0 => match self.unseen(ticks.get(&number), end) {
+                    None => continue,
+                    unseen => unseen,
+                },
+                running => running,
+            };
             self.halves.set(index, Half::CLEAR, 0)?;
             let pair =
                 if self.by == By::Cpu { kind::PAIR | (number + 1) << kind::CPU_SHIFT } else { kind::PAIR };
@@ -141,6 +160,7 @@ impl Collector {
                     }
                 }
             }
+            cpu.steal_ns = ticks.get(&number).and_then(|ticks| ticks.steal_ns);
             cpus.insert(number, (cpu, half.throttled_ns));
         }
         let all: Vec<CellKey> =
@@ -150,8 +170,7 @@ impl Collector {
             self.cells.remove(&key)?;
         }
         self.learn_names(cells.keys())?;
-        self.steal.advance(&mut cpus.iter_mut().map(|(&number, (cpu, _))| (number, cpu)));
-        let mut harvest = Harvest { groups: self.fold(&cells), cpus: BTreeMap::new() };
+        let mut harvest = Harvest { groups: self.fold(&cells), ..Harvest::default() };
         for (number, (cpu, throttled_ns)) in cpus {
             if self.by == By::Cpu {
                 let group = harvest.groups.entry(Key::Cpu(number)).or_default();
@@ -162,6 +181,15 @@ impl Collector {
         }
         self.forget_the_gone()?;
         Ok(harvest)
+    }
+
+    /// What a CPU did on which no switch was seen yet, so that it has done the same all the time. Who runs there is not
+    /// known.
+    fn unseen(&self, ticks: Option<&Ticks>, end: u64) -> Option<Running> {
+        let ticks = ticks.filter(|_| self.ended_began != 0)?;
+        let ns = end - self.ended_began;
+        let idle = ticks.idle_ns >= ns / 2;
+        Some(Running { who: if idle { who::IDLE } else { who::UNKNOWN }, target: false, ns })
     }
 
     /// Who ran on a CPU when the epoch ended, and how long in the epoch already. A later switch has left it in the other
@@ -206,6 +234,7 @@ impl Collector {
             }
             match kind {
                 kind::DELAY => group.add_waits(high, cell),
+                kind::PAIR if high == who::WAKE => group.wake_ns += cell.ns,
                 kind::PAIR => {
                     if let Some(runner) = self.names.runner(high) {
                         let own = self.names.is_own(self.by, low, high);

@@ -56,6 +56,12 @@ impl Had {
     }
 }
 
+/// Groups of a harvest, culprits of a group and names of a group from which on the least of them are taken together, to half
+/// as many: a long session must not keep every process that there ever was.
+const MOST_GROUPS: usize = 4096;
+const MOST_CULPRITS: usize = 512;
+const MOST_NAMES: usize = 64;
+
 /// What is known of a group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
@@ -65,10 +71,39 @@ pub(crate) struct Group {
     pub(crate) throttled_ns: u64,
     /// Time that it ran, ns.
     pub(crate) run_ns: u64,
+    /// Of its waits, the time from being woken to being queued, ns.
+    pub(crate) wake_ns: u64,
     /// What had the CPU while it waited.
     pub(crate) culprits: HashMap<Runner, Had>,
+    /// Threads among them that are not kept one by one.
+    pub(crate) more: More,
     /// Which thread names it has, and how long each waited or ran, ns.
     pub(crate) names: HashMap<[u64; 2], u64>,
+}
+
+/// What is taken together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct More {
+    /// How many; one that comes again counts again.
+    pub(crate) count: u64,
+    /// What they had.
+    pub(crate) had: Had,
+}
+
+/// Takes the smaller half out of a map of more than `most` entries.
+fn least<K: Copy + Eq + std::hash::Hash, V, W: Ord>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    weight: impl Fn(&K, &V) -> W,
+) -> Vec<(K, V)> {
+    if map.len() <= most {
+        return Vec::new();
+    }
+    let mut all: Vec<(K, V)> = map.drain().collect();
+    all.sort_by_key(|(key, value)| std::cmp::Reverse(weight(key, value)));
+    let less = all.split_off(most / 2);
+    map.extend(all);
+    less
 }
 
 impl Group {
@@ -86,12 +121,37 @@ impl Group {
         }
         self.throttled_ns += other.throttled_ns;
         self.run_ns += other.run_ns;
+        self.wake_ns += other.wake_ns;
         for (&runner, &had) in &other.culprits {
             self.culprits.entry(runner).or_default().add(had);
         }
         for (&name, ns) in &other.names {
             *self.names.entry(name).or_default() += ns;
         }
+        self.more.count += other.more.count;
+        self.more.had.add(other.more.had);
+        self.shrink();
+    }
+
+    /// Takes the least culprits and names together where there are too many.
+    fn shrink(&mut self) {
+        for (runner, had) in least(&mut self.culprits, MOST_CULPRITS, |_, had| had.ns) {
+            match runner {
+                Runner::Thread(_) => {
+                    self.more.count += 1;
+                    self.more.had.add(had);
+                }
+                other => {
+                    self.culprits.insert(other, had);
+                }
+            }
+        }
+        least(&mut self.names, MOST_NAMES, |_, &ns| ns);
+    }
+
+    /// What it lost: waiting, and time under a quota, ns.
+    fn lost_ns(&self) -> u64 {
+        self.waits.values().map(|cell| cell.ns).sum::<u64>() + self.throttled_ns
     }
 }
 
@@ -143,6 +203,8 @@ impl CpuCount {
 pub(crate) struct Harvest {
     /// By what `--by` asks for.
     pub(crate) groups: HashMap<Key, Group>,
+    /// Groups that are in [`Key::Rest`] by now; one that comes again counts again.
+    pub(crate) merged: u64,
     /// By CPU.
     pub(crate) cpus: BTreeMap<u32, CpuCount>,
 }
@@ -153,8 +215,21 @@ impl Harvest {
         for (key, group) in &epoch.groups {
             self.groups.entry(*key).or_default().merge(group);
         }
+        self.merged += epoch.merged;
         for (cpu, count) in &epoch.cpus {
             self.cpus.entry(*cpu).or_default().merge(count);
+        }
+        let less = least(&mut self.groups, MOST_GROUPS, |key, group| {
+            // CPUs are never too many, and all others have one group.
+            (matches!(key, Key::Rest | Key::Cpu(_)), group.lost_ns(), group.run_ns)
+        });
+        for (key, group) in less {
+            if matches!(key, Key::Rest | Key::Cpu(_)) {
+                self.groups.insert(key, group);
+            } else {
+                self.merged += 1;
+                self.groups.entry(Key::Rest).or_default().merge(&group);
+            }
         }
     }
 }
@@ -240,7 +315,7 @@ mod tests {
         let mut group = Group { run_ns: 5, throttled_ns: 1, ..Group::default() };
         group.add_waits(3, Cell { count: 2, ns: 6 });
         group.culprits.insert(Runner::Idle, Had { ns: 6, own_ns: 0 });
-        let epoch = Harvest { groups: [(Key::Process(1), group)].into(), cpus: BTreeMap::new() };
+        let epoch = Harvest { groups: [(Key::Process(1), group)].into(), ..Harvest::default() };
         let mut total = Harvest::default();
         total.add(&epoch);
         total.add(&epoch);
@@ -248,5 +323,26 @@ mod tests {
         assert_eq!(sum.waits[&3], Cell { count: 4, ns: 12 });
         assert_eq!((sum.run_ns, sum.throttled_ns), (10, 2));
         assert_eq!(sum.culprits[&Runner::Idle].ns, 12);
+    }
+
+    #[test]
+    fn many_short_processes_are_added_up_and_forgotten() {
+        let mut total = Harvest::default();
+        for pid in 0..20_000 {
+            let mut group = Group { run_ns: 3, ..Group::default() };
+            group.add_waits(3, Cell { count: 1, ns: 2 + u64::from(pid == 77) });
+            group.culprits.insert(Runner::Idle, Had { ns: 1, own_ns: 0 });
+            group.culprits.insert(Runner::Thread(identity(pid + 1, 1, 1)), Had { ns: 1, own_ns: 1 });
+            total.add(&Harvest { groups: [(Key::Process(pid), group)].into(), ..Harvest::default() });
+        }
+        assert!(total.groups.len() <= MOST_GROUPS + 1, "{} groups", total.groups.len());
+        assert!(total.groups.contains_key(&Key::Process(77)), "who lost most stays");
+        assert_eq!(total.merged + total.groups.len() as u64 - 1, 20_000);
+        let sum = |of: fn(&Group) -> u64| total.groups.values().map(of).sum::<u64>();
+        assert_eq!((sum(|group| group.run_ns), sum(Group::lost_ns)), (60_000, 40_001));
+        let rest = &total.groups[&Key::Rest];
+        assert!(rest.culprits.len() <= MOST_CULPRITS + 1);
+        let had: u64 = rest.culprits.values().map(|had| had.ns).sum::<u64>() + rest.more.had.ns;
+        assert_eq!((had, rest.more.had.own_ns > 0), (2 * total.merged, true));
     }
 }

@@ -3,6 +3,7 @@
 mod advice;
 mod args;
 mod attach;
+mod clock;
 mod collect;
 mod group;
 mod kin;
@@ -13,14 +14,10 @@ mod record;
 mod render;
 #[cfg(test)]
 mod sample;
-mod steal;
 mod verdict;
 mod waiting;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use diag_common::runq::TaskState;
@@ -57,9 +54,6 @@ use crate::{
     target::{CgroupNames, Members, Target},
 };
 
-/// How often the maps are read, lest they overflow.
-const READ_EVERY: Duration = Duration::from_secs(10);
-
 /// Traces, and reports.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     session::run::<Runq>(args)
@@ -75,7 +69,6 @@ struct Runq {
     collector: Collector,
     states: States<TaskState>,
     reader: Reader,
-    read: Instant,
     /// When tracing ended, ns of the kernel side's clock.
     ended: u64,
 }
@@ -119,17 +112,13 @@ impl Tool for Runq {
             collector: Collector::new(&mut object.ebpf, args.by)?,
             states: States::of(&mut object.ebpf)?,
             reader: Reader::default(),
-            read: Instant::now(),
             ended: 0,
         })
     }
 
     fn poll(&mut self) {
-        if self.read.elapsed() >= READ_EVERY {
-            self.read = Instant::now();
-            if let Err(error) = self.collector.read_early() {
-                streams::note(format_args!("osdiag: {error:#}"));
-            }
+        if let Err(error) = self.collector.read_when_crowded() {
+            streams::note(format_args!("osdiag: {error:#}"));
         }
     }
 
@@ -143,7 +132,6 @@ impl Tool for Runq {
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
-        self.read = Instant::now();
         self.collector.harvest()
     }
 

@@ -13,7 +13,7 @@ use diag_common::{
 
 use super::{
     args::Sort,
-    group::{CpuCount, Group, Had, Harvest, Key, Runner},
+    group::{CpuCount, Group, Had, Harvest, Key, More, Runner},
     record::{self, CpuTime},
 };
 use crate::{
@@ -105,7 +105,8 @@ pub(super) fn groups(
     let more = all.get(wanted.top..).unwrap_or_default();
     let unknown = harvest.groups.get(&Key::Rest);
     let rest = (!more.is_empty() || unknown.is_some()).then(|| rest(harvest, more, unknown));
-    let count = more.len() as u64 + u64::from(unknown.is_some());
+    // Threads whose identity found no room are one of them.
+    let count = more.len() as u64 + harvest.merged.max(u64::from(unknown.is_some()));
     let omitted = Omitted { count, ns: Some(rest.as_ref().map_or(0, |rest| delay_ns(&rest.waits))) };
     all.truncate(wanted.top);
     let mut groups = Groups { listed: Vec::new(), facts: Vec::new(), omitted };
@@ -169,7 +170,7 @@ fn one(
     measured: Measured,
     cgroups: &mut Option<&mut CgroupNames>,
 ) -> (record::Group, Facts) {
-    let had = within(&group.culprits, delay.sum_ns);
+    let (had, unlisted) = within(group, delay.sum_ns);
     let of = |runner| had.get(&runner).map_or(0, |had| had.ns);
     let mut tasks: Vec<(&Who, Had)> = had
         .iter()
@@ -180,14 +181,14 @@ fn one(
         .collect();
     tasks.sort_by_key(|(who, had)| (Reverse(had.ns), who.comm, who.tgid, who.tid, who.cgroup));
     let more = tasks.get(CULPRITS..).unwrap_or_default();
-    let culprits_omitted =
-        Omitted { count: more.len() as u64, ns: Some(more.iter().map(|(_, had)| had.ns).sum()) };
+    let more_ns = more.iter().map(|(_, had)| had.ns).sum::<u64>() + unlisted.had.ns;
+    let culprits_omitted = Omitted { count: more.len() as u64 + unlisted.count, ns: Some(more_ns) };
     let facts = Facts {
         spectrum: Spectrum::new(),
         own_ns: tasks.iter().take(CULPRITS).map(|(_, had)| had.own_ns).collect(),
-        own_omitted_ns: more.iter().map(|(_, had)| had.own_ns).sum(),
+        own_omitted_ns: more.iter().map(|(_, had)| had.own_ns).sum::<u64>() + unlisted.had.own_ns,
     };
-    let known: u64 = had.values().map(|had| had.ns).sum();
+    let known: u64 = had.values().map(|had| had.ns).sum::<u64>() + unlisted.had.ns;
     let culprits =
         tasks.iter().take(CULPRITS).map(|&(who, had)| culprit(who, had.ns, delay.sum_ns, cgroups)).collect();
     let group = record::Group {
@@ -196,6 +197,7 @@ fn one(
             Key::Cpu(number) => Some(number),
             _ => None,
         },
+        wake_ns: group.wake_ns.min(delay.sum_ns),
         throttled_ns: group.throttled_ns,
         run_ns: group.run_ns,
         culprits,
@@ -212,18 +214,20 @@ fn one(
 
 /// What had the CPU, as parts of `delay_ns`: what is told of a migration and of a wait's end belongs to one wait, but may
 /// come in two epochs, so that one of them has more parts than waiting.
-fn within(culprits: &HashMap<Runner, Had>, delay_ns: u64) -> HashMap<Runner, Had> {
-    let known: u64 = culprits.values().map(|had| had.ns).sum();
-    let scale = if known > delay_ns { delay_ns as f64 / known as f64 } else { 1.0 };
-    let mut left_ns = delay_ns;
-    let mut parts = HashMap::new();
-    for (&runner, had) in culprits {
-        let ns = if scale < 1.0 { ((had.ns as f64 * scale) as u64).min(left_ns) } else { had.ns };
-        left_ns -= ns;
-        let own_ns = if scale < 1.0 { ((had.own_ns as f64 * scale) as u64).min(ns) } else { had.own_ns };
-        parts.insert(runner, Had { ns, own_ns });
+fn within(group: &Group, delay_ns: u64) -> (HashMap<Runner, Had>, More) {
+    let known: u64 = group.culprits.values().map(|had| had.ns).sum::<u64>() + group.more.had.ns;
+    if known <= delay_ns {
+        return (group.culprits.clone(), group.more);
     }
-    parts
+    let scale = delay_ns as f64 / known as f64;
+    let mut left_ns = delay_ns;
+    let mut part = |had: Had| {
+        let ns = ((had.ns as f64 * scale) as u64).min(left_ns);
+        left_ns -= ns;
+        Had { ns, own_ns: ((had.own_ns as f64 * scale) as u64).min(ns) }
+    };
+    let more = More { had: part(group.more.had), ..group.more };
+    (group.culprits.iter().map(|(&runner, &had)| (runner, part(had))).collect(), more)
 }
 
 fn party(key: Key, group: &Group, cgroups: &mut Option<&mut CgroupNames>) -> parties::Group {
@@ -404,6 +408,7 @@ mod tests {
         let harvest = Harvest {
             groups: [(Key::Cpu(3), Group::default()), (Key::Cpu(4), Group::default())].into(),
             cpus: [(3, cpu.clone()), (4, cpu)].into(),
+            ..Harvest::default()
         };
         let groups = of(&harvest, 1, Sort::Time);
         let [group, rest] = &groups.listed[..] else { panic!("{:?}", groups.listed) };

@@ -89,6 +89,8 @@ pub(crate) struct Group {
     /// Waits that ended, from runnable to running. Minimum and maximum are means of buckets, but where the groups are
     /// CPUs.
     pub(crate) delay: Histogram,
+    /// Of `delay`, the time from being woken to being on a run queue, ns.
+    pub(crate) wake_ns: u64,
     /// Time under a CPU quota, ns; not in `delay`.
     pub(crate) throttled_ns: u64,
     /// Time on a CPU, ns.

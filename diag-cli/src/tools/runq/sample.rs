@@ -24,6 +24,7 @@ pub(super) fn group(comm: &str, count: u64, each_ns: u64, culprits: Vec<Culprit>
         group: parties::Group { comm: Some(comm.to_owned()), ..parties::Group::of(GroupType::Comm) },
         cpu: None,
         delay: waits(count, each_ns),
+        wake_ns: 0,
         throttled_ns: 0,
         run_ns: 500_000_000,
         culprits,
