@@ -12,6 +12,7 @@ pub mod hung;
 pub mod iolat;
 pub mod lock;
 pub mod loss;
+pub mod quota;
 pub mod runq;
 pub mod scope;
 pub mod stack;

@@ -201,10 +201,8 @@ pub struct Cpu {
 pub mod flag {
     /// It was preempted on its way to sleep: a wake-up that comes meanwhile begins no other wait.
     pub const HALF_ASLEEP: u32 = 1;
-    /// A CPU quota held it when the wait began.
-    pub const THROTTLED: u32 = 2;
-    /// The kernel's account of its queue's quota, as it was when the wait began, is in [`super::TaskState::held_ns`].
-    pub const ACCOUNTED: u32 = 4;
+    // The others are those of [`crate::quota`].
+    const _: () = assert!(HALF_ASLEEP & (crate::quota::HELD | crate::quota::ACCOUNTED) == 0);
 }
 
 /// What is known of a task.

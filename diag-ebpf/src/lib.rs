@@ -21,6 +21,7 @@ pub mod lock;
 pub mod loss;
 pub mod memory;
 pub mod program;
+pub mod quota;
 pub mod runq;
 pub mod scope;
 pub mod side;

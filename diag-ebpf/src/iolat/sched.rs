@@ -19,6 +19,7 @@ use crate::{
     },
     loss,
     memory::store,
+    quota::{self, Hold},
     side::{Ptr, Raw, Side},
     stack, task as tasks,
 };
@@ -81,9 +82,7 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     state.stack = 0;
     if sleeping == 0 {
         state.phase = phase::RUNNABLE;
-        if tasks::throttled::<S>(task) {
-            state.hints = hint::THROTTLED;
-        }
+        note_quota::<S>(state, task);
         return;
     }
     if state.helper != 0 && sleeping & tasks::INTERRUPTIBLE != 0 {
@@ -110,6 +109,15 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     }
 }
 
+/// Remembers what is known of a task's CPU quota, now that it is runnable.
+#[inline(always)]
+fn note_quota<S: Tasks>(state: &mut TaskState, task: Ptr) {
+    let hold = quota::begin::<S>(task);
+    state.quota = hold.flags as u8;
+    state.queue = hold.queue;
+    state.held_ns = hold.held_ns;
+}
+
 /// A task is back on a CPU: what it waited for is settled.
 #[inline(always)]
 pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
@@ -117,8 +125,15 @@ pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     if unwoken(state, now) {
         state.add(Cause::OtherWait, waited);
     } else if state.phase != phase::RUNNING {
-        let held = state.hints & hint::THROTTLED != 0;
-        state.add(if held { Cause::Throttled } else { Cause::Runqueue }, waited);
+        let hold = Hold { flags: state.quota as u32, queue: state.queue, held_ns: state.held_ns };
+        let held = quota::during::<S>(hold, task, waited);
+        if held != 0 {
+            state.add(Cause::Throttled, held);
+        }
+        // What comes after the refill is waiting for a CPU like any other.
+        if waited != held {
+            state.add(Cause::Runqueue, waited - held);
+        }
     }
     // The switch was not told of, and with it went the moment in which its stack could be taken.
     if state.unexplained != 0 {
@@ -183,7 +198,8 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     explain::<S>(program, state, task, since, now, wait);
     state.contexts &= !context::DIRTY_THROTTLE;
     state.phase = phase::RUNNABLE;
-    state.hints = if tasks::throttled::<S>(task) { hint::THROTTLED } else { 0 };
+    state.hints = 0;
+    note_quota::<S>(state, task);
     state.mark = now;
 }
 

@@ -46,8 +46,6 @@ pub mod hint {
     pub const IOWAIT: u8 = 1;
     /// `in_memstall`.
     pub const MEMSTALL: u8 = 2;
-    /// A CPU quota holds its run queue.
-    pub const THROTTLED: u8 = 4;
 }
 
 /// The group that an operation last belonged to.
@@ -126,7 +124,10 @@ pub struct TaskState {
     pub helper: u8,
     /// The call has returned, but the task was to be stopped before user mode: the operation goes on until it is there.
     pub returning: u8,
-    pub reserved: u8,
+    /// What is known of its CPU quota since it is runnable; see [`crate::quota`].
+    pub quota: u8,
+    pub queue: u64,
+    pub held_ns: u64,
     /// Time by cause, valid where touched.
     pub ns: [u64; 32],
     /// What the waker was waiting for, by cause, valid where touched.

@@ -8,4 +8,3 @@ pub mod irq;
 pub mod programs;
 pub mod sched;
 pub mod state;
-pub mod throttle;

@@ -3,6 +3,7 @@
 use diag_common::{
     hist,
     loss::Loss,
+    quota::{ACCOUNTED, HELD},
     runq::{Cpu, Half, Run, account::Account, who},
 };
 
@@ -11,13 +12,13 @@ use super::{
     culprits::{self, BY_CPU},
     identity,
     state::{TaskState, Tasks, flag},
-    throttle,
 };
 use crate::{
     clock, epoch,
     fields::{RQ_IRQ, TASK_CPU, TASK_STATE, present},
     loss,
     memory::{at_most, store},
+    quota::{self, Hold},
     scope,
     side::{Ptr, Side},
     task as tasks,
@@ -84,7 +85,10 @@ fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
     store(&mut state.wake_ns, 0);
     store(&mut state.runs, tasks::switches::<S>(task));
     store(&mut state.queued, now);
-    state.flags = throttle::begin::<S>(state, task) | flags;
+    let hold = quota::begin::<S>(task);
+    store(&mut state.queue, hold.queue);
+    store(&mut state.held_ns, hold.held_ns);
+    state.flags = hold.flags | flags;
 }
 
 /// `sched_migrate_task(struct task_struct *p, int dest_cpu)`: what a task waited for so far is settled with the CPU that
@@ -126,10 +130,9 @@ fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
 
 #[inline(always)]
 fn held<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) -> u64 {
-    if state.flags & (flag::THROTTLED | flag::ACCOUNTED) == 0 {
-        return 0;
-    }
-    throttle::during::<S>(state, task, now.saturating_sub(state.since))
+    let flags = state.flags & (HELD | ACCOUNTED);
+    let hold = Hold { flags, queue: state.queue, held_ns: state.held_ns };
+    quota::during::<S>(hold, task, now.saturating_sub(state.since))
 }
 
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`

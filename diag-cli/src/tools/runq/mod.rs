@@ -86,6 +86,7 @@ impl Tool for Runq {
     const NAME: &'static str = "runq";
     const SUBJECT: &'static str = "run-queue delay";
     const KERNEL_SIDE: KernelSide = attach::KERNEL_SIDE;
+    const CONTROLLER: Option<&'static str> = Some("cpu");
 
     fn session_args(args: &Args) -> &SessionArgs {
         &args.session

@@ -1,7 +1,7 @@
 //! Tasks that wait and get no CPU: no wait of theirs has ended, so nothing was counted of it, and they may be the whole
 //! trouble.
 
-use diag_common::runq::{TaskState, flag};
+use diag_common::{quota, runq::TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -68,6 +68,6 @@ fn describe(thread: &Thread, states: &States<TaskState>, reader: &mut Reader, no
         cpu: reader.cpu(thread.pid, thread.tid),
         waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
         since_known: state.is_some(),
-        throttled: state.map(|state| state.flags & flag::THROTTLED != 0),
+        throttled: state.map(|state| state.flags & quota::HELD != 0),
     }
 }
