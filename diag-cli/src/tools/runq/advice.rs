@@ -1,6 +1,11 @@
 //! What to look at next, by what a group lost its time to: rules as data, of Linux 6.18 unless said otherwise.
 
-use super::record::Reason;
+use std::path::Path;
+
+use super::{
+    record::Reason,
+    rivalry::{Quota, Rivalry},
+};
 use crate::output::{
     advice::{Adviser, Rule},
     record::{parties::Task, verdict::Advice},
@@ -11,6 +16,10 @@ use crate::output::{
 pub(super) enum When {
     /// CPUs were idle while others were full.
     Free,
+    /// Others ran, and this decides between them and who waited.
+    Others(Knob),
+    /// Others ran, none of them most of the time.
+    Many,
     /// This is what the group lost most to.
     On(Reason),
     /// That is not known.
@@ -19,31 +28,48 @@ pub(super) enum When {
     Starved,
 }
 
+/// [`Rivalry`], without its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Knob {
+    /// [`Rivalry::Nice`]
+    Nice,
+    /// [`Rivalry::Autogroups`]
+    Autogroups,
+    /// [`Rivalry::Cgroups`]
+    Weights,
+    /// [`Rivalry::Kernel`]
+    None,
+}
+
 /// What advice depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Situation<'a> {
     /// What most was lost to.
     pub(super) reason: Option<Reason>,
-    /// The first culprit; of a task that got no CPU that task.
+    /// Who waited, or one of them.
+    pub(super) victim: Option<&'a Task>,
+    /// Who had the CPU most.
     pub(super) culprit: Option<&'a Task>,
-    /// How many CPUs were mostly idle, of how many.
-    pub(super) free: Option<(usize, usize)>,
+    /// What decides between the two.
+    pub(super) rivalry: Option<Rivalry>,
+    /// The victim's quota.
+    pub(super) quota: Option<Quota>,
+    /// CPUs that were mostly idle while others were full, and all CPUs.
+    pub(super) free: Option<(Vec<u32>, Vec<u32>)>,
     /// Whether it is about a task that got no CPU at all.
     pub(super) starved: bool,
 }
 
 impl Situation<'_> {
-    /// Nothing but the reason is known.
-    pub(super) fn of(reason: Option<Reason>) -> Situation<'static> {
-        Situation { reason, culprit: None, free: None, starved: false }
-    }
-
     fn is(&self, when: When) -> bool {
+        let others = self.reason == Some(Reason::Others);
         match when {
             When::Free => {
                 let crowded = [Reason::Others, Reason::Itself, Reason::RealTime].map(Some);
                 self.free.is_some() && crowded.contains(&self.reason)
             }
+            When::Others(knob) => others && self.rivalry.as_ref().map(knob_of) == Some(knob),
+            When::Many => others && self.culprit.is_none(),
             When::On(reason) => self.reason == Some(reason),
             When::Unknown => self.reason.is_none() && !self.starved,
             When::Starved => self.starved,
@@ -51,42 +77,88 @@ impl Situation<'_> {
     }
 }
 
+fn knob_of(rivalry: &Rivalry) -> Knob {
+    match rivalry {
+        Rivalry::Nice => Knob::Nice,
+        Rivalry::Autogroups => Knob::Autogroups,
+        Rivalry::Cgroups(_) => Knob::Weights,
+        Rivalry::Kernel => Knob::None,
+    }
+}
+
 /// What to look at next.
 pub(super) fn advice(situation: &Situation<'_>) -> Vec<Advice> {
-    let culprit = situation.culprit;
-    let free = situation.free.map(|(free, all)| {
-        format!("{free} of {all} CPUs {} mostly idle meanwhile", if free == 1 { "was" } else { "were" })
+    let Situation { victim, culprit, rivalry, quota, free, .. } = situation;
+    let pid = |task: &Option<&Task>| task.and_then(|task| task.pid).map(|pid| pid.to_string());
+    let list = |cpus: &[u32]| cpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let idle = free.as_ref().map(|(free, all)| {
+        let were = if free.len() == 1 { "was" } else { "were" };
+        format!("{} of {} CPUs {were} mostly idle meanwhile", free.len(), all.len())
     });
+    let kernel = matches!(rivalry, Some(Rivalry::Kernel));
+    let elsewhere = free.as_ref().filter(|_| !kernel).map(|(free, _)| list(free));
+    let weight = match rivalry {
+        Some(Rivalry::Cgroups(file)) => Some(format!("{} > {}", least_weight(file), file.display())),
+        _ => None,
+    };
     let gaps = [
-        ("free", free),
+        ("idle", idle),
+        ("cpus", free.as_ref().map(|(_, all)| list(all))),
+        ("elsewhere", elsewhere),
+        ("victim", pid(victim)),
         ("comm", culprit.and_then(|task| task.comm.clone())),
-        ("pid", culprit.and_then(|task| task.pid).map(|pid| pid.to_string())),
-        ("cgroup", culprit.and_then(|task| task.cgroup.clone())),
+        ("pid", pid(culprit)),
+        ("weight", weight),
+        ("quota", quota.as_ref().map(|quota| format!("{} says {}", quota.file.display(), quota.value))),
+        ("no quota", quota.as_ref().map(|quota| format!("{} > {}", quota.none, quota.file.display()))),
     ];
     let mut adviser = Adviser::new(&gaps);
     adviser.add(RULES, usize::MAX, |&when| situation.is(when));
     adviser.finish()
 }
 
-/// The rules; `{comm}`, `{pid}` and `{cgroup}` stand for those of the first culprit.
+/// A tenth of the weight that a cgroup has by default, in the unit of its file.
+fn least_weight(file: &Path) -> &'static str {
+    if file.ends_with("cpu.shares") { "102" } else { "10" }
+}
+
+/// The rules. `{comm}` and `{pid}` stand for who had the CPU most, `{victim}` for the process id of one who waited.
 pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "free-cpus",
         when: When::Free,
-        text: "{free}: what ties the tasks to the busy ones (taskset -p, cpuset.cpus, numactl, isolcpus)?",
-        source: "Documentation/admin-guide/cgroup-v1/cpusets.rst; taskset(1)",
+        text: "{idle}: where affinity ties the tasks to the busy ones, taskset -a -c -p {cpus} {victim} lets them use all; else see cpuset.cpus of their cgroup, and isolcpus",
+        source: "taskset(1); Documentation/admin-guide/cgroup-v1/cpusets.rst",
+    },
+    Rule {
+        id: "culprit-nice",
+        when: When::Others(Knob::Nice),
+        text: "give {comm} less of the CPU, all of its threads: renice -n 10 -p $(ls /proc/{pid}/task)",
+        source: "renice(1); sched(7), 'The nice value'",
+    },
+    Rule {
+        id: "culprit-autogroup",
+        when: When::Others(Knob::Autogroups),
+        text: "nice values count within a session only; give the session of {comm} less of the CPU: echo 10 > /proc/{pid}/autogroup",
+        source: "sched(7), 'The autogroup feature'",
     },
     Rule {
         id: "culprit-weight",
-        when: When::On(Reason::Others),
-        text: "give {cgroup} less of the CPU (cpu.weight, cpu.max), or {comm} itself: renice 10 -p {pid}",
-        source: "Documentation/admin-guide/cgroup-v2.rst, 'CPU'; renice(1)",
+        when: When::Others(Knob::Weights),
+        text: "nice values count within a cgroup only; give that of {comm} less of the CPU: echo {weight}",
+        source: "Documentation/admin-guide/cgroup-v2.rst, 'CPU'; Documentation/scheduler/sched-design-CFS.rst",
+    },
+    Rule {
+        id: "kernel-thread",
+        when: When::Others(Knob::None),
+        text: "{comm} is a kernel thread, so what it works for is the matter, not its priority: perf top -p {pid}",
+        source: "perf-top(1)",
     },
     Rule {
         id: "keep-apart",
         when: When::On(Reason::Others),
-        text: "or keep the two apart: cpuset.cpus, taskset -p",
-        source: "Documentation/admin-guide/cgroup-v1/cpusets.rst; taskset(1)",
+        text: "or keep the two apart: taskset -a -c -p {elsewhere} {pid}",
+        source: "taskset(1)",
     },
     Rule {
         id: "culprit-profile",
@@ -95,16 +167,16 @@ pub(super) const RULES: &[Rule<When>] = &[
         source: "perf-top(1)",
     },
     Rule {
+        id: "fewer-tasks",
+        when: When::Many,
+        text: "more tasks want to run than there are CPUs for them: fewer at a time, or more CPUs; --by process and --by cgroup show which",
+        source: "Documentation/scheduler/sched-eevdf.rst",
+    },
+    Rule {
         id: "real-time-policy",
         when: When::On(Reason::RealTime),
         text: "{comm}[{pid}] has a real-time policy, so it runs before every ordinary task: chrt -a -p {pid} shows it, chrt -a -o -p 0 {pid} takes it away",
         source: "sched(7); chrt(1)",
-    },
-    Rule {
-        id: "real-time-bound",
-        when: When::On(Reason::RealTime),
-        text: "what bounds real-time tasks: kernel.sched_rt_runtime_us of kernel.sched_rt_period_us",
-        source: "Documentation/scheduler/sched-rt-group.rst",
     },
     Rule {
         id: "fewer-threads",
@@ -115,19 +187,19 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "own-affinity",
         when: When::On(Reason::Itself),
-        text: "whether it is tied to few CPUs: taskset -a -p PID, cpuset.cpus",
+        text: "whether it is tied to few CPUs: taskset -a -c -p {victim}, cpuset.cpus of its cgroup",
         source: "taskset(1); Documentation/admin-guide/cgroup-v1/cpusets.rst",
     },
     Rule {
         id: "quota",
         when: When::On(Reason::Quota),
-        text: "a higher quota: cpu.max (v1: cpu.cfs_quota_us), of its cgroup or of one above; nr_throttled and throttled_usec in cpu.stat say which",
+        text: "a higher quota: {quota}, and cpu.stat beside it how often that was used up; echo {no quota} lifts it",
         source: "Documentation/scheduler/sched-bwc.rst",
     },
     Rule {
-        id: "quota-burst",
+        id: "quota-place",
         when: When::On(Reason::Quota),
-        text: "where bursts are the trouble and the average is below the quota: cpu.max.burst (v1: cpu.cfs_burst_us)",
+        text: "the quota is that of its cgroup or of one above (cpu.max; v1: cpu.cfs_quota_us); where bursts are the trouble and the average is below it: cpu.max.burst (v1: cpu.cfs_burst_us)",
         source: "Documentation/scheduler/sched-bwc.rst",
     },
     Rule {
@@ -163,7 +235,7 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "starved-policy",
         when: When::Starved,
-        text: "what runs before it on that CPU: its own policy is shown by chrt -p {pid}, those of the others by ps -eLo psr,cls,rtprio,ni,pid,comm",
+        text: "what runs before it on that CPU: chrt -a -p {victim} shows its own policy, ps -eLo psr,cls,rtprio,ni,pid,comm those of the others",
         source: "sched(7); ps(1)",
     },
     Rule {
@@ -179,9 +251,20 @@ mod tests {
     use super::*;
     use crate::output::advice::check;
 
+    fn task(pid: u32) -> Task {
+        Task { pid: Some(pid), comm: Some("hog".into()), ..Task::default() }
+    }
+
+    fn rules(situation: &Situation<'_>) -> Vec<&'static str> {
+        let advice = advice(situation);
+        assert!(advice.iter().all(|advice| !advice.text.contains('{')), "{advice:?}");
+        advice.iter().map(|advice| advice.rule).collect()
+    }
+
     #[test]
     fn every_reason_has_advice() {
         check(RULES);
+        let culprit = task(7);
         for reason in [
             Reason::Others,
             Reason::Itself,
@@ -191,20 +274,58 @@ mod tests {
             Reason::Interrupts,
             Reason::IdleCpu,
         ] {
-            let task = Task { pid: Some(7), comm: Some("hog".into()), ..Task::default() };
-            let situation = Situation { culprit: Some(&task), ..Situation::of(Some(reason)) };
-            let advice = advice(&situation);
-            assert!(!advice.is_empty(), "{reason:?}");
-            assert!(advice.iter().all(|advice| !advice.text.contains('{')), "{advice:?}");
+            let situation =
+                Situation { reason: Some(reason), culprit: Some(&culprit), ..Situation::default() };
+            assert!(!rules(&situation).is_empty(), "{reason:?}");
         }
-        assert!(!advice(&Situation::of(None)).is_empty());
+        assert!(!rules(&Situation::default()).is_empty());
+        assert_eq!(
+            rules(&Situation { starved: true, victim: Some(&culprit), ..Situation::default() }),
+            ["starved-policy"]
+        );
+        assert_eq!(
+            rules(&Situation { reason: Some(Reason::Others), ..Situation::default() }),
+            ["fewer-tasks"]
+        );
+    }
+
+    #[test]
+    fn what_decides_is_what_is_advised() {
+        let culprit = task(7);
+        for (rivalry, rule, words) in [
+            (Rivalry::Nice, "culprit-nice", "renice -n 10 -p $(ls /proc/7/task)"),
+            (Rivalry::Autogroups, "culprit-autogroup", "echo 10 > /proc/7/autogroup"),
+            (Rivalry::Cgroups("/c/b/cpu.shares".into()), "culprit-weight", "echo 102 > /c/b/cpu.shares"),
+            (Rivalry::Cgroups("/c/b/cpu.weight".into()), "culprit-weight", "echo 10 > /c/b/cpu.weight"),
+            (Rivalry::Kernel, "kernel-thread", "perf top -p 7"),
+        ] {
+            let situation = Situation {
+                reason: Some(Reason::Others),
+                culprit: Some(&culprit),
+                rivalry: Some(rivalry),
+                ..Situation::default()
+            };
+            assert_eq!(rules(&situation), [rule, "culprit-profile"]);
+            assert!(advice(&situation)[0].text.contains(words), "{:?}", advice(&situation));
+        }
     }
 
     #[test]
     fn free_cpus_come_first() {
-        let situation = Situation { free: Some((1, 2)), ..Situation::of(Some(Reason::Itself)) };
-        assert!(advice(&situation)[0].text.starts_with("1 of 2 CPUs was mostly idle"));
-        let situation = Situation { free: Some((1, 2)), ..Situation::of(Some(Reason::Steal)) };
-        assert_eq!(advice(&situation)[0].rule, "steal");
+        let (culprit, victim) = (task(7), task(8));
+        let free = |reason| Situation {
+            reason: Some(reason),
+            culprit: Some(&culprit),
+            victim: Some(&victim),
+            free: Some((vec![0], vec![0, 1])),
+            ..Situation::default()
+        };
+        let said = advice(&free(Reason::Itself))[0].text.clone();
+        assert!(
+            said.starts_with("1 of 2 CPUs was mostly idle") && said.contains("taskset -a -c -p 0,1 8"),
+            "{said}"
+        );
+        assert!(rules(&free(Reason::Others)).contains(&"keep-apart"));
+        assert_eq!(rules(&free(Reason::Steal))[0], "steal");
     }
 }

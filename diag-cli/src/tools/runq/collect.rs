@@ -227,10 +227,10 @@ impl Collector {
             };
             let kind = kind & ((1 << kind::CPU_SHIFT) - 1);
             let group = groups.entry(key).or_default();
-            if kind != kind::PAIR
-                && let Some(comm) = self.names.comm(low)
-            {
-                *group.names.entry(comm).or_default() += cell.ns;
+            // Whoever waits for a CPU is told by for whom alone.
+            let counts = self.by == By::Cpu || kind != kind::PAIR;
+            if let Some(member) = self.names.who(low).filter(|_| counts) {
+                *group.members.entry(member).or_default() += cell.ns;
             }
             match kind {
                 kind::DELAY => group.add_waits(high, cell),

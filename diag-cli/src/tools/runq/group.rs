@@ -56,11 +56,11 @@ impl Had {
     }
 }
 
-/// Groups of a harvest, culprits of a group and names of a group from which on the least of them are taken together, to half
+/// Groups of a harvest, culprits of a group and members of a group from which on the least of them are taken together, to half
 /// as many: a long session must not keep every process that there ever was.
 const MOST_GROUPS: usize = 4096;
 const MOST_CULPRITS: usize = 512;
-const MOST_NAMES: usize = 64;
+const MOST_MEMBERS: usize = 64;
 
 /// What is known of a group.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +77,8 @@ pub(crate) struct Group {
     pub(crate) culprits: HashMap<Runner, Had>,
     /// Threads among them that are not kept one by one.
     pub(crate) more: More,
-    /// Which thread names it has, and how long each waited or ran, ns.
-    pub(crate) names: HashMap<[u64; 2], u64>,
+    /// Who is in it, and how long each waited or ran, ns.
+    pub(crate) members: HashMap<Who, u64>,
 }
 
 /// What is taken together.
@@ -125,15 +125,15 @@ impl Group {
         for (&runner, &had) in &other.culprits {
             self.culprits.entry(runner).or_default().add(had);
         }
-        for (&name, ns) in &other.names {
-            *self.names.entry(name).or_default() += ns;
+        for (&member, ns) in &other.members {
+            *self.members.entry(member).or_default() += ns;
         }
         self.more.count += other.more.count;
         self.more.had.add(other.more.had);
         self.shrink();
     }
 
-    /// Takes the least culprits and names together where there are too many.
+    /// Takes the least culprits together, and forgets the least members, where there are too many.
     fn shrink(&mut self) {
         for (runner, had) in least(&mut self.culprits, MOST_CULPRITS, |_, had| had.ns) {
             match runner {
@@ -146,7 +146,7 @@ impl Group {
                 }
             }
         }
-        least(&mut self.names, MOST_NAMES, |_, &ns| ns);
+        least(&mut self.members, MOST_MEMBERS, |_, &ns| ns);
     }
 
     /// What it lost: waiting, and time under a quota, ns.
@@ -271,9 +271,9 @@ impl Names {
         })
     }
 
-    /// The thread's name of somebody.
-    pub(crate) fn comm(&self, number: u32) -> Option<[u64; 2]> {
-        self.0.get(&number).map(|identity| identity.comm)
+    /// Who somebody is.
+    pub(crate) fn who(&self, number: u32) -> Option<Who> {
+        self.0.get(&number).copied()
     }
 }
 

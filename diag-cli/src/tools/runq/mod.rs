@@ -8,10 +8,12 @@ mod collect;
 mod group;
 mod kin;
 mod model;
+mod naming;
 mod policy;
 mod reason;
 mod record;
 mod render;
+mod rivalry;
 #[cfg(test)]
 mod sample;
 mod verdict;
@@ -29,9 +31,8 @@ use self::{
     group::Harvest,
     model::{Facts, Groups, Measured, Wanted},
     reason::Policies,
-    record::{CpuTime, Group},
+    rivalry::Cgroups,
     verdict::Found,
-    waiting::Waiting,
 };
 use crate::{
     cli::SessionArgs,
@@ -46,7 +47,6 @@ use crate::{
             Kind, Unavailable,
             parties::Omitted,
             settings::{Threshold, ThresholdName},
-            verdict::Verdict,
         },
         streams,
     },
@@ -164,7 +164,15 @@ impl Tool for Runq {
             _ => Some(model::groups(harvest, worst, measured, &mut cgroups)),
         };
         let Groups { listed, facts, .. } = candidates.as_ref().unwrap_or(&groups);
-        let verdict = self.verdict(listed, facts, &cpu_times, waiting.as_deref(), &mut policies);
+        let found = Found {
+            groups: listed,
+            facts,
+            cpu_times: &cpu_times,
+            waiting: waiting.as_deref().unwrap_or_default(),
+            cgroups: cgroups.as_ref().map(|names| Cgroups::of(names.hierarchy())),
+            slow: self.slow,
+        };
+        let verdict = verdict::verdict(found, &mut policies);
         let body = Body {
             groups: groups.listed,
             groups_omitted: groups.omitted,
@@ -197,17 +205,3 @@ impl Tool for Runq {
 
 /// Groups of which one can be the verdict's: those that waited longest, whatever `--sort` and `--top` say.
 const CANDIDATES: usize = 50;
-
-impl Runq {
-    fn verdict(
-        &self,
-        groups: &[Group],
-        facts: &[Facts],
-        cpu_times: &[CpuTime],
-        waiting: Option<&[Waiting]>,
-        policies: &mut Policies,
-    ) -> Verdict {
-        let waiting = waiting.unwrap_or_default();
-        verdict::verdict(Found { groups, facts, cpu_times, waiting, slow: self.slow }, policies)
-    }
-}

@@ -5,22 +5,18 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use diag_common::{
-    hist,
-    runq::Cell,
-    who::{self, Who},
-};
+use diag_common::{hist, runq::Cell, who::Who};
 
 use super::{
     args::Sort,
     group::{CpuCount, Group, Had, Harvest, Key, More, Runner},
+    naming::{culprit, party, task},
     record::{self, CpuTime},
 };
 use crate::{
     output::{
         histogram::{Histogram, PartBin},
-        record::parties::{self, Basis, Culprit, GroupType, Omitted, Resource, Task},
-        text::escape,
+        record::parties::{Omitted, Task},
         units::share,
     },
     target::CgroupNames,
@@ -41,6 +37,8 @@ pub(crate) struct Facts {
     pub(super) own_ns: Vec<u64>,
     /// The same of those that are not listed together, ns.
     pub(super) own_omitted_ns: u64,
+    /// The one of the group that waited and ran most.
+    pub(super) member: Option<Task>,
 }
 
 impl Facts {
@@ -186,6 +184,11 @@ fn one(
     let facts = Facts {
         spectrum: Spectrum::new(),
         own_ns: tasks.iter().take(CULPRITS).map(|(_, had)| had.own_ns).collect(),
+        member: group
+            .members
+            .iter()
+            .max_by_key(|&(who, ns)| (*ns, Reverse(who.tgid)))
+            .map(|(who, _)| task(who, cgroups)),
         own_omitted_ns: more.iter().map(|(_, had)| had.own_ns).sum::<u64>() + unlisted.had.own_ns,
     };
     let known: u64 = had.values().map(|had| had.ns).sum::<u64>() + unlisted.had.ns;
@@ -230,55 +233,6 @@ fn within(group: &Group, delay_ns: u64) -> (HashMap<Runner, Had>, More) {
     (group.culprits.iter().map(|(&runner, &had)| (runner, part(had))).collect(), more)
 }
 
-fn party(key: Key, group: &Group, cgroups: &mut Option<&mut CgroupNames>) -> parties::Group {
-    let of = parties::Group::of;
-    let name = || {
-        let longest = group.names.iter().max_by_key(|&(name, ns)| (*ns, Reverse(*name)));
-        longest.map(|(name, _)| comm(*name))
-    };
-    match key {
-        Key::Comm(name) => parties::Group { comm: Some(comm(name)), ..of(GroupType::Comm) },
-        Key::Process(pid) => parties::Group { pid: Some(pid), comm: name(), ..of(GroupType::Process) },
-        Key::Thread(tid, pid) => {
-            parties::Group { pid: Some(pid), tid: Some(tid), comm: name(), ..of(GroupType::Thread) }
-        }
-        Key::Cgroup(id) => {
-            parties::Group { cgroup: cgroup(id, cgroups), cgroup_id: Some(id), ..of(GroupType::Cgroup) }
-        }
-        Key::Cpu(_) => of(GroupType::Cpu),
-        Key::Rest => of(GroupType::Rest),
-    }
-}
-
-fn culprit(who: &Who, ns: u64, of: u64, cgroups: &mut Option<&mut CgroupNames>) -> Culprit {
-    let home = cgroups.as_deref_mut().map(|names| names.home(who.cgroup)).unwrap_or_default();
-    let task = Task {
-        pid: Some(who.tgid),
-        tid: (who.tid != 0).then_some(who.tid),
-        comm: Some(comm(who.comm)),
-        cgroup: home.cgroup,
-        container: home.container,
-        ..Task::default()
-    };
-    Culprit {
-        resource: Resource::Cpu,
-        basis: Basis::Overlap,
-        group: None,
-        task: Some(task),
-        ns,
-        share: share(ns, of),
-    }
-}
-
-fn cgroup(id: u64, cgroups: &mut Option<&mut CgroupNames>) -> Option<String> {
-    cgroups.as_deref_mut().and_then(|names| names.path(id).map(str::to_owned))
-}
-
-/// A thread's name, for a record.
-fn comm(halves: [u64; 2]) -> String {
-    escape(&who::name(halves))
-}
-
 fn histogram(spectrum: &Spectrum) -> Histogram {
     Histogram::from_part_bins(spectrum.values().map(|cell| PartBin { count: cell.count, sum_ns: cell.ns }))
 }
@@ -311,6 +265,7 @@ pub(super) fn cpu_times(harvest: &Harvest, measured: Measured) -> Vec<CpuTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::record::parties::GroupType;
 
     const ALL: Measured = Measured { irq: true, steal: true };
 

@@ -70,6 +70,7 @@ pub(super) fn facts(group: &Group) -> Facts {
         spectrum: [(hist::bucket(group.delay.mean_ns.unwrap_or(0)), cell)].into(),
         own_ns: vec![0; group.culprits.len()],
         own_omitted_ns: 0,
+        member: None,
     }
 }
 

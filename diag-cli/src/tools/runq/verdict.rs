@@ -10,6 +10,7 @@ use super::{
     model::{Facts, Spectrum},
     reason::{Largest, Policies, of_waiting},
     record::{CpuTime, Group, Reason},
+    rivalry::{self, Cgroups},
     waiting::Waiting,
 };
 use crate::output::{
@@ -25,6 +26,8 @@ use crate::output::{
 const LEAST_HELD: f64 = 0.01;
 /// Waiting for one's own threads counts so much less than waiting for others: nobody but the group can change it.
 const OWN_COUNTS: f64 = 0.05;
+/// From this share of the waiting on, the groups are as good as complete.
+const NEARLY_ALL: f64 = 0.99;
 /// A CPU that is busy for less than this share could have done more.
 const FREE_BELOW: f64 = 0.5;
 
@@ -35,6 +38,8 @@ pub(super) struct Found<'a> {
     pub(super) facts: &'a [Facts],
     pub(super) cpu_times: &'a [CpuTime],
     pub(super) waiting: &'a [Waiting],
+    /// Those of the cpu controller.
+    pub(super) cgroups: Option<Cgroups<'a>>,
     pub(super) slow: Duration,
 }
 
@@ -44,12 +49,27 @@ pub(super) fn verdict(found: Found<'_>, policies: &mut Policies) -> Verdict {
     let ended = of_groups(found, policies);
     let slow_ns = found.slow.as_nanos();
     let waiting = found.waiting.first().filter(|waiting| u128::from(waiting.waited_ns) >= slow_ns);
-    match (ended, waiting) {
-        (Some(verdict), Some(waiting)) if verdict.ns.unwrap_or(0) < waiting.waited_ns => starved(waiting),
+    let mut verdict = match (ended, waiting) {
+        (Some(verdict), Some(waiting)) if verdict.ns.unwrap_or(0) < waiting.waited_ns => {
+            starved(found, waiting)
+        }
         (Some(verdict), _) => verdict,
-        (None, Some(waiting)) => starved(waiting),
+        (None, Some(waiting)) => starved(found, waiting),
         (None, None) => Verdict::nothing(nothing_slow(found.groups, found.slow)),
+    };
+    if let Some(part) = part_held(found) {
+        verdict.statement +=
+            &format!(" The groups hold only {part} of all waiting; the others found no room.");
     }
+    verdict
+}
+
+/// How much of the waiting of all CPUs is in groups, where that is not nearly all.
+fn part_held(found: Found<'_>) -> Option<String> {
+    let groups: u64 = found.groups.iter().map(|group| group.delay.sum_ns).sum();
+    let cpus: u64 = found.cpu_times.iter().map(|cpu| cpu.delay.sum_ns).sum();
+    let part = share(groups, cpus);
+    (cpus > 0 && part < NEARLY_ALL).then(|| units::percent(part))
 }
 
 fn of_groups(found: Found<'_>, policies: &mut Policies) -> Option<Verdict> {
@@ -61,16 +81,20 @@ fn of_groups(found: Found<'_>, policies: &mut Policies) -> Option<Verdict> {
         .map(|(group, facts, slow)| (weight(group, facts, slow.ns), group, facts, slow))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let held = named()
-        .map(|(group, _)| group)
-        .filter(|group| group.throttled_ns as f64 > LEAST_HELD * (group.throttled_ns + group.run_ns) as f64)
-        .filter(|group| u128::from(group.throttled_ns) >= found.slow.as_nanos())
-        .max_by_key(|group| group.throttled_ns);
+        .filter(|(group, _)| {
+            group.throttled_ns as f64 > LEAST_HELD * (group.throttled_ns + group.run_ns) as f64
+        })
+        .filter(|(group, _)| u128::from(group.throttled_ns) >= found.slow.as_nanos())
+        .max_by_key(|(group, _)| group.throttled_ns);
     match (waits, held) {
-        (Some((weight, ..)), Some(group)) if group.throttled_ns as f64 > weight => Some(quota(group)),
-        (Some((_, group, facts, slow)), _) => {
-            Some(waited(found, group, slow, &of_waiting(group, facts, policies)))
+        (Some((weight, ..)), Some((group, facts))) if group.throttled_ns as f64 > weight => {
+            Some(quota(found, group, facts))
         }
-        (None, held) => held.map(quota),
+        (Some((_, group, facts, slow)), _) => {
+            let largest = of_waiting(group, facts, policies);
+            Some(waited(found, group, facts, slow, &largest))
+        }
+        (None, held) => held.map(|(group, facts)| quota(found, group, facts)),
     }
 }
 
@@ -112,18 +136,20 @@ fn on(group: &Group, cause: Cause, ns: u64, statement: String, advice: &Situatio
     }
 }
 
-fn quota(group: &Group) -> Verdict {
+fn quota(found: Found<'_>, group: &Group, facts: &Facts) -> Verdict {
     let statement = format!(
         "{} was held by its CPU quota for {}, while it ran for {}.",
         subject(group),
         units::time(group.throttled_ns),
         units::time(group.run_ns)
     );
-    let situation = Situation::of(Some(Reason::Quota));
+    let victim = facts.member.as_ref();
+    let quota = found.cgroups.zip(victim).and_then(|(cgroups, task)| cgroups.quota(task.cgroup.as_deref()?));
+    let situation = Situation { reason: Some(Reason::Quota), victim, quota, ..Situation::default() };
     on(group, Cause::Throttled, group.throttled_ns, statement, &situation)
 }
 
-fn waited(found: Found<'_>, group: &Group, slow: Slow, largest: &Largest<'_>) -> Verdict {
+fn waited(found: Found<'_>, group: &Group, facts: &Facts, slow: Slow, largest: &Largest<'_>) -> Verdict {
     let percent = |ns| units::percent(share(ns, group.delay.sum_ns));
     let mut statement = format!(
         "{} waited {} for a CPU in {} of {} and more (p99 {})",
@@ -163,10 +189,17 @@ fn waited(found: Found<'_>, group: &Group, slow: Slow, largest: &Largest<'_>) ->
         Some(Reason::Steal) => (Cause::Steal, largest.ns),
         _ => (Cause::Runqueue, slow.ns),
     };
+    let victim = facts.member.as_ref();
+    let culprit = largest.tasks.as_ref().map(|kin| kin.first);
+    let both = culprit.zip(victim);
     let situation = Situation {
-        culprit: largest.tasks.as_ref().map(|kin| kin.first),
+        reason: largest.reason,
+        victim,
+        culprit,
+        rivalry: both.and_then(|(culprit, victim)| rivalry::between(found.cgroups, culprit, victim)),
+        quota: None,
         free: free_cpus(found.cpu_times),
-        ..Situation::of(largest.reason)
+        starved: false,
     };
     on(group, cause, ns, statement, &situation)
 }
@@ -176,7 +209,7 @@ fn subject_of(kin: &Kin<'_>) -> String {
 }
 
 /// A task that gets no CPU at all: no wait of its has ended, so it is in no number.
-fn starved(waiting: &Waiting) -> Verdict {
+fn starved(found: Found<'_>, waiting: &Waiting) -> Verdict {
     let held = waiting.throttled == Some(true);
     let cause = if held { Cause::Throttled } else { Cause::Runqueue };
     let name = waiting.task.label();
@@ -193,10 +226,14 @@ fn starved(waiting: &Waiting) -> Verdict {
         statement += &format!(", as {policy},");
     }
     statement += " and still did when tracing ended.";
+    let task = &waiting.task;
+    let quota = found.cgroups.filter(|_| held).and_then(|cgroups| cgroups.quota(task.cgroup.as_deref()?));
     let situation = Situation {
-        culprit: Some(&waiting.task),
+        reason: held.then_some(Reason::Quota),
+        victim: Some(task),
+        quota,
         starved: !held,
-        ..Situation::of(held.then_some(Reason::Quota))
+        ..Situation::default()
     };
     Verdict {
         subject: Some(Subject {
@@ -211,11 +248,12 @@ fn starved(waiting: &Waiting) -> Verdict {
     }
 }
 
-/// How many CPUs were mostly idle, of how many, while others were not.
-fn free_cpus(cpus: &[CpuTime]) -> Option<(usize, usize)> {
-    let free = cpus.iter().filter(|cpu| cpu.busy_share < FREE_BELOW).count();
+/// Which CPUs were mostly idle while others were not, and all of them.
+fn free_cpus(cpus: &[CpuTime]) -> Option<(Vec<u32>, Vec<u32>)> {
+    let numbers = |below: f64| cpus.iter().filter(move |cpu| cpu.busy_share < below).map(|cpu| cpu.cpu);
+    let free: Vec<u32> = numbers(FREE_BELOW).collect();
     let full = cpus.iter().any(|cpu| cpu.busy_share > 0.9);
-    (free > 0 && full).then_some((free, cpus.len()))
+    (!free.is_empty() && full).then(|| (free, numbers(f64::INFINITY).collect()))
 }
 
 /// The group at the beginning of a sentence.
@@ -255,7 +293,7 @@ mod tests {
 
     fn of(groups: &[(Group, Facts)], cpu_times: &[CpuTime], waiting: &[Waiting]) -> Verdict {
         let (groups, facts): (Vec<_>, Vec<_>) = groups.iter().cloned().unzip();
-        let found = Found { groups: &groups, facts: &facts, cpu_times, waiting, slow: SLOW };
+        let found = Found { groups: &groups, facts: &facts, cpu_times, waiting, cgroups: None, slow: SLOW };
         verdict(found, &mut Policies::default())
     }
 
@@ -280,7 +318,7 @@ mod tests {
         let verdict = of(&[(hogs, crowd), alone(web)], &[cpu(0, 1.0), cpu(1, 0.1)], &[]);
         assert_eq!((name(&verdict), verdict.cause), ("web", Some(CauseWord(Cause::Runqueue))));
         assert!(verdict.statement.contains("hog[7] was running"), "{}", verdict.statement);
-        assert!(verdict.advice().iter().any(|advice| advice.text.contains("1 of 2 CPUs")), "{verdict:?}");
+        assert!(rules(&verdict).contains(&"keep-apart"), "{verdict:?}");
         assert_eq!((verdict.ns, verdict.share), (Some(480_000_000), Some(0.489796)));
     }
 
@@ -330,6 +368,18 @@ mod tests {
         assert_eq!(verdict.status, Status::Nothing);
         assert!(verdict.statement.contains("20 µs of web"), "{}", verdict.statement);
         assert_eq!(of(&[], &[], &[]).statement, "Nothing waited for a CPU.");
+    }
+
+    #[test]
+    fn a_verdict_says_that_groups_hold_but_a_part() {
+        let groups = [alone(group("web", 100, 20_000, vec![]))];
+        let statement = of(&groups, &[cpu(0, 0.2)], &[]).statement;
+        assert!(
+            statement.ends_with("The groups hold only 10 % of all waiting; the others found no room."),
+            "{statement}"
+        );
+        let groups = [alone(group("web", 500, 40_000, vec![]))];
+        assert!(!of(&groups, &[cpu(0, 0.2)], &[]).statement.contains("only"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     output::{
         closing,
+        histogram::Histogram,
         record::{
             Kind, Record,
             parties::{Omitted, Task},
@@ -26,9 +27,18 @@ const SLOW: Duration = Duration::from_millis(1);
 
 fn report(groups: Vec<Group>, waiting: Vec<Waiting>) -> Report {
     let facts: Vec<Facts> = groups.iter().map(facts).collect();
-    let cpu_times = vec![cpu(0, 1.0), cpu(1, 0.1)];
-    let found =
-        Found { groups: &groups, facts: &facts, cpu_times: &cpu_times, waiting: &waiting, slow: SLOW };
+    let mut cpu_times = vec![cpu(0, 1.0), cpu(1, 0.1)];
+    if groups.is_empty() {
+        cpu_times.iter_mut().for_each(|cpu| cpu.delay = Histogram::default());
+    }
+    let found = Found {
+        groups: &groups,
+        facts: &facts,
+        cpu_times: &cpu_times,
+        waiting: &waiting,
+        cgroups: None,
+        slow: SLOW,
+    };
     let verdict = judge(found, &mut Policies::default());
     let body = Body {
         groups,
