@@ -2,6 +2,7 @@
 //!
 //! One module for each tool holds its map keys and values; [`cause`] and [`hist`] are shared by all of them.
 //! Everything here is `#[repr(C)]`, without padding that is read, and the same on both sides.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![cfg_attr(not(feature = "user"), no_std)]
 
 pub mod calls;

@@ -7,15 +7,24 @@
 
 use super::{Run, who};
 
-/// Whom a CPU's totals can tell apart, a power of two.
+/// Whom a CPU's totals can tell apart by who ran, a power of two.
 pub const HOLDERS: usize = 64;
+/// Behind them stand the times of no task: idle, interrupts, the hypervisor.
+const IDLE: usize = HOLDERS;
+const IRQ: usize = HOLDERS + 1;
+const STEAL: usize = HOLDERS + 2;
+const ENTRIES: usize = HOLDERS + 4;
 /// Places in which one of them may be.
 const WAYS: usize = 4;
-/// Marks that a CPU keeps, a power of two.
-pub const MARKS: usize = 64;
-/// Marks of one level; those of the next one are twice as far apart.
-const OF_A_LEVEL: usize = 4;
-const LAST_LEVEL: u32 = (MARKS / OF_A_LEVEL - 1) as u32;
+/// Totals that a CPU keeps, a power of two: marks, and the running ones.
+pub const KEPT: usize = 64;
+/// Bits of a place's number.
+const PLACE_BITS: u32 = KEPT.trailing_zeros();
+/// The place of the running ones.
+const NOW: usize = KEPT - 1;
+/// Marks of one level; those of the next one are twice as far apart. The last level has one less.
+const OF_A_LEVEL: u64 = 4;
+const LAST_LEVEL: u32 = (KEPT as u64 / OF_A_LEVEL - 1) as u32;
 /// The least time between two marks, ns.
 const STEP_NS: u64 = 1_000_000;
 
@@ -23,52 +32,70 @@ const STEP_NS: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Totals {
-    /// Time that the CPU was idle, ns.
-    pub idle_ns: u64,
-    /// Time in interrupts, ns.
-    pub irq_ns: u64,
-    /// Time that the hypervisor took, ns.
-    pub steal_ns: u64,
-    /// Who; 0 for nobody.
-    pub who: [u32; HOLDERS],
+    /// Who; 0 for a free place.
+    pub who: [u32; ENTRIES],
     /// For how long, ns, since they are in the table.
-    pub ns: [u64; HOLDERS],
+    pub ns: [u64; ENTRIES],
 }
 
 /// What a CPU remembers of a long time.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Account {
-    /// The totals.
-    pub now: Totals,
-    /// Up to when they are, ns.
-    pub until: u64,
     /// When the last mark was made, ns.
     pub marked: u64,
     /// How many marks were made.
     pub marks: u64,
     /// When each holder ran last, ns.
     pub last: [u64; HOLDERS],
-    /// When each mark that is kept was made, ns; 0 for none.
-    pub at: [u64; MARKS],
-    /// The totals at that time.
-    pub kept: [Totals; MARKS],
+    /// Up to when the totals of each place are, ns; 0 for none.
+    pub at: [u64; KEPT],
+    /// The number of each place that is in use: to the verifier a number that it does not know, so that it need not tell the
+    /// ends of a search from each other.
+    pub number: [u64; KEPT],
+    /// The totals.
+    pub kept: [Totals; KEPT],
 }
 
 /// `part * ns / whole`, rounded down: how much of a part of `whole` falls on `ns` of it. Exact as long as `whole` is below
-/// 2^32, 4.3 s; to nine digits beyond. Never above `part`, nor above `ns`.
+/// 2^32, 4.3 s; to four digits beyond. Never above `part`, nor above `ns`.
+///
+/// It has no ways of its own for special cases: each would be a state that the verifier follows to the end.
 #[inline(always)]
 pub fn proportion(ns: u64, part: u64, whole: u64) -> u64 {
-    if part == 0 || ns == 0 || whole == 0 {
-        return 0;
+    let shift = excess(whole);
+    let scaled = ((ns >> shift) * (part >> shift) / (whole >> shift).max(1)) << shift;
+    scaled.min(ns).min(part)
+}
+
+/// All ones for a negative number, else 0. In assembly, lest the compiler make a branch of what is done with it: in a loop each
+/// of them is a way of its own to the verifier.
+#[inline(always)]
+fn sign(number: i64) -> i64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut bits = number;
+        // SAFETY: arithmetic alone.
+        unsafe { core::arch::asm!("{bits} s>>= 63", bits = inout(reg) bits, options(nostack, nomem, pure)) };
+        bits
     }
-    if ns == whole {
-        return part;
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        number >> 63
     }
-    let least = if ns < part { ns } else { part };
-    let shift = 32u32.saturating_sub(whole.leading_zeros());
-    let scaled = ((ns >> shift) * (part >> shift) / (whole >> shift)) << shift;
-    if scaled < least { scaled } else { least }
+}
+
+/// The larger of two numbers that are not negative.
+#[inline(always)]
+fn larger(one: i64, other: i64) -> i64 {
+    let less = one.wrapping_sub(other);
+    one.wrapping_sub(less & sign(less))
+}
+
+/// By how many bits numbers of this length are to be shortened, so that a product of two has room.
+#[inline(always)]
+fn excess(number: u64) -> u32 {
+    if number >> 32 == 0 { 0 } else { 16 }
 }
 
 /// A store that the compiler does not make a call of `memcpy` of, together with its neighbours.
@@ -82,21 +109,24 @@ impl Account {
     /// Adds a run that has ended.
     #[inline(always)]
     pub fn add(&mut self, run: &Run) {
-        if self.until == 0 {
-            self.until = run.start;
+        if self.at[NOW] == 0 {
+            self.at[NOW] = run.start;
+            self.number[NOW] = NOW as u64;
+            let now = &mut self.kept[NOW];
+            (now.who[IDLE], now.who[IRQ], now.who[STEAL]) = (who::IDLE, who::IRQ, who::STEAL);
             self.mark();
         }
         let ns = run.end.saturating_sub(run.start).saturating_sub(run.irq_ns + run.steal_ns);
-        self.now.irq_ns += run.irq_ns;
-        self.now.steal_ns += run.steal_ns;
+        self.kept[NOW].ns[IRQ] += run.irq_ns;
+        self.kept[NOW].ns[STEAL] += run.steal_ns;
         if run.who as u32 == who::IDLE {
-            self.now.idle_ns += ns;
+            self.kept[NOW].ns[IDLE] += ns;
         } else {
             let place = self.place(run.who as u32);
-            self.now.ns[place] += ns;
+            self.kept[NOW].ns[place] += ns;
             self.last[place] = run.end;
         }
-        self.until = run.end;
+        self.at[NOW] = run.end;
         if run.end.saturating_sub(self.marked) >= STEP_NS {
             self.mark();
         }
@@ -109,15 +139,15 @@ impl Account {
         let mut oldest = first & (HOLDERS - 1);
         for way in 0..WAYS {
             let place = (first + way) & (HOLDERS - 1);
-            if self.now.who[place] == who {
+            if self.kept[NOW].who[place] == who {
                 return place;
             }
             if self.last[place] < self.last[oldest] {
                 oldest = place;
             }
         }
-        self.now.who[oldest] = who;
-        self.now.ns[oldest] = 0;
+        self.kept[NOW].who[oldest] = who;
+        self.kept[NOW].ns[oldest] = 0;
         oldest
     }
 
@@ -126,76 +156,69 @@ impl Account {
     fn mark(&mut self) {
         let number = self.marks;
         self.marks = number + 1;
-        self.marked = self.until;
+        self.marked = self.at[NOW];
         let zeros = number.trailing_zeros();
         let level = if zeros < LAST_LEVEL { zeros } else { LAST_LEVEL };
-        let within = (number >> ((level + 1) & 63)) as usize & (OF_A_LEVEL - 1);
-        let place = (level as usize * OF_A_LEVEL + within) & (MARKS - 1);
-        self.at[place] = self.until;
-        let kept = &mut self.kept[place];
-        store(&mut kept.idle_ns, self.now.idle_ns);
-        store(&mut kept.irq_ns, self.now.irq_ns);
-        store(&mut kept.steal_ns, self.now.steal_ns);
-        for holder in 0..HOLDERS {
-            store(&mut kept.who[holder], self.now.who[holder]);
-            store(&mut kept.ns[holder], self.now.ns[holder]);
+        let within = (number >> (level + 1)) & (OF_A_LEVEL - 1);
+        let place = u64::from(level) * OF_A_LEVEL + within;
+        // The running totals have the last place.
+        let place = (if place == NOW as u64 { place - 1 } else { place }) as usize & (KEPT - 1);
+        self.at[place] = self.at[NOW];
+        self.number[place] = place as u64;
+        for entry in 0..ENTRIES {
+            let (who, ns) = (self.kept[NOW].who[entry], self.kept[NOW].ns[entry]);
+            store(&mut self.kept[place].who[entry], who);
+            store(&mut self.kept[place].ns[entry], ns);
         }
+    }
+
+    /// The places of the last totals up to a moment, and of the first after it, which are the running ones where there was no
+    /// mark since. Without any before, the first is that of totals which were never made.
+    ///
+    /// A search by comparisons has more ways through 64 places than the verifier goes; this one has a single way.
+    #[inline(always)]
+    fn around(&self, moment: u64) -> (usize, usize) {
+        let (mut last, mut first) = (0_i64, 0_i64);
+        for place in 0..KEPT {
+            let at = self.at[place];
+            // Ordered by time, with the place below it; positive, at a resolution of 256 ns.
+            let key = ((at >> 8) << PLACE_BITS | self.number[place]) as i64;
+            // All ones where it is later.
+            let later = sign(moment.wrapping_sub(at) as i64);
+            last = larger(last, key & !later);
+            first = larger(first, !key & i64::MAX & later);
+        }
+        (last as usize & (KEPT - 1), !first as usize & (KEPT - 1))
     }
 
     /// Tells of each who ran since `from`, and how long, ns. What is not told is not known: who made room for others
     /// meanwhile, and what was before the first mark.
     #[inline(always)]
     pub fn since(&self, from: u64, mut tell: impl FnMut(u32, u64)) {
-        let (mut before, mut before_at) = (0, 0);
-        let (mut after, mut after_at) = (0, u64::MAX);
-        for place in 0..MARKS {
-            let at = self.at[place];
-            if at == 0 {
-                continue;
-            }
-            if at <= from {
-                if at > before_at {
-                    (before, before_at) = (place, at);
-                }
-            } else if at < after_at {
-                (after, after_at) = (place, at);
-            }
+        let (left, right) = self.around(from);
+        let (before_at, after_at) = (self.at[left], self.at[right]);
+        let (left, right) = (&self.kept[left], &self.kept[right]);
+        if before_at != 0 && before_at <= from && after_at > from {
+            grown(right, left, after_at - from, after_at - before_at, &mut tell);
         }
-        // Without a mark since, there is one slice, up to now.
-        let marked = after_at != u64::MAX;
-        let slice_end = if marked { after_at } else { self.until };
-        let right = if marked { &self.kept[after & (MARKS - 1)] } else { &self.now };
-        let left = &self.kept[before & (MARKS - 1)];
-        let slice = slice_end.saturating_sub(before_at);
-        let here = if before_at == 0 { 0 } else { slice_end.saturating_sub(from) };
-        for holder in 0..HOLDERS {
-            let (now, then) = (self.now.who[holder], right.who[holder]);
-            // Who is in the table since the mark has been counted since then.
-            let base = if now == then { right.ns[holder] } else { 0 };
-            let whole = if marked { self.now.ns[holder].saturating_sub(base) } else { 0 };
-            let base = if left.who[holder] == then { left.ns[holder] } else { 0 };
-            let part = proportion(here, right.ns[holder].saturating_sub(base), slice);
-            let (mine, theirs) = if now == then { (whole + part, 0) } else { (whole, part) };
-            if mine != 0 {
-                tell(now, mine);
-            }
-            if theirs != 0 {
-                tell(then, theirs);
-            }
-        }
-        let scalar = |now: u64, right: u64, left: u64| {
-            let whole = if marked { now.saturating_sub(right) } else { 0 };
-            whole + proportion(here, right.saturating_sub(left), slice)
-        };
-        let others = [
-            (who::IDLE, scalar(self.now.idle_ns, right.idle_ns, left.idle_ns)),
-            (who::IRQ, scalar(self.now.irq_ns, right.irq_ns, left.irq_ns)),
-            (who::STEAL, scalar(self.now.steal_ns, right.steal_ns, left.steal_ns)),
-        ];
-        for (who, ns) in others {
-            if ns != 0 {
-                tell(who, ns);
-            }
+        grown(&self.kept[NOW], right, 1, 1, &mut tell);
+    }
+}
+
+/// Tells by how much the totals of each have grown from `older` to `newer`: `ns` of `whole` of it.
+#[inline(never)]
+fn grown(newer: &Totals, older: &Totals, ns: u64, whole: u64, tell: &mut impl FnMut(u32, u64)) {
+    let shift = excess(whole);
+    let (ns, whole) = (ns >> shift, (whole >> shift).max(1));
+    for entry in 0..ENTRIES {
+        let who = newer.who[entry];
+        // Who is in the table since then has been counted since then.
+        let another = sign(-i64::from(older.who[entry] ^ who)) as u64;
+        let growth = newer.ns[entry].wrapping_sub(older.ns[entry] & !another);
+        let growth = growth & !sign(growth as i64) as u64;
+        let part = ((growth >> shift) * ns / whole) << shift;
+        if part != 0 {
+            tell(who, part);
         }
     }
 }
@@ -229,10 +252,10 @@ mod tests {
             let got = proportion(ns, part, whole);
             assert!(got <= ns && got <= part);
             let off = u64::try_from(exact).unwrap().abs_diff(got);
-            let least = if whole < 1 << 32 { 0 } else { whole >> 30 };
+            let least = if whole < 1 << 32 { 0 } else { whole >> 14 };
             assert!(off <= least, "{part} * {ns} / {whole}: {got}, not {exact}");
         }
-        assert_eq!((proportion(5, 5, 0), proportion(0, 5, 9), proportion(u64::MAX, 7, u64::MAX)), (0, 0, 7));
+        assert_eq!((proportion(0, 5, 9), proportion(5, 0, 9), proportion(9, 5, 9)), (0, 0, 5));
     }
 
     #[test]
@@ -247,15 +270,13 @@ mod tests {
     }
 
     fn empty() -> Box<Account> {
-        let totals = Totals { idle_ns: 0, irq_ns: 0, steal_ns: 0, who: [0; HOLDERS], ns: [0; HOLDERS] };
         Box::new(Account {
-            now: totals,
-            until: 0,
             marked: 0,
             marks: 0,
             last: [0; HOLDERS],
-            at: [0; MARKS],
-            kept: [totals; MARKS],
+            at: [0; KEPT],
+            number: [0; KEPT],
+            kept: [Totals { who: [0; ENTRIES], ns: [0; ENTRIES] }; KEPT],
         })
     }
 

@@ -58,13 +58,18 @@ fn by_run(cpu: &Cpu, half: &mut Half, waiter: u32, from: u64) {
         if end <= from {
             break;
         }
-        let whole = end.saturating_sub(start);
-        let ns = end.saturating_sub(start.max(from));
-        let irq_here = proportion(ns, run.irq_ns, whole);
-        let steal_here = proportion(ns, run.steal_ns, whole).min(ns.saturating_sub(irq_here));
-        irq += irq_here;
-        steal += steal_here;
-        cells::pair(half, waiter, run.who as u32, ns.saturating_sub(irq_here + steal_here));
+        // Of another CPU's ring, which goes on meanwhile, a run can be torn.
+        let start = start.min(end);
+        let mut ns = end - start.max(from);
+        if run.irq_ns | run.steal_ns != 0 {
+            let (part, whole) = (ns, end - start);
+            let irq_here = proportion(part, run.irq_ns, whole);
+            let steal_here = proportion(part, run.steal_ns, whole).min(part - irq_here);
+            irq += irq_here;
+            steal += steal_here;
+            ns = part - irq_here - steal_here;
+        }
+        cells::pair(half, waiter, run.who as u32, ns);
         if start <= from {
             break;
         }
