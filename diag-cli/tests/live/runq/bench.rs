@@ -133,7 +133,8 @@ fn beside_schedstat() -> Outcome {
             let (ns, slices) = (after.0 - before.0, after.1 - before.1);
             let summary = session.interrupt().summary();
             let group = summary.group(&process.to_string());
-            let (own, known) = (group.delay_ns() as f64 / group.count() as f64, ns as f64 / slices as f64);
+            let queued_ns = group.delay_ns() - group.wake_ns();
+            let (own, known) = (queued_ns as f64 / group.count() as f64, ns as f64 / slices as f64);
             ours.push(own);
             theirs.push(known);
             ratio.push(own / known);

@@ -17,6 +17,7 @@ pub(crate) fn check(record: &Record) {
             let share = culprit["share"].as_f64().expect("a share");
             assert!((0.0..=1.0).contains(&share), "{culprit}");
         }
+        assert!(group.wake_ns() <= group.delay_ns(), "{}", group.0);
         let delay = &group.0["delay"];
         if group.count() > 0 {
             assert!(number(&delay["min_ns"]) <= number(&delay["max_ns"]), "{delay}");
@@ -78,6 +79,11 @@ impl Group<'_> {
 
     pub(crate) fn run_ns(&self) -> u64 {
         number(&self.0["run_ns"])
+    }
+
+    /// Of its waits, the time from being woken to being queued.
+    pub(crate) fn wake_ns(&self) -> u64 {
+        number(&self.0["wake_ns"])
     }
 
     pub(crate) fn throttled_ns(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    io::{BufRead, BufReader, Lines, Write},
+    io::{BufRead, BufReader, Lines, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     sync::{Arc, Barrier},
@@ -42,6 +42,12 @@ pub(crate) enum Order {
     Sleep(u64, u64),
     /// Take another name, and then run for so long, ms.
     Rename(String, u64),
+    /// Have two threads that wake each other through pipes for so long, ms: runs of some microseconds each.
+    PingPong(u64),
+    /// Run for so long, µs, and sleep for so long, µs, so often.
+    Serve(u64, u64, u64),
+    /// Start as many processes that do nothing and end.
+    Fork(u64),
     /// Become another program of this name, and then run for so long, ms.
     Exec(String, u64),
 }
@@ -211,6 +217,47 @@ fn spin(ms: u64) {
     }
 }
 
+/// What both threads had together.
+fn ping_pong(ms: u64) -> Account {
+    let (mut there, mut ours) = std::io::pipe().expect("pipes exist");
+    let (mut theirs, mut back) = std::io::pipe().expect("pipes exist");
+    let other = thread::spawn(move || {
+        let before = Account::of_this_thread();
+        let mut byte = [0];
+        while there.read(&mut byte).expect("a pipe works") == 1 {
+            back.write_all(&byte).expect("a pipe works");
+        }
+        Account::of_this_thread().since(before)
+    });
+    let before = Account::of_this_thread();
+    let end = Instant::now() + Duration::from_millis(ms);
+    let mut byte = [0];
+    while Instant::now() < end {
+        ours.write_all(&byte).expect("a pipe works");
+        theirs.read_exact(&mut byte).expect("a pipe works");
+    }
+    let mine = Account::of_this_thread().since(before);
+    drop(ours);
+    let others = other.join().expect("no thread panics");
+    Account {
+        run_ns: mine.run_ns + others.run_ns,
+        delay_ns: mine.delay_ns + others.delay_ns,
+        slices: mine.slices + others.slices,
+        ..mine
+    }
+}
+
+fn fork_and_wait() {
+    // SAFETY: the child calls nothing but _exit, and the parent waits for it.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(0);
+        }
+        assert!(child > 0 && libc::waitpid(child, std::ptr::null_mut(), 0) == child, "no process");
+    }
+}
+
 fn carry_out(order: &Order, kind: &Kind) -> Account {
     let before = Account::of_this_thread();
     match order {
@@ -220,6 +267,15 @@ fn carry_out(order: &Order, kind: &Kind) -> Account {
             spin(*ms);
         }
         Order::Sleep(us, times) => (0..*times).for_each(|_| thread::sleep(Duration::from_micros(*us))),
+        Order::PingPong(ms) => return ping_pong(*ms),
+        Order::Serve(run_us, sleep_us, times) => (0..*times).for_each(|_| {
+            let end = Instant::now() + Duration::from_micros(*run_us);
+            while Instant::now() < end {
+                std::hint::spin_loop();
+            }
+            thread::sleep(Duration::from_micros(*sleep_us));
+        }),
+        Order::Fork(processes) => (0..*processes).for_each(|_| fork_and_wait()),
         Order::Exec(comm, ms) => {
             let kind = Kind { comm: comm.clone(), ..kind.clone() };
             let error = Command::new(std::env::current_exe().expect("the tests have a path"))

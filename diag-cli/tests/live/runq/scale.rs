@@ -59,18 +59,14 @@ fn beside_runqlat() -> Outcome {
     }
     let ours = summary.group("sleeper");
     assert!(within(0.01, ours.count(), theirs), "{} and {theirs} of {slices}: {text}", ours.count());
-    // Its ranges are powers of two, µs: half and nine tenths of ours lie in the same one as its, or beside it.
-    for (share, key) in [(0.5, "p50_ns"), (0.9, "p90_ns")] {
-        let ours_us = crate::record::number(&ours.0["delay"][key]) / 1_000;
-        let mut left = (theirs as f64 * share) as u64;
-        let place = bins.iter().position(|&(_, count)| {
-            let here = left < count;
-            left = left.saturating_sub(count);
-            here
-        });
-        let (low, _) = bins[place.expect("it has waits")];
-        assert!((low / 2..=low * 4 + 2).contains(&ours_us), "{share}: {ours_us} µs and {low} µs: {text}");
-    }
+    // Its waits begin where the task is queued, and its ranges are powers of two, µs, of which the middle stands for all.
+    let queued_us = (ours.delay_ns() - ours.wake_ns()) / ours.count() / 1_000;
+    let sum_us: u64 = bins.iter().map(|&(low, count)| count * (low + low / 2)).sum();
+    let theirs_us = sum_us / theirs;
+    assert!(
+        (theirs_us / 2..=theirs_us * 2 + 2).contains(&queued_us),
+        "{queued_us} µs and {theirs_us} µs: {text}"
+    );
     Ok(())
 }
 

@@ -18,10 +18,11 @@ pub(crate) fn holds(summary: &Value, truth: &Truth) -> Result<()> {
         .find(|group| group["group"]["comm"] == truth.op.as_str())
         .context("there is no such group")?;
     let waited = number(&group["delay"], "sum_ns")?;
-    let apart = waited.abs_diff(truth.sum_ns);
+    let queued = waited.saturating_sub(number(group, "wake_ns")?);
+    let apart = queued.abs_diff(truth.sum_ns);
     ensure!(
         apart as f64 <= truth.sum_ns as f64 * TOLERANCE,
-        "the record has {waited} ns of waiting, the scheduler {} ns",
+        "the record has {queued} ns of waiting on a queue, the scheduler {} ns",
         truth.sum_ns
     );
     let culprits = list(group, "culprits")?;

@@ -1,0 +1,132 @@
+//! The advice: what it says is carried out, and what it is against is gone, by the scheduler's own account.
+
+use std::process::Command;
+
+use super::{
+    CROWDED, favoured,
+    runner::{Account, Kind, Order, Runner, all},
+    trace,
+};
+use crate::{
+    Outcome, Skip, Test,
+    lab::{Lab, cgroup::Cgroup},
+    record::Record,
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("runq_advice_nice", nice),
+    ("runq_advice_weight", weight),
+    ("runq_advice_policy", policy),
+    ("runq_advice_quota", quota),
+    ("runq_advice_affinity", affinity),
+];
+
+const SPIN: Order = Order::Spin(700);
+
+fn kind(comm: &str, cgroup: Option<&Cgroup>) -> Kind {
+    let cgroup = cgroup.map(|cgroup| cgroup.path().to_owned());
+    Kind { comm: comm.into(), cpu: Some(CROWDED), cgroup, ..Kind::default() }
+}
+
+/// The text of a piece of advice.
+fn advice<'a>(summary: &'a Record, rule: &str) -> Option<&'a str> {
+    let all = summary.0["verdict"]["advice"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().find(|advice| advice["rule"] == rule)?["text"].as_str()
+}
+
+/// The command that a piece of advice names: from its first word up to the end of the clause.
+fn carry_out(summary: &Record, rule: &str, first: &str) {
+    let text = advice(summary, rule).unwrap_or_else(|| panic!("no {rule} in {}", summary.0["verdict"]));
+    let from = &text[text.rfind(first).unwrap_or_else(|| panic!("no {first:?} in {text:?}"))..];
+    let end =
+        [", and ", " takes it", " lifts it", " lets them", ";"].iter().filter_map(|end| from.find(end)).min();
+    let command = &from[..end.unwrap_or(from.len())];
+    let done = Command::new("sh").args(["-c", command]).output().expect("there is a shell");
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// How long one waits for each ns that it runs.
+fn ratio(account: Account) -> f64 {
+    account.delay_ns as f64 / account.run_ns.max(1) as f64
+}
+
+/// Two that spin on one CPU; carries out what is advised to the one, and says how long it waited before and after.
+fn before_and_after(victim: &Kind, rival: &Kind, rule: &str, first: &str) -> (f64, f64) {
+    let mut both = [Runner::start(victim), Runner::start(rival)];
+    let session = trace(&["-p", &both[0].pid.to_string()]);
+    let before = ratio(all(&mut both, &SPIN)[0]);
+    let summary = session.interrupt().summary();
+    carry_out(&summary, rule, first);
+    let after = ratio(all(&mut both, &SPIN)[0]);
+    (before, after)
+}
+
+fn nice() -> Outcome {
+    let lab = Lab::new();
+    let both = favoured(&lab)?;
+    // All threads of the rival matter, not its first alone.
+    let rival = Kind { threads: 2, ..kind("rival", Some(&both)) };
+    let (before, after) = before_and_after(&kind("victim", Some(&both)), &rival, "culprit-nice", "renice");
+    assert!(before > 0.7 && after < before / 2.0, "{before} before, {after} after");
+    Ok(())
+}
+
+fn weight() -> Outcome {
+    let lab = Lab::new();
+    let parent = favoured(&lab)?;
+    if parent.path().join("cgroup.controllers").exists() {
+        parent.set("cgroup.subtree_control", "+cpu")?;
+    }
+    let (one, other) = (parent.child("one")?, parent.child("other")?);
+    let (victim, rival) = (kind("victim", Some(&one)), kind("rival", Some(&other)));
+    let (before, after) = before_and_after(&victim, &rival, "culprit-weight", "echo");
+    assert!(before > 0.7 && after < before / 2.0, "{before} before, {after} after");
+    Ok(())
+}
+
+fn policy() -> Outcome {
+    let fifo = Some((libc::SCHED_FIFO, 10));
+    let rival = Kind { policy: fifo, threads: 2, ..kind("rival", None) };
+    let (before, after) = before_and_after(&kind("victim", None), &rival, "real-time-policy", "chrt -a -o");
+    assert!(before > 4.0 && after < before / 1.7, "{before} before, {after} after");
+    Ok(())
+}
+
+fn quota() -> Outcome {
+    let lab = Lab::new();
+    let group = Cgroup::v1(&lab, "cpu").or_else(|_| Cgroup::v2(&lab))?;
+    let v1 = group.set("cpu.cfs_quota_us", "20000").is_ok();
+    if !v1 {
+        group.set("cpu.max", "20000 100000")?;
+    }
+    let held = || group.stat("cpu.stat", "nr_throttled");
+    let mut runner = Runner::start(&kind("held", Some(&group)));
+    let session = trace(&["-p", &runner.pid.to_string()]);
+    runner.order(&SPIN);
+    runner.answer();
+    if held()? == 0 {
+        return Err(Skip::because("the quota held nobody"));
+    }
+    let summary = session.interrupt().summary();
+    carry_out(&summary, "quota", "echo");
+    let before = held()?;
+    runner.order(&SPIN);
+    runner.answer();
+    assert_eq!(held()?, before, "it is still held");
+    Ok(())
+}
+
+fn affinity() -> Outcome {
+    let mut both = [Runner::start(&kind("victim", None)), Runner::start(&kind("rival", None))];
+    let session = trace(&["-p", &both[0].pid.to_string()]);
+    let before = ratio(all(&mut both, &SPIN)[0]);
+    let summary = session.interrupt().summary();
+    if advice(&summary, "free-cpus").is_none() {
+        return Err(Skip::because("no CPU of this machine was free"));
+    }
+    carry_out(&summary, "free-cpus", "taskset");
+    let after = ratio(all(&mut both, &SPIN)[0]);
+    assert!(before > 0.7 && after < before / 2.0, "{before} before, {after} after");
+    Ok(())
+}
