@@ -33,6 +33,7 @@ use self::{
     reason::Policies,
     rivalry::Cgroups,
     verdict::Found,
+    waiting::Waiting,
 };
 use crate::{
     cli::SessionArgs,
