@@ -14,6 +14,8 @@ const SOON: Duration = Duration::from_millis(50);
 const WHILE_STUCK: Duration = Duration::from_millis(100);
 /// A look may take this share of a CPU: one in so many parts.
 const SHARE: u32 = 20;
+/// CPU time that can be saved up for a costly look: what a second without any earns.
+const MOST_CREDIT: Duration = Duration::from_millis(50);
 
 /// Which sleep of which thread: a thread, and how often it has been switched out.
 pub(super) type Sleep = (u32, u64);
@@ -24,6 +26,9 @@ pub(super) struct Watch {
     threshold: Duration,
     due: Instant,
     stuck: BTreeMap<u32, u64>,
+    /// CPU time that looks may take before the next one has to wait, or that they have taken too much, ns; as of the last look.
+    credit_ns: i64,
+    credited: Instant,
 }
 
 /// What a look has shown.
@@ -38,7 +43,7 @@ pub(super) struct News {
 impl Watch {
     /// The first look is due at once.
     pub(super) fn new(threshold: Duration, now: Instant) -> Watch {
-        Watch { threshold, due: now, stuck: BTreeMap::new() }
+        Watch { threshold, due: now, stuck: BTreeMap::new(), credit_ns: 0, credited: now }
     }
 
     /// Whether it is time to look.
@@ -79,9 +84,15 @@ impl Watch {
         news
     }
 
-    /// The last look and all that followed from it took `cost`, up to `now`: the next one comes no sooner than a look may.
+    /// The last look and all that followed from it took `cost`, up to `now`: the next one comes once the looks have had no more than
+    /// their share. What they did not use is theirs for a while, so that one costly look does not put off the next.
     pub(super) fn took(&mut self, now: Instant, cost: Duration) {
-        self.due = self.due.max(now + cost * SHARE);
+        let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let earned = ns(now.saturating_duration_since(self.credited) / SHARE);
+        self.credit_ns = self.credit_ns.saturating_add(earned).min(ns(MOST_CREDIT)).saturating_sub(ns(cost));
+        self.credited = now;
+        let owed = Duration::from_nanos(self.credit_ns.min(0).unsigned_abs());
+        self.due = self.due.max(now + owed * SHARE);
     }
 }
 
@@ -154,7 +165,12 @@ mod tests {
         watch.look(&Sleepers::new(), now);
         watch.took(now, Duration::from_millis(20));
         assert_eq!(after(&watch, now), Duration::from_millis(400));
-        watch.took(now, Duration::from_micros(20));
-        assert_eq!(after(&watch, now), Duration::from_millis(400));
+        // What was not used before is there for a while, but not for ever.
+        let later = now + Duration::from_secs(60);
+        watch.look(&Sleepers::new(), later);
+        watch.took(later, Duration::from_millis(40));
+        assert_eq!(after(&watch, later), Duration::from_millis(100));
+        watch.took(later, Duration::from_millis(40));
+        assert_eq!(after(&watch, later), Duration::from_millis(600));
     }
 }
