@@ -92,19 +92,42 @@ fn weight() -> Outcome {
     Ok(())
 }
 
+/// The policies of all threads of a process, by their numbers.
+fn policies(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let numbers = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    // SAFETY: it takes a number.
+    numbers.map(|tid: i32| unsafe { libc::sched_getscheduler(tid) }).collect()
+}
+
 fn policy() -> Outcome {
     let fifo = Some((libc::SCHED_FIFO, 10));
-    let serve = Order::Serve(500, 4_000, 60);
-    let rival = Kind { policy: fifo, threads: 2, ..kind("rival", None) };
-    let (before, after) =
-        before_and_after(&kind("victim", None), &rival, &serve, "real-time-policy", "chrt -a -o");
-    assert!(before > 4.0 && after < before / 2.0, "{before} before, {after} after");
+    let mut victim = Runner::start(&kind("victim", None));
+    let mut rival = Runner::start(&Kind { policy: fifo, threads: 2, ..kind("rival", None) });
+    let victim_pid = victim.pid;
+    let session = trace(&["-p", &victim_pid.to_string()]);
+    rival.order(&Order::Spin(10_000));
+    // From the order on: it waits most until it can begin.
+    let mut turn = || {
+        let waited = || Account::read(victim_pid, victim_pid).delay_ns;
+        let earlier = waited();
+        victim.order(&Order::Serve(500, 4_000, 30));
+        victim.answer();
+        waited() - earlier
+    };
+    let before = turn();
+    let summary = session.interrupt().summary();
+    assert!(policies(rival.pid).iter().all(|&policy| policy == libc::SCHED_FIFO), "no rivals of that policy");
+    carry_out(&summary, "real-time-policy", "chrt -a -o");
+    assert_eq!(policies(rival.pid), vec![libc::SCHED_OTHER; 3]);
+    let after = turn();
+    assert!(before > 300_000_000 && after < before / 3 * 2, "{before} ns before, {after} ns after");
     Ok(())
 }
 
 fn quota() -> Outcome {
     let lab = Lab::new();
-    let group = Cgroup::v1(&lab, "cpu").or_else(|_| Cgroup::v2(&lab))?;
+    let group = favoured(&lab)?;
     let v1 = group.set("cpu.cfs_quota_us", "20000").is_ok();
     if !v1 {
         group.set("cpu.max", "20000 100000")?;

@@ -116,8 +116,7 @@ fn utilization() -> Outcome {
 
 fn intervals_add_up() -> Outcome {
     let mut hogs = hogs();
-    // A debug build takes its time with each of a hundred groups.
-    let session = trace(&["-i", "150ms", "--by", "process", "--top", "20"]);
+    let session = trace(&["-i", "150ms", "--by", "process"]);
     all(&mut hogs, &Order::Spin(900));
     let mut records = session.interrupt().records();
     let summary = records.pop().expect("a summary");
