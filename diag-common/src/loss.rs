@@ -39,6 +39,9 @@ losses! {
     StackWaits = "stack_waits";
     /// A path was cut.
     Paths = "paths";
+    /// The times of a block request were not kept because there were too many requests or devices: waits for it are told less
+    /// well, as `block.wait`.
+    Requests = "requests";
     /// A 32-bit system call was not looked at.
     CompatSyscalls = "compat_syscalls";
     /// A program was not run: because another run of it was under way on that CPU, which the kernel itself counts, or

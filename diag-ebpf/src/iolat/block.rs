@@ -5,12 +5,13 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
 };
-use diag_common::{cause::Cause, iolat::VIA_NONE};
+use diag_common::{cause::Cause, iolat::VIA_NONE, loss::Loss};
 
 use super::state::{TaskState, Tasks};
 use crate::{
     clock,
     fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_START, present},
+    loss,
     side::Ptr,
 };
 
@@ -49,7 +50,9 @@ const COMPLETION_NS: u64 = 1_000_000;
 #[inline(always)]
 pub fn issue(request: u64) {
     let now = clock::now();
-    let _ = ISSUED.insert(request, now, 0);
+    if ISSUED.insert(request, now, 0).is_err() {
+        loss::count(Loss::Requests);
+    }
 }
 
 /// `block_rq_complete(struct request *rq, blk_status_t error, unsigned int nr_bytes)`: the first thing that
@@ -90,7 +93,8 @@ fn remember(dev: u32, completion: &Completion) {
     match LAST_COMPLETION.get_ptr_mut(dev) {
         // SAFETY: a map value; another CPU's store at the same time tears it, which is out by one request.
         Some(last) => unsafe { *last = *completion },
-        None => drop(LAST_COMPLETION.insert(dev, completion, 0)),
+        None if LAST_COMPLETION.insert(dev, completion, 0).is_err() => loss::count(Loss::Requests),
+        None => {}
     }
 }
 
