@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use crate::{
     Outcome, Skip, Test,
-    lab::{Lab, run},
+    lab::{Lab, attempt, run},
     osdiag::{Session, iolat},
 };
 
@@ -30,7 +30,7 @@ impl Container {
     fn start(engine: &'static str, lab: &Lab) -> Outcome<(Container, String)> {
         let root = lab.directory("root");
         let sleep = PathBuf::from(run("sh", &["-c", "command -v sleep"])?);
-        let libraries = run("ldd", &[&sleep.to_string_lossy()]).unwrap_or_default();
+        let libraries = attempt("ldd", &[&sleep.to_string_lossy()]).unwrap_or_default();
         let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
         for file in libraries.chain([sleep.clone()]) {
             let copy = root.join(file.strip_prefix("/").expect("a path from the root"));
@@ -58,9 +58,9 @@ impl Drop for Container {
 }
 
 fn found_by_name_and_id(engine: &'static str, install: &str) -> Outcome {
-    run(engine, &["--version"])
+    attempt(engine, &["--version"])
         .map_err(|_| Skip::because(format!("{engine} is not here: install {install}")))?;
-    run(engine, &["info"]).map_err(|Skip(why)| Skip::because(why.replace('\n', " ")))?;
+    attempt(engine, &["info"]).map_err(|Skip(why)| Skip::because(why.replace('\n', " ")))?;
     let lab = Lab::new();
     let (container, id) = Container::start(engine, &lab)?;
     assert_eq!(id.len(), 64, "no id: {id}");

@@ -5,7 +5,7 @@ use std::{process::Command, thread, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    Outcome, Skip, Test,
+    Outcome, Test,
     hung::{MS, Weather, assert_lasted, hung, hung_of, one_write},
     lab::{
         Lab,
@@ -192,7 +192,7 @@ fn fuse_wait_after_a_signal() -> Outcome {
         .args(["-c", "trap : USR1; read line <\"$0\""])
         .arg(&file)
         .spawn()
-        .map_err(|error| Skip::because(format!("sh: {error}")))?;
+        .expect("a shell can be started");
     let pid = reader.id();
     let mut session = hung_of(pid);
     thread::sleep(300 * MS);

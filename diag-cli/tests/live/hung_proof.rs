@@ -165,7 +165,7 @@ impl<T> Drop for FrozenServer<T> {
         let group = (self.2)(&self.1);
         for (file, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
             if group.path().join(file).exists() {
-                group.set(file, value).ok();
+                group.release(file, value);
             }
         }
         let above = group.path().parent().expect("a cgroup is in a hierarchy").join("cgroup.procs");

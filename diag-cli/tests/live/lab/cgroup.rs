@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -36,8 +37,14 @@ impl Cgroup {
     }
 
     fn make(path: PathBuf) -> Outcome<Cgroup> {
-        fs::create_dir(&path).map_err(|error| Skip::because(format!("{}: {error}", path.display())))?;
-        Ok(Cgroup { path })
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Cgroup { path }),
+            // As in a container: the hierarchy is somebody else's.
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                Err(Skip::because(format!("{}: {error}", path.display())))
+            }
+            Err(error) => panic!("{}: {error}", path.display()),
+        }
     }
 
     /// Its directory.
@@ -55,26 +62,38 @@ impl Cgroup {
         fs::metadata(&self.path).expect("a cgroup has an inode").ino()
     }
 
-    /// Writes one of its files.
+    /// Writes one of its files, which is there where the hierarchy has the controller.
     pub(crate) fn set(&self, file: &str, value: &str) -> Outcome {
-        let path = self.path.join(file);
-        fs::write(&path, value)
-            .map_err(|error| Skip::because(format!("{} = {value}: {error}", path.display())))
+        let path = self.present(file)?;
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{} = {value}: {error}", path.display()));
+        Ok(())
     }
 
-    /// Reads one of its files.
+    /// Writes one of its files while something is taken down, when complaints help no more.
+    pub(crate) fn release(&self, file: &str, value: &str) {
+        if let Err(error) = fs::write(self.path.join(file), value) {
+            eprintln!("{}/{file} = {value}: {error}", self.path.display());
+        }
+    }
+
+    /// Reads one of its files, which is there where the hierarchy has the controller.
     pub(crate) fn get(&self, file: &str) -> Outcome<String> {
-        let path = self.path.join(file);
-        fs::read_to_string(&path).map_err(|error| Skip::because(format!("{}: {error}", path.display())))
+        let path = self.present(file)?;
+        Ok(fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// The number beside a word in one of its files.
+    fn present(&self, file: &str) -> Outcome<PathBuf> {
+        let path = self.path.join(file);
+        if path.exists() { Ok(path) } else { Err(Skip::because(format!("no {}", path.display()))) }
+    }
+
+    /// The number beside a word in one of its files; not every kernel has every word.
     pub(crate) fn stat(&self, file: &str, word: &str) -> Outcome<u64> {
         self.get(file)?
             .lines()
             .filter_map(|line| line.split_once(' '))
             .find(|(name, _)| *name == word)
-            .and_then(|(_, value)| value.trim().parse().ok())
+            .map(|(_, value)| value.trim().parse().expect("a statistic is a number"))
             .ok_or_else(|| Skip::because(format!("{}/{file} has no {word}", self.path.display())))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{disk::SlowDisk, stuck::Stopped, wait_until};
-use crate::{Outcome, Skip};
+use crate::Outcome;
 
 /// It goes on when this is dropped, and ends.
 pub(crate) struct StuckExec {
@@ -48,14 +48,11 @@ impl StuckExec {
         // In its new memory there are no arguments yet when files are closed. Most of what tells more takes the lock.
         let arguments = format!("/proc/{pid}/cmdline");
         let waits = || fs::read(&arguments).is_ok_and(|line| line.is_empty()) && stuck.state() == Some('S');
-        if !wait_until(Duration::from_secs(5), waits) {
-            return Err(Skip::because("exec does not wait for the server"));
-        }
+        assert!(wait_until(Duration::from_secs(5), waits), "exec does not wait for the server");
         // SAFETY: kill takes two numbers.
         unsafe { libc::kill(pid, libc::SIGTERM) };
-        if !wait_until(Duration::from_secs(5), || stuck.state() == Some('D')) {
-            return Err(Skip::because("exec does not wait uninterruptibly"));
-        }
+        let sleeps = || stuck.state() == Some('D');
+        assert!(wait_until(Duration::from_secs(5), sleeps), "exec does not wait uninterruptibly");
         Ok(stuck)
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Lab, run, unmount};
+use super::{Lab, attempt, run, unmount};
 use crate::{Outcome, Skip};
 
 /// A loop device over a file.
@@ -20,7 +20,7 @@ impl Loop {
     /// Attaches a free loop device to `file`, past the page cache of the file below it where that can be.
     pub(crate) fn attach(file: &Path) -> Outcome<Loop> {
         let file = file.to_string_lossy();
-        let device = run("losetup", &["--find", "--show", "--direct-io=on", &file])
+        let device = attempt("losetup", &["--find", "--show", "--direct-io=on", &file])
             .or_else(|_| run("losetup", &["--find", "--show", &file]))?;
         Ok(Loop { device: PathBuf::from(device) })
     }
@@ -79,7 +79,7 @@ pub(crate) fn attached_to(directory: &Path) -> Vec<PathBuf> {
 
 /// Detaches a loop device.
 pub(crate) fn detach(node: &Path) {
-    if let Err(Skip(why)) = run("losetup", &["--detach", &node.to_string_lossy()]) {
+    if let Err(Skip(why)) = attempt("losetup", &["--detach", &node.to_string_lossy()]) {
         eprintln!("could not detach: {why}");
     }
 }
@@ -103,8 +103,11 @@ impl Mounted {
         let text = path.to_string_lossy();
         let mut all = arguments.to_vec();
         all.push(&text);
-        run("mount", &all)?;
-        Ok(Mounted { path })
+        match attempt("mount", &all) {
+            Ok(_) => Ok(Mounted { path }),
+            Err(Skip(why)) if why.contains("unknown filesystem type") => Err(Skip(why)),
+            Err(Skip(why)) => panic!("{why}"),
+        }
     }
 
     /// Where it is mounted.

@@ -15,7 +15,7 @@ pub(crate) mod setting;
 pub(crate) mod stuck;
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -73,17 +73,29 @@ impl Drop for Lab {
     }
 }
 
-/// Runs a program of the base system; `Err` with its complaint where it is missing or fails.
+/// Runs a program; `Err` where it is missing. That it fails is a failure of the test.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Outcome<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| Skip::because(format!("{program}: {error}")))?;
-    if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Skip::because(format!("{program} {}: {complaint}", arguments.join(" "))));
+    complete(program, arguments).map(|said| said.unwrap_or_else(|complaint| panic!("{complaint}")))
+}
+
+/// Runs a program that fails where this machine lacks something; `Err` with its complaint where it is missing or fails.
+pub(crate) fn attempt(program: &str, arguments: &[&str]) -> Outcome<String> {
+    complete(program, arguments)?.map_err(Skip)
+}
+
+/// What a program says, or complains of; `Err` where it is missing.
+fn complete(program: &str, arguments: &[&str]) -> Outcome<Result<String, String>> {
+    let output = match Command::new(program).args(arguments).output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Skip::because(format!("{program}: {error}")));
+        }
+        output => output.unwrap_or_else(|error| panic!("{program} cannot be started: {error}")),
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(Ok(text(&output.stdout)));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok(Err(format!("{program} {}: {}", arguments.join(" "), text(&output.stderr))))
 }
 
 /// Waits until `done`, or gives up after `limit` and says so.
@@ -101,8 +113,8 @@ pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> boo
 /// Unmounts, first politely, then at any price.
 pub(crate) fn unmount(path: &Path) {
     let text = path.to_string_lossy();
-    if run("umount", &[&text]).is_err() {
-        run("umount", &["--lazy", &text]).ok();
+    if attempt("umount", &[&text]).is_err() {
+        attempt("umount", &["--lazy", &text]).ok();
     }
 }
 

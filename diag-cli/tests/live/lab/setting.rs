@@ -21,13 +21,16 @@ impl Setting {
     /// Writes `value` to `path`.
     pub(crate) fn change(lab: &Lab, path: impl Into<PathBuf>, value: &str) -> Outcome<Setting> {
         let path = path.into();
-        let missing = |error| Skip::because(format!("{}: {error}", path.display()));
-        let before = fs::read_to_string(&path).map_err(missing)?.trim().to_owned();
+        if !path.exists() {
+            return Err(Skip::because(format!("no {}", path.display())));
+        }
+        let failed = |error| panic!("{}: {error}", path.display());
+        let before = fs::read_to_string(&path).unwrap_or_else(failed).trim().to_owned();
         let memory = lab.path(MEMORY);
         let mut remembered = fs::read_to_string(&memory).unwrap_or_default();
         remembered.push_str(&format!("{}\t{before}\n", path.display()));
         fs::write(&memory, remembered).expect("a lab takes a note");
-        fs::write(&path, value).map_err(missing)?;
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{} = {value}: {error}", path.display()));
         Ok(Setting { path, before })
     }
 }

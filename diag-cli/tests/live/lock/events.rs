@@ -10,7 +10,7 @@ use std::{
 use super::MS;
 use crate::{
     Skip,
-    lab::{Lab, peer::Peer, run},
+    lab::{Lab, attempt, peer::Peer},
 };
 
 /// One wait, as perf's events tell it.
@@ -60,7 +60,7 @@ impl Recording {
     pub(super) fn start(lab: &Lab, whose: &[&str]) -> Result<Recording, Skip> {
         let data = lab.path("perf.data");
         let path = data.to_string_lossy();
-        run("perf", &[RECORD, &[&path, "true"]].concat())
+        attempt("perf", &[RECORD, &[&path, "true"]].concat())
             .map_err(|Skip(why)| Skip::because(format!("perf: {why}")))?;
         let mut command = Command::new("perf");
         command.args(RECORD).arg(&data).args(whose).stdout(Stdio::null());

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     Outcome, Skip, Test,
-    lab::{Lab, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, peer::Peer, run},
+    lab::{Lab, attempt, cgroup::Cgroup, disk::SlowDisk, image::PlainDisk, peer::Peer},
     osdiag::{Finished, Session, binary, tool},
     record::{Record, number, within},
 };
@@ -240,7 +240,7 @@ fn spinning() -> Outcome {
     let pid = worker.pid.to_string();
     let event = "lock:contention_begin";
     let count = ["stat", "-x,", "-e", event, "--filter", "flags == 3 || flags == 5", "-p", &pid];
-    run("perf", &[&count[..6], &["true"]].concat())
+    attempt("perf", &[&count[..6], &["true"]].concat())
         .map_err(|Skip(why)| Skip::because(format!("perf: {why}")))?;
     let session = Session::tracing(tool("lock", &["--json", "-p", &pid]));
     let perf = Peer::start(Command::new("perf").args(count).stderr(std::process::Stdio::piped()));
