@@ -35,6 +35,8 @@ pub(crate) enum Part {
     Long,
     /// osdiag on other kernels, each in a virtual machine
     Vm,
+    /// Faults on the same kernels, with cgroups of both versions: the table of what osdiag names
+    Truth,
     /// All of the above
     Full,
     /// Containers of the engines that are installed
@@ -47,7 +49,8 @@ impl Part {
     /// What runs when nothing is asked for.
     const DEFAULT: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live];
     /// What [`Part::Full`] is.
-    const FULL: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm];
+    const FULL: &[Self] =
+        &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm, Self::Truth];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,6 +60,7 @@ impl Part {
             Self::Live => "live",
             Self::Long => "long",
             Self::Vm => "vm",
+            Self::Truth => "truth",
             Self::Full => "full",
             Self::Engines => "engines",
             Self::Known => "known",
@@ -71,6 +75,7 @@ impl Part {
             Self::Live => live::run(workspace, "short"),
             Self::Long => live::run(workspace, "long"),
             Self::Vm => vm::run(workspace, kernels),
+            Self::Truth => vm::truth(workspace, kernels),
             Self::Engines => live::run(workspace, "engines"),
             Self::Known => known::run(workspace),
             Self::Full => unreachable!("it is the parts that it stands for"),

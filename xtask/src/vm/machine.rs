@@ -21,7 +21,7 @@ const QEMU: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
 
 /// How long a guest may run.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What each guest is made of. One host thread emulates all CPUs, since the emulator otherwise races with a kernel that
 /// patches its own code, as attaching probes does; `cx16` is off, since QEMU 7.2 gets its flags wrong.
@@ -46,6 +46,12 @@ const HARDWARE: [&str; 15] = [
 /// What each guest's kernel is told. Without `cx16`, newer kernels have no memory for task storage unless the caches
 /// that it comes from are checked ones.
 const COMMAND_LINE: &str = "console=ttyS0 panic=-1 loglevel=5 slub_debug=F,kmalloc-*";
+
+/// Tells the guest to run faults, with this hierarchy of cgroups (`guest/init.rs`).
+const GUEST: &str = "GUEST";
+
+/// How slow the second disk is, which guests have that run faults: each request takes 10 ms, and a MiB some 120 ms.
+const SLOW: &str = "throttling.iops-total=100,throttling.bps-total=8388608";
 
 /// Variables of this name reach osdiag in the guest: a kernel hands what it does not know to process 1.
 const PASSED_ON: &str = "OSDIAG_";
@@ -74,19 +80,30 @@ impl Machine {
         Ok(Self(()))
     }
 
-    /// Boots a kernel and waits for its guest to power off; files go to the directory `run`.
-    pub(super) fn run(&self, kernel: &Path, initramfs: &Path, disk: &Path, run: &Path) -> Result<End> {
+    /// Boots a kernel and waits for its guest to power off; files go to the directory `run`. With a hierarchy of cgroups the
+    /// guest runs faults, and has another disk, which is slow.
+    pub(super) fn run(
+        &self,
+        kernel: &Path,
+        initramfs: &Path,
+        disk: &Path,
+        hierarchy: Option<&str>,
+        run: &Path,
+    ) -> Result<End> {
         let console = run.join("console");
         let report = run.join("report");
         let mut guest = Command::new(QEMU);
         guest.args(HARDWARE).arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-        guest.arg("-append").arg(command_line(env::vars()));
+        let told = hierarchy.map(|hierarchy| format!(" {GUEST}={hierarchy}")).unwrap_or_default();
+        guest.arg("-append").arg(command_line(env::vars()) + &told);
         for line in [&console, &report] {
             guest.arg("-serial").arg(format!("file:{}", line.display()));
         }
-        guest
-            .arg("-drive")
-            .arg(format!("file={},if=virtio,format=raw,cache=unsafe,snapshot=on", disk.display()));
+        let drive = format!("file={},if=virtio,format=raw,cache=unsafe,snapshot=on", disk.display());
+        guest.arg("-drive").arg(&drive);
+        if hierarchy.is_some() {
+            guest.arg("-drive").arg(format!("{drive},{SLOW}"));
+        }
         // The snapshot is a temporary file.
         guest.env("TMPDIR", run).stdin(Stdio::null());
         let guest = guest.spawn().with_context(|| format!("cannot run {QEMU}"))?;

@@ -3,7 +3,10 @@
 //! The kernels are the distribution's own, unpacked under `target/vm` and never installed. A guest boots one of them
 //! with an initramfs that holds osdiag and one program of ours (`guest/`), which runs osdiag around a known workload
 //! and reports; another program of ours (`check/`) judges the report.
+//!
+//! `cargo xtask test truth` boots the same guests to make faults (`guest/faults/`), of which `truth.rs` prints the table.
 
+use std::env;
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
@@ -23,27 +26,42 @@ mod kernel;
 mod machine;
 mod modules;
 mod programs;
+mod truth;
 
 use kernel::{Kernel, Series};
 use machine::Machine;
 
 /// Boots each kernel and counts the steps made on it.
 pub(crate) fn run(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
+    on_each(workspace, kernels, |bench, series| {
+        let mut total = Outcome::default();
+        series.iter().for_each(|series| total += bench.test(series));
+        total
+    })
+}
+
+/// Boots each kernel once for each hierarchy of cgroups, makes faults on it, and prints the table of what osdiag said.
+pub(crate) fn truth(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
+    on_each(workspace, kernels, truth::run)
+}
+
+fn on_each(
+    workspace: &Workspace,
+    kernels: &[String],
+    test: impl FnOnce(&Bench, &[&'static Series]) -> Outcome,
+) -> Result<Outcome> {
     let series = kernel::chosen(kernels)?;
-    let machine = match Machine::ready(&workspace.shell()?) {
-        Ok(machine) => machine,
+    match Machine::ready(&workspace.shell()?) {
+        Ok(machine) => Ok(test(&Bench::set_up(workspace, machine)?, &series)),
         Err(error) => {
             say(format!("SKIPPED: {error:#}"));
-            return Ok(Outcome { skipped: series.len(), ..Outcome::default() });
+            Ok(Outcome { skipped: series.len(), ..Outcome::default() })
         }
-    };
-    let bench = Bench::set_up(workspace, machine)?;
-    let mut total = Outcome::default();
-    for series in series {
-        total += bench.test(series);
     }
-    Ok(total)
 }
+
+/// Names a static binary to test instead of one that is built first.
+const BINARY: &str = "OSDIAG_BIN";
 
 /// What every kernel's guest shares.
 struct Bench {
@@ -60,7 +78,10 @@ impl Bench {
         let directory = workspace.target().join("vm");
         Ok(Self {
             machine,
-            osdiag: build::release(workspace)?,
+            osdiag: match env::var_os(BINARY) {
+                Some(osdiag) => osdiag.into(),
+                None => build::release(workspace)?,
+            },
             guest: programs::guest(workspace)?,
             check: programs::check(workspace)?,
             disk: disk::ensure(&workspace.shell()?, &directory)?,
@@ -95,6 +116,28 @@ impl Bench {
 
     /// Runs the guest; the answer is the count of its steps, and what was wrong, a line each.
     fn boot(&self, name: &str, kernel: &Kernel) -> Result<(Outcome, Vec<String>)> {
+        let Heard { lines, complaints } = self.guest(name, kernel, None)?;
+        let mut outcome = Outcome::default();
+        let mut troubles = Vec::new();
+        for line in lines {
+            if line.starts_with("ok ") {
+                outcome += Outcome::PASSED;
+            } else {
+                if line.starts_with("failed ") {
+                    outcome += Outcome::FAILED;
+                }
+                troubles.push(line);
+            }
+        }
+        if !complaints.is_empty() {
+            outcome += Outcome::FAILED;
+            troubles.extend(complaints);
+        }
+        Ok((outcome, troubles))
+    }
+
+    /// Runs a guest in a directory of this name, and the judge of its report.
+    fn guest(&self, name: &str, kernel: &Kernel, hierarchy: Option<&str>) -> Result<Heard> {
         let run = self.directory.join("runs").join(name);
         if run.exists() {
             fs::remove_dir_all(&run)?;
@@ -103,35 +146,24 @@ impl Bench {
         let modules = modules::collect(kernel)?;
         let initramfs = run.join("initramfs");
         image::write(&initramfs, &self.guest, &self.osdiag, &modules)?;
-        let end = self.machine.run(&kernel.image, &initramfs, &self.disk, &run)?;
-        let (mut outcome, mut troubles) = self.judge(&end.report, &kernel.release)?;
-        let complaints = console::complaints(&end.console, end.stopped);
-        if !complaints.is_empty() {
-            outcome += Outcome::FAILED;
-            troubles.extend(complaints);
-        }
-        Ok((outcome, troubles))
-    }
-
-    fn judge(&self, report: &PathBuf, release: &str) -> Result<(Outcome, Vec<String>)> {
-        let check = &self.check;
+        let end = self.machine.run(&kernel.image, &initramfs, &self.disk, hierarchy, &run)?;
+        let (check, report, release) = (&self.check, &end.report, &kernel.release);
         let shell = xshell::Shell::new()?;
-        let lines = cmd!(shell, "{check} {report} {release}").quiet().ignore_status().read();
+        let lines = cmd!(shell, "{check} {report} {release} {hierarchy...}").quiet().ignore_status().read();
         let lines = lines.context("cannot run the judge of reports")?;
-        let mut outcome = Outcome::default();
-        let mut troubles = Vec::new();
-        for line in lines.lines() {
-            if line.starts_with("ok ") {
-                outcome += Outcome::PASSED;
-            } else {
-                if line.starts_with("failed ") {
-                    outcome += Outcome::FAILED;
-                }
-                troubles.push(line.to_owned());
-            }
-        }
-        Ok((outcome, troubles))
+        Ok(Heard {
+            lines: lines.lines().map(str::to_owned).collect(),
+            complaints: console::complaints(&end.console, end.stopped),
+        })
     }
+}
+
+/// What came of a guest.
+struct Heard {
+    /// What its judge printed.
+    lines: Vec<String>,
+    /// What its kernel complained of.
+    complaints: Vec<String>,
 }
 
 /// Says how the virtual machines go on.

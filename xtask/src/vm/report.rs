@@ -13,6 +13,8 @@ pub(crate) enum Report {
     },
     /// A step has run.
     Step(Step),
+    /// osdiag has run beside a fault.
+    Trial(Trial),
     /// A step could not be made.
     Broken {
         /// Its tool and name; `boot` before the first.
@@ -41,6 +43,34 @@ pub(crate) struct Step {
     pub(crate) stderr: String,
     /// What the workload did, by its own count and clock.
     pub(crate) truth: Vec<Truth>,
+}
+
+/// A fault of [`fault::ALL`], and what osdiag said of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    /// Its name.
+    pub(crate) fault: String,
+    /// Where its cgroup is: one of the fault's `places`.
+    pub(crate) place: String,
+    /// What came of it.
+    pub(crate) ending: Ending,
+}
+
+/// How a trial ended.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// The fault happened.
+    Ran {
+        /// What shows that, none of it from osdiag.
+        proof: String,
+        /// The run of osdiag.
+        run: Step,
+    },
+    /// This kernel cannot have the fault.
+    Impossible(String),
+    /// The fault did not happen, or osdiag could not be run beside it.
+    Broken(String),
 }
 
 /// All calls of one operation, as their caller saw them.
@@ -77,4 +107,75 @@ pub(crate) mod step {
         ("hung", &[SCHEMA, STUCK, RAW]),
         ("vmexit", &[SCHEMA, COMMAND, RAW]),
     ];
+}
+
+/// The faults that osdiag has to name, in the order in which they are made.
+pub(crate) mod fault {
+    /// The unified hierarchy.
+    pub(crate) const V2: &str = "v2";
+    /// Hierarchies of one controller each.
+    pub(crate) const V1: &str = "v1";
+    /// No cgroup has to do with it.
+    pub(crate) const NONE: &str = "none";
+
+    /// A fault, and where it can be made.
+    pub(crate) struct Fault {
+        /// The tool that has to name it, and as what.
+        pub(crate) name: &'static str,
+        pub(crate) places: &'static [&'static str],
+    }
+
+    pub(crate) const MEMCG_RECLAIM: &str = "iolat memory.memcg-reclaim";
+    pub(crate) const MEMCG_THROTTLE: &str = "iolat memory.memcg-throttle";
+    pub(crate) const QUOTA_IOLAT: &str = "iolat cpu.throttled";
+    pub(crate) const QUOTA_RUNQ: &str = "runq cpu.throttled";
+    pub(crate) const REMOVED: &str = "iolat cgroup-removed";
+    pub(crate) const DIRTY: &str = "iolat memory.dirty-throttle";
+    pub(crate) const FREEZE: &str = "iolat filesystem.freeze";
+    pub(crate) const INODE_LOCK: &str = "iolat filesystem.inode-lock";
+    pub(crate) const JOURNAL: &str = "iolat filesystem.journal";
+    pub(crate) const DEVICE: &str = "iolat block.device";
+    pub(crate) const RUNQUEUE_IOLAT: &str = "iolat cpu.runqueue";
+    pub(crate) const RUNQUEUE_RUNQ: &str = "runq cpu.runqueue";
+    pub(crate) const HOLDER: &str = "lock holder";
+    pub(crate) const STUCK: &str = "hung filesystem.freeze";
+
+    /// All of them.
+    pub(crate) const ALL: [Fault; 14] = [
+        in_cgroups(MEMCG_RECLAIM),
+        in_cgroups(MEMCG_THROTTLE),
+        in_cgroups(QUOTA_IOLAT),
+        in_cgroups(QUOTA_RUNQ),
+        in_cgroups(REMOVED),
+        anywhere(DIRTY),
+        anywhere(FREEZE),
+        anywhere(INODE_LOCK),
+        anywhere(JOURNAL),
+        anywhere(DEVICE),
+        anywhere(RUNQUEUE_IOLAT),
+        anywhere(RUNQUEUE_RUNQ),
+        anywhere(HOLDER),
+        anywhere(STUCK),
+    ];
+
+    const fn in_cgroups(name: &'static str) -> Fault {
+        Fault { name, places: &[V1, V2] }
+    }
+
+    const fn anywhere(name: &'static str) -> Fault {
+        Fault { name, places: &[NONE] }
+    }
+
+    /// Only faults whose names contain this.
+    pub(crate) const FILTER: &str = "OSDIAG_FAULTS";
+
+    /// The faults of a guest with this hierarchy; those in no cgroup are made beside the unified one.
+    pub(crate) fn of(guest: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let is_its = move |place: &str| place == guest || place == NONE && guest == V2;
+        let named = std::env::var(FILTER).unwrap_or_default();
+        let faults = ALL.iter().filter(move |fault| fault.name.contains(&named));
+        faults.flat_map(move |fault| {
+            fault.places.iter().filter(move |place| is_its(place)).map(|place| (fault.name, *place))
+        })
+    }
 }

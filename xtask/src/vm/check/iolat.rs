@@ -75,6 +75,7 @@ mod tests {
         json!({
             "schema": "osdiag.iolat/1", "type": "summary", "host": {"kernel": RELEASE},
             "lost": {"events": 0}, "operations": operations,
+            "unavailable": [{"name": "typed-hooks"}], "probes": [{"name": "sys_enter", "hook": "raw_tp"}],
         })
     }
 
@@ -111,6 +112,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         let mut lossy = summary(&json!([pwrite("ext4", 10, 49_000_000)]));
         lossy["lost"]["events"] = json!(3);
+        let mut typed = summary(&json!([pwrite("ext4", 10, 49_000_000)]));
+        typed["unavailable"] = json!([]);
         let mut loose = pwrite("ext4", 10, 49_000_000);
         loose["layers"]["cpu"]["ns"] = json!(1);
         for (records, complaint) in [
@@ -119,6 +122,7 @@ mod tests {
             (vec![summary(&json!([pwrite("ext4", 10, 9_000_000)]))], "of the workload's"),
             (vec![summary(&json!([loose]))], "they add up to"),
             (vec![lossy], "lost events: 3"),
+            (vec![typed], "typed-hooks is in unavailable: false"),
             (vec![json!({"schema": "osdiag.iolat/1"})], "invalid record"),
             (Vec::new(), "not one summary"),
         ] {

@@ -1,5 +1,6 @@
 //! Judges what a guest reported: `vm-check REPORT RELEASE` prints `ok STEP` or `failed STEP: why`, and what is behind
-//! a failure in lines of their own.
+//! a failure in lines of their own. `vm-check REPORT RELEASE HIERARCHY` judges faults: after the name, the place and a
+//! judgement, with tabs between them, stands what was seen.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,10 +18,11 @@ mod record;
 #[path = "../report.rs"]
 mod report;
 mod runq;
+mod trial;
 mod vmexit;
 
 use record::Judge;
-use report::{Report, Step, step};
+use report::{Ending, Report, Step, Trial, fault, step};
 
 /// How much of a tool's standard error is shown.
 const SHOWN: usize = 10;
@@ -40,7 +42,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<bool> {
-    let [path, release] = arguments else { bail!("usage: vm-check REPORT RELEASE") };
+    let (path, release, guest) = match arguments {
+        [path, release] => (path, release, None),
+        [path, release, guest] => (path, release, Some(guest)),
+        _ => bail!("usage: vm-check REPORT RELEASE [HIERARCHY]"),
+    };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     let reports = text.lines().map(serde_json::from_str).collect::<Result<Vec<Report>, _>>();
     let reports = reports.context("the report is cut short or broken")?;
@@ -49,6 +55,15 @@ fn run(arguments: &[String]) -> Result<bool> {
     let mut verdict = Verdict { good: true, heard: Vec::new(), schemas: BTreeMap::new(), directory };
     for report in &reports {
         verdict.hear(report, release);
+    }
+    if let Some(guest) = guest {
+        for (name, place) in fault::of(guest) {
+            let heard = format!("{name} {place}");
+            if !verdict.heard.contains(&heard) {
+                verdict.rule(name, place, "broken", "it was not made");
+            }
+        }
+        return Ok(verdict.good);
     }
     let all =
         step::ALL.iter().flat_map(|(tool, steps)| steps.iter().map(move |step| format!("{tool} {step}")));
@@ -76,6 +91,7 @@ impl Verdict {
                 self.fail(step, why);
             }
             Report::Step(step) => self.judge(step, release),
+            Report::Trial(trial) => self.hold(trial),
             Report::Booted { .. } | Report::Done => {}
         }
     }
@@ -90,6 +106,28 @@ impl Verdict {
                 self.show(&name, step);
             }
         }
+    }
+
+    fn hold(&mut self, trial: &Trial) {
+        let Trial { fault, place, ending } = trial;
+        self.heard.push(format!("{fault} {place}"));
+        match ending {
+            Ending::Ran { proof, run } => match trial::names(fault, run) {
+                Ok(said) => self.rule(fault, place, "right", &format!("{proof}: {said}")),
+                Err(error) => {
+                    self.rule(fault, place, "wrong", &format!("{proof}: {error:#}"));
+                    self.show(&format!("{fault} {place}"), run);
+                }
+            },
+            Ending::Impossible(why) => self.rule(fault, place, "not possible", why),
+            Ending::Broken(why) => self.rule(fault, place, "broken", why),
+        }
+    }
+
+    fn rule(&mut self, fault: &str, place: &str, judgement: &str, seen: &str) {
+        self.good &= judgement != "broken" && judgement != "wrong";
+        let seen: String = seen.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        println!("{fault}\t{place}\t{judgement}\t{seen}");
     }
 
     fn check(&mut self, step: &Step, release: &str) -> Result<()> {

@@ -4,12 +4,23 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::report::Step;
+use crate::report::{Step, step};
 use crate::{hung, iolat, lock, runq, vmexit};
 
 /// Runs of a program that the kernel itself left out, as a preemptible one does now and then: then so many calls may be
 /// missing, and no more.
 pub(crate) const MISSED: &str = "missed_runs";
+
+/// The tools that keep a state for each task, and the first kernel that makes it in a way that is safe in the scheduler:
+/// before it, there is none or it is allocated there (kernel/bpf/bpf_local_storage.c).
+const WITH_STATES: [&str; 3] = ["iolat", "runq", "lock"];
+const STORAGE_IS_SAFE: (u32, u32) = (6, 4);
+
+/// The first two numbers of a kernel's release.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
 
 /// The schema and the kernel that records are held against.
 pub(crate) struct Judge<'a> {
@@ -34,6 +45,9 @@ impl<'a> Judge<'a> {
         let (Some(summary), None) = (summaries.next(), summaries.next()) else {
             bail!("{} records, but not one summary", records.len());
         };
+        if step.name != step::RAW {
+            self.hooks(&step.tool, summary)?;
+        }
         ensure!(!step.truth.is_empty(), "the workload left no count");
         let holds = match step.tool.as_str() {
             "iolat" => iolat::holds,
@@ -46,6 +60,17 @@ impl<'a> Judge<'a> {
         for truth in &step.truth {
             holds(summary, truth).with_context(|| truth.op.clone())?;
         }
+        Ok(())
+    }
+
+    /// Which kind of hooks serves is what the kernel allows, and the record says so.
+    fn hooks(&self, tool: &str, summary: &Value) -> Result<()> {
+        let without = list(summary, "unavailable")?.iter().any(|missing| missing["name"] == "typed-hooks");
+        let unsafe_here = WITH_STATES.contains(&tool) && version(self.release) < STORAGE_IS_SAFE;
+        ensure!(without == unsafe_here, "typed-hooks is in unavailable: {without}");
+        let hook = if unsafe_here { "raw_tp" } else { "tp_btf" };
+        let probes = list(summary, "probes")?;
+        ensure!(probes.iter().any(|probe| probe["hook"] == hook), "no hook is {hook}: {probes:?}");
         Ok(())
     }
 

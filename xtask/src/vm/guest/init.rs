@@ -1,5 +1,6 @@
 //! Process 1: brings the guest up, runs the steps, reports, and powers off.
 
+use std::env;
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -12,11 +13,15 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot, uname};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
-use crate::report::{Report, step};
+use crate::faults::{self, Hierarchy};
+use crate::report::{Report, fault, step};
 use crate::steps;
 
 /// The serial line to the host; the first one is the kernel's console.
 const CHANNEL: &str = "/dev/ttyS1";
+
+/// What makes a guest run faults rather than steps: the hierarchy of cgroups that it mounts. The kernel hands it on.
+const GUEST: &str = "GUEST";
 
 /// The disk, with an ext4 on it.
 const DISK: &str = "/dev/vda";
@@ -24,16 +29,19 @@ const DISK: &str = "/dev/vda";
 /// Where the disk is mounted.
 pub(crate) const MOUNT: &str = "/mnt";
 
+/// The disk that the host slows down, in guests that run faults, and where it is mounted.
+pub(crate) const SLOW_DISK: &str = "/dev/vdb";
+pub(crate) const SLOW_MOUNT: &str = "/slow";
+
 /// How long the disk may take to appear after its driver was loaded.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a Linux system has mounted: type, where.
-const MOUNTS: [(&CStr, &str); 8] = [
+const MOUNTS: [(&CStr, &str); 7] = [
     (c"proc", "/proc"),
     (c"sysfs", "/sys"),
     (c"devtmpfs", "/dev"),
     (c"tmpfs", "/run"),
-    (c"cgroup2", "/sys/fs/cgroup"),
     (c"bpf", "/sys/fs/bpf"),
     (c"tracefs", "/sys/kernel/tracing"),
     (c"debugfs", "/sys/kernel/debug"),
@@ -54,11 +62,35 @@ fn up_and_report() -> Result<()> {
     for (kind, target) in MOUNTS {
         attach(kind, kind, target)?;
     }
+    let guest = env::var(GUEST).ok();
     let mut channel = Channel::open()?;
-    if let Err(error) = bring_up_disk() {
-        return channel.send(&Report::Broken { step: "boot".to_owned(), why: format!("{error:#}") });
-    }
+    let up = Hierarchy::mount(guest.as_deref()).and_then(|hierarchy| {
+        load_modules()?;
+        bring_up(DISK, MOUNT)?;
+        if guest.is_some() {
+            bring_up(SLOW_DISK, SLOW_MOUNT)?;
+        }
+        Ok(hierarchy)
+    });
+    let hierarchy = match up {
+        Ok(hierarchy) => hierarchy,
+        Err(error) => {
+            return channel.send(&Report::Broken { step: "boot".to_owned(), why: format!("{error:#}") });
+        }
+    };
     channel.send(&Report::Booted { kernel: uname().release().to_string_lossy().into_owned() })?;
+    match guest {
+        Some(guest) => {
+            for (name, place) in fault::of(&guest) {
+                channel.send(&Report::Trial(faults::run(&hierarchy, name, place)))?;
+            }
+        }
+        None => steps(&mut channel)?,
+    }
+    channel.send(&Report::Done)
+}
+
+fn steps(channel: &mut Channel) -> Result<()> {
     for (tool, steps) in step::ALL {
         for name in *steps {
             channel.send(&match steps::run(tool, name) {
@@ -67,7 +99,7 @@ fn up_and_report() -> Result<()> {
             })?;
         }
     }
-    channel.send(&Report::Done)
+    Ok(())
 }
 
 fn attach(source: &CStr, kind: &CStr, target: &str) -> Result<()> {
@@ -76,8 +108,8 @@ fn attach(source: &CStr, kind: &CStr, target: &str) -> Result<()> {
         .with_context(|| format!("cannot mount {} at {target}", kind.to_string_lossy()))
 }
 
-/// Loads the drivers that the host packed, in their order, and mounts the disk.
-fn bring_up_disk() -> Result<()> {
+/// Loads the drivers that the host packed, in their order.
+fn load_modules() -> Result<()> {
     let mut modules = fs::read_dir("/modules")?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()?;
@@ -86,15 +118,21 @@ fn bring_up_disk() -> Result<()> {
         finit_module(File::open(&module)?, c"", 0)
             .with_context(|| format!("cannot load {}", module.display()))?;
     }
+    Ok(())
+}
+
+/// Waits for a disk, and mounts the ext4 on it; without the kernel thread that goes on making it, which writes.
+fn bring_up(disk: &str, target: &str) -> Result<()> {
     let deadline = Instant::now() + DISK_PATIENCE;
-    while !Path::new(DISK).exists() {
+    while !Path::new(disk).exists() {
         if Instant::now() > deadline {
-            bail!("{DISK} did not appear within {DISK_PATIENCE:?}");
+            bail!("{disk} did not appear within {DISK_PATIENCE:?}");
         }
         sleep(Duration::from_millis(20));
     }
-    fs::create_dir_all(MOUNT)?;
-    mount(DISK, MOUNT, c"ext4", MountFlags::empty(), None).with_context(|| format!("cannot mount {DISK}"))
+    fs::create_dir_all(target)?;
+    mount(disk, target, c"ext4", MountFlags::empty(), Some(c"noinit_itable"))
+        .with_context(|| format!("cannot mount {disk}"))
 }
 
 /// The serial line, raw, so that bytes arrive as they were sent.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod faults;
 mod init;
 #[path = "../report.rs"]
 mod report;
@@ -32,11 +33,14 @@ fn command(arguments: &[String]) -> Result<()> {
             workload::join(cgroup.as_ref())?;
             workload::files::run(directory.as_ref(), truth.as_ref())
         }
+        ["job", name, cpu, cgroups, what, file] => {
+            workload::job::run(name, cpu, cgroups, what, file.as_ref())
+        }
         ["hogs", truth] => workload::hogs::run(truth.as_ref()),
         ["napper", truth] => workload::napper::run(truth.as_ref()),
         ["appenders", directory, truth] => workload::appenders::run(directory.as_ref(), truth.as_ref()),
         _ => bail!(
-            "usage: files DIRECTORY TRUTH [CGROUP] | hogs TRUTH | napper TRUTH | appenders DIRECTORY TRUTH"
+            "usage: files DIRECTORY TRUTH [CGROUP] | hogs TRUTH | napper TRUTH | appenders DIRECTORY TRUTH | job NAME CPU CGROUPS WHAT FILE"
         ),
     }
 }

@@ -14,8 +14,8 @@ use crate::report::{Step, Truth, step};
 use crate::tool::Tool;
 
 /// `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)` (include/uapi/linux/fs.h).
-const FIFREEZE: Opcode = 0xc004_5877;
-const FITHAW: Opcode = 0xc004_5878;
+pub(crate) const FIFREEZE: Opcode = 0xc004_5877;
+pub(crate) const FITHAW: Opcode = 0xc004_5878;
 
 /// How long the writers are stuck.
 const STUCK: Duration = Duration::from_secs(8);
@@ -32,7 +32,7 @@ pub(super) fn run(tool: &str, name: &str) -> Result<Step> {
 
 /// `osdiag hung --json --threshold 1s` while two threads write through one descriptor to a frozen file system: one waits for
 /// the file system, the other for the first one's lock of the position.
-fn stuck(tool: &str, name: &str, environment: &[(&str, &str)]) -> Result<Step> {
+pub(crate) fn stuck(tool: &str, name: &str, environment: &[(&str, &str)]) -> Result<Step> {
     let file = Arc::new(File::create(format!("{MOUNT}/stuck"))?);
     let mut running = Tool::start(&[tool, "--json", "--threshold", "1s", "-i", "500ms"], environment)?;
     if !running.wait_for_record()? {
@@ -66,7 +66,8 @@ fn stuck(tool: &str, name: &str, environment: &[(&str, &str)]) -> Result<Step> {
     Ok(step)
 }
 
-fn freezer<const REQUEST: Opcode>() -> Result<()> {
+/// Freezes or thaws the disk's file system.
+pub(crate) fn freezer<const REQUEST: Opcode>() -> Result<()> {
     let directory = File::open(MOUNT)?;
     // SAFETY: neither request looks at its argument.
     let request = unsafe { NoArg::<REQUEST>::new() };

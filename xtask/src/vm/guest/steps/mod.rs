@@ -1,6 +1,6 @@
 //! The runs of osdiag that the guest makes.
 
-mod hung;
+pub(crate) mod hung;
 mod iolat;
 
 use std::fs;
@@ -13,7 +13,7 @@ use crate::report::{Step, Truth, step};
 use crate::tool::Tool;
 
 /// This program, by the name that the kernel started it under.
-const SELF: &str = "/init";
+pub(crate) const SELF: &str = "/init";
 
 /// Makes one step with a tool.
 pub(crate) fn run(tool: &str, name: &str) -> Result<Step> {

@@ -3,6 +3,7 @@
 pub(crate) mod appenders;
 pub(crate) mod files;
 pub(crate) mod hogs;
+pub(crate) mod job;
 pub(crate) mod napper;
 
 use std::fs;
