@@ -33,6 +33,7 @@ pub(crate) fn names(name: &str, run: &Step) -> Result<String> {
             }
             return Ok(said(summary));
         }
+        fault::MEMCG_RECLAIM => return reclaimed(summary),
         fault::HOLDER => held(summary)?,
         fault::RUNQUEUE_RUNQ => crowded(summary)?,
         _ => {}
@@ -51,17 +52,31 @@ pub(crate) fn names(name: &str, run: &Step) -> Result<String> {
     Ok(said(summary))
 }
 
+/// Reclaim of clean cache waits for nothing, so that an emulated machine runs longer for all else of the call than for that:
+/// the verdict may say so, and what is lost is judged alone.
+fn reclaimed(summary: &Value) -> Result<String> {
+    let operations = list(summary, "operations")?;
+    let write = operations.iter().find(|operation| operation["filesystem"] == "tmpfs");
+    let largest = largest_lost(list(write.context("no write to tmpfs was seen")?, "causes")?)?;
+    ensure!(largest == "memory.memcg-reclaim", "most of the lost time is {largest}: {}", said(summary));
+    Ok("most of the lost time of writes to tmpfs is memory.memcg-reclaim".to_owned())
+}
+
 /// Of the operation of which the verdict is, the tail lost most to this cause.
 fn most_lost(summary: &Value, cause: &str) -> Result<()> {
     let name = word(&summary["verdict"]["subject"]["name"]);
     let operations = list(summary, "operations")?;
     let is_it = |operation: &&Value| name.starts_with(&format!("{} on ", word(&operation["op"])));
     let operation = operations.iter().find(is_it).with_context(|| format!("{name} is not in operations"))?;
-    let causes = list(&operation["tail"], "causes")?.iter().filter(|part| part["class"] == "lost");
-    let largest = causes.max_by_key(|part| part["ns"].as_u64()).context("nothing is lost in the tail")?;
-    let largest = format!("{}.{}", word(&largest["layer"]), word(&largest["cause"]));
+    let largest = largest_lost(list(&operation["tail"], "causes")?)?;
     ensure!(largest == cause, "most of the tail's lost time is {largest}");
     Ok(())
+}
+
+fn largest_lost(causes: &[Value]) -> Result<String> {
+    let lost = causes.iter().filter(|part| part["class"] == "lost");
+    let largest = lost.max_by_key(|part| part["ns"].as_u64()).context("nothing is lost")?;
+    Ok(format!("{}.{}", word(&largest["layer"]), word(&largest["cause"])))
 }
 
 /// Most of the victim's waiting, hogs had its CPU.

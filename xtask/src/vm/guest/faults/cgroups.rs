@@ -34,7 +34,7 @@ pub(super) fn memcg_reclaim(hierarchy: &Hierarchy) -> Result<Seen> {
         Hierarchy::One => Ok(std::fs::read_to_string(group.file(events))?.trim().parse()?),
         Hierarchy::Two => counted(&group.file(events), "max", 1),
     };
-    let seen = beside("iolat", &["--cgroup", &group.path, "--slow", "1us"], || {
+    let seen = beside("iolat", &["--cgroup", &group.path], || {
         let before = count()?;
         Job::start("victim", None, Some(&group.path), "fill", FILLED)?.end()?;
         proven(events, count()? - before)
