@@ -86,10 +86,14 @@ fn slot_of_key(key: &SlotKey) -> Option<u32> {
     unsafe { SLOT_NUMBERS.get(key) }.copied()
 }
 
-/// Ends an operation that went on after its system call had returned. Seldom, so it is one function for all callers.
+/// Ends an operation that went on after its system call had returned. Seldom, so it is one function for all callers, and calls
+/// none: its callers leave room on the stack for one only (512 bytes for all, kernel/bpf/verifier.c).
 #[inline(never)]
 pub fn deferred<S: Tasks>(state: &mut TaskState, task: Ptr) {
-    operation::<S>(state, task, core::ptr::null(), state.ret, state.end);
+    let (ret, end) = (state.ret, state.end);
+    if let Some((slot, threshold)) = counted(state, ret, end) {
+        tell::<S>(state, task, core::ptr::null(), slot, threshold);
+    }
     state.returning = 0;
     state.start = 0;
     begun::count_returning(-1);
@@ -111,16 +115,25 @@ pub fn quick(begun: &Begun, ret: i64, end: u64) -> bool {
 /// Counts an operation of `task` that ended at `end`. `regs` are its registers, null where it has returned before.
 #[inline(always)]
 pub fn operation<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, ret: i64, end: u64) {
-    let latency = end.saturating_sub(state.start);
-    let bucket = hist::bucket(latency);
-    let Some((slot, index, threshold)) = group(state.slot) else { return };
-    count_operation(slot, state.op, bucket, latency, ret);
-    if state.touched != 0 || is_slow(threshold, bucket) {
-        state.ret = ret;
-        state.end = end;
-        state.index = index;
+    if let Some((slot, threshold)) = counted(state, ret, end) {
         details::<S>(state, task, regs, slot, threshold);
     }
+}
+
+/// Counts an operation; the slot and the threshold where there is more to say of it.
+#[inline(always)]
+fn counted(state: &mut TaskState, ret: i64, end: u64) -> Option<(&'static mut Slot, &'static mut Threshold)> {
+    let latency = end.saturating_sub(state.start);
+    let bucket = hist::bucket(latency);
+    let (slot, index, threshold) = group(state.slot)?;
+    count_operation(slot, state.op, bucket, latency, ret);
+    if state.touched == 0 && !is_slow(threshold, bucket) {
+        return None;
+    }
+    state.ret = ret;
+    state.end = end;
+    state.index = index;
+    Some((slot, threshold))
 }
 
 /// What a slot number stands for in this epoch: the slot, its index, and the threshold of slow operations.
@@ -161,6 +174,11 @@ fn details<S: Tasks>(
     slot: &mut Slot,
     threshold: &mut Threshold,
 ) {
+    tell::<S>(state, task, regs, slot, threshold);
+}
+
+#[inline(always)]
+fn tell<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, slot: &mut Slot, threshold: &mut Threshold) {
     let bucket = hist::bucket(state.end.saturating_sub(state.start));
     if state.touched != 0 {
         causes(state, slot, bucket as u16);

@@ -109,8 +109,8 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     }
 }
 
-/// Remembers what is known of a task's CPU quota, now that it is runnable.
-#[inline(always)]
+/// Remembers what is known of a task's CPU quota, now that it is runnable. A function of its own, for the stack's sake.
+#[inline(never)]
 fn note_quota<S: Tasks>(state: &mut TaskState, task: Ptr) {
     let hold = quota::begin::<S>(task);
     state.quota = hold.flags as u8;
