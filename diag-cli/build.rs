@@ -96,11 +96,17 @@ fn toolchain(root: &Path) -> Result<String> {
 fn share_target(shared: &Path, private: &Path) -> Result<()> {
     fs::create_dir_all(shared).with_context(|| format!("cannot create {}", shared.display()))?;
     match symlink(shared, private) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("cannot link to {}", shared.display()))
+        // In a target directory that was copied, the link leads to where the original builds.
+        Err(error)
+            if error.kind() == ErrorKind::AlreadyExists
+                && fs::read_link(private).is_ok_and(|place| place != shared) =>
+        {
+            fs::remove_file(private).and_then(|()| symlink(shared, private))
         }
-        _ => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
     }
+    .with_context(|| format!("cannot link to {}", shared.display()))
 }
 
 fn variable(name: &str) -> Result<OsString> {
