@@ -84,10 +84,15 @@ pub(super) fn try_storage(ebpf: &Ebpf) -> Result<()> {
 /// They run with a run queue locked. Up to 6.3 a state comes from `kmalloc(GFP_ATOMIC)` (`bpf_selem_alloc`,
 /// kernel/bpf/bpf_local_storage.c), which may wake kswapd, and with that take the same lock: under memory pressure the CPU
 /// waits for itself. 6.4 allocates from caches that are filled elsewhere (`selem_ma`), 7.0 without locks
-/// (`use_kmalloc_nolock`); each shows as a member of the map.
+/// (`use_kmalloc_nolock`); each shows as a member of the map. 7.3 does the latter always, and shows it by the state that
+/// an element has since it can be unlinked without locks.
 pub(super) fn unsafe_storage(types: &Btf) -> Result<Option<&'static str>> {
-    for safe in ["selem_ma", "use_kmalloc_nolock"] {
-        if types.member("bpf_local_storage_map", safe)?.is_some() {
+    for (holder, safe) in [
+        ("bpf_local_storage_map", "selem_ma"),
+        ("bpf_local_storage_map", "use_kmalloc_nolock"),
+        ("bpf_local_storage_elem", "state"),
+    ] {
+        if types.member(holder, safe)?.is_some() {
             return Ok(None);
         }
     }
