@@ -69,7 +69,9 @@ pub(crate) enum Ending {
     },
     /// This kernel cannot have the fault.
     Impossible(String),
-    /// The fault did not happen, or osdiag could not be run beside it.
+    /// osdiag did not come to trace, so the fault was not made.
+    Untraced(String),
+    /// The fault did not happen.
     Broken(String),
 }
 

@@ -119,6 +119,9 @@ impl Verdict {
                     self.show(&format!("{fault} {place}"), run);
                 }
             },
+            Ending::Untraced(why) => {
+                self.rule(fault, place, "wrong", &format!("osdiag does not trace: {why}"));
+            }
             Ending::Impossible(why) => self.rule(fault, place, "not possible", why),
             Ending::Broken(why) => self.rule(fault, place, "broken", why),
         }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::hierarchy::{Hierarchy, Impossible};
 use super::jobs::Job;
-use super::{Seen, beside, counted, proven};
+use super::{Seen, Untraced, beside, counted, proven};
 use crate::init::MOUNT;
 use crate::tool::Tool;
 
@@ -85,7 +85,7 @@ pub(super) fn removed(hierarchy: &Hierarchy) -> Result<Seen> {
     let mut running =
         Tool::start(&["iolat", "--json", "--no-hdr", "-i", "1s", "--cgroup", &group.path], &[])?;
     if !running.wait_for_record()? {
-        bail!("osdiag ended: {}", running.finish("iolat", "fault")?.stderr);
+        return Err(Untraced::by(&running.finish("iolat", "fault")?).into());
     }
     let removed = Job::start("victim", None, Some(&group.path), "cache", &file)
         .and_then(Job::end)

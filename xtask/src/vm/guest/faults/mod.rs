@@ -5,9 +5,10 @@ mod elsewhere;
 mod hierarchy;
 mod jobs;
 
+use std::fmt;
 use std::fs;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::report::{Ending, Step, Trial, fault};
 use crate::tool::Tool;
@@ -39,21 +40,42 @@ pub(crate) fn run(hierarchy: &Hierarchy, name: &str, place: &str) -> Trial {
     };
     let ending = match seen {
         Ok((proof, run)) => Ending::Ran { proof, run },
-        Err(error) => match error.downcast_ref::<Impossible>() {
-            Some(Impossible(why)) => Ending::Impossible(why.clone()),
-            None => Ending::Broken(format!("{error:#}")),
+        Err(error) => match (error.downcast_ref::<Impossible>(), error.downcast_ref::<Untraced>()) {
+            (Some(Impossible(why)), _) => Ending::Impossible(why.clone()),
+            (_, Some(Untraced(why))) => Ending::Untraced(why.clone()),
+            _ => Ending::Broken(format!("{error:#}")),
         },
     };
     Trial { fault: name.to_owned(), place: place.to_owned(), ending }
 }
+
+/// osdiag did not come to trace, and what it said.
+#[derive(Debug)]
+struct Untraced(String);
+
+impl Untraced {
+    fn by(run: &Step) -> Self {
+        Self(match run.status {
+            Some(status) => format!("it ended with {status}: {}", run.stderr.trim()),
+            None => format!("it wrote no record in {} s", run.elapsed_ms / 1000),
+        })
+    }
+}
+
+impl fmt::Display for Untraced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Untraced {}
 
 /// Runs osdiag while `fault` is made; the fault says what shows that it happened.
 fn beside(tool: &str, flags: &[&str], fault: impl FnOnce() -> Result<String>) -> Result<Seen> {
     let arguments = [&[tool, "--json", "--no-hdr", "-i", "1s"], flags].concat();
     let mut running = Tool::start(&arguments, &[])?;
     if !running.wait_for_record()? {
-        let run = running.finish(tool, "fault")?;
-        bail!("osdiag ended with {:?}: {}", run.status, run.stderr);
+        return Err(Untraced::by(&running.finish(tool, "fault")?).into());
     }
     let proof = fault();
     running.interrupt()?;
