@@ -9,8 +9,8 @@ use diag_common::{
 use crate::{
     level::TASK,
     scope::{self, SCOPE},
-    side::{Ptr, Side, probe},
-    task::{pid, run_queue},
+    side::{Ptr, Side},
+    task::pid,
     who::{self, As},
 };
 
