@@ -98,6 +98,26 @@ fn excess(number: u64) -> u32 {
     if number >> 32 == 0 { 0 } else { 16 }
 }
 
+/// A place of totals. In assembly, since the compiler knows that the number is one, and the verifier does not: to it the `|` of
+/// two numbers can be any (before 6.9, `adjust_scalar_min_max_vals` in kernel/bpf/verifier.c).
+#[inline(always)]
+fn kept(place: u64) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut place = place;
+        // SAFETY: arithmetic alone; what it leaves is below.
+        unsafe {
+            core::arch::asm!("{place} &= {last}", place = inout(reg) place, last = const KEPT - 1, options(nostack, nomem, pure));
+            core::hint::assert_unchecked(place < KEPT as u64);
+        }
+        place as usize
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        place as usize & (KEPT - 1)
+    }
+}
+
 /// A store that the compiler does not make a call of `memcpy` of, together with its neighbours.
 #[inline(always)]
 fn store<T>(target: &mut T, value: T) {
@@ -162,7 +182,7 @@ impl Account {
         let within = (number >> (level + 1)) & (OF_A_LEVEL - 1);
         let place = u64::from(level) * OF_A_LEVEL + within;
         // The running totals have the last place.
-        let place = (if place == NOW as u64 { place - 1 } else { place }) as usize & (KEPT - 1);
+        let place = kept(if place == NOW as u64 { place - 1 } else { place });
         self.at[place] = self.at[NOW];
         self.number[place] = place as u64;
         for entry in 0..ENTRIES {
