@@ -15,6 +15,8 @@ pub(crate) const MISSED: &str = "missed_runs";
 /// before it, there is none or it is allocated there (kernel/bpf/bpf_local_storage.c).
 const WITH_STATES: [&str; 3] = ["iolat", "runq", "lock"];
 const STORAGE_IS_SAFE: (u32, u32) = (6, 4);
+/// From here on typed programs can ask for the current task: `bpf_get_current_task_btf`, 5.11.
+const TYPED_CURRENT_TASK: (u32, u32) = (5, 11);
 
 /// The first two numbers of a kernel's release.
 fn version(release: &str) -> (u32, u32) {
@@ -66,9 +68,11 @@ impl<'a> Judge<'a> {
     /// Which kind of hooks serves is what the kernel allows, and the record says so.
     fn hooks(&self, tool: &str, summary: &Value) -> Result<()> {
         let without = list(summary, "unavailable")?.iter().any(|missing| missing["name"] == "typed-hooks");
-        let unsafe_here = WITH_STATES.contains(&tool) && version(self.release) < STORAGE_IS_SAFE;
-        ensure!(without == unsafe_here, "typed-hooks is in unavailable: {without}");
-        let hook = if unsafe_here { "raw_tp" } else { "tp_btf" };
+        let release = version(self.release);
+        let raw = WITH_STATES.contains(&tool) && release < STORAGE_IS_SAFE
+            || tool == "vmexit" && release < TYPED_CURRENT_TASK;
+        ensure!(without == raw, "typed-hooks is in unavailable: {without}");
+        let hook = if raw { "raw_tp" } else { "tp_btf" };
         let probes = list(summary, "probes")?;
         ensure!(probes.iter().any(|probe| probe["hook"] == hook), "no hook is {hook}: {probes:?}");
         Ok(())
