@@ -173,7 +173,7 @@ fn thread_names() -> Outcome {
 fn cgroup_names() -> Outcome {
     let lab = Lab::new();
     // In the hierarchy by which runq names cgroups.
-    let parent = Cgroup::v1(&lab, "cpu").or_else(|_| Cgroup::v2(&lab))?;
+    let parent = Cgroup::of(&lab, "cpu")?;
     let name = OsStr::from_bytes(b"g\xff\x1b\\x1b\\x2d");
     let shown = format!("/{}/g\\xff\\x1b\\x5cx1b\\x2d", lab.name());
     let folder = parent.path().join(name);

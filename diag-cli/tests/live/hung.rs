@@ -1,6 +1,7 @@
 //! `osdiag hung` while tasks are stuck: who, since when, on what, behind whom.
 
 use std::{
+    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -114,13 +115,20 @@ pub(crate) fn assert_lasted(task: &Value, call: Duration, weather: Duration) {
     assert!(blocked + LATE + 2 * weather >= call, "{blocked:?} of {call:?}");
 }
 
+/// A process that will write once, on a disk of its own, which can be frozen meanwhile; the disk, the file and the desk that is
+/// to outlive the process come first.
+pub(crate) fn writer_on_a_disk(lab: &Lab) -> Outcome<(PlainDisk, PathBuf, Desk, Visitor)> {
+    let disk = PlainDisk::new(lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let desk = Desk::new(lab);
+    let writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    Ok((disk, file, desk, writer))
+}
+
 /// A writer on a frozen file system: told of in time and once, with file and place, and again when it goes on.
 fn write_while_frozen(hooks: Option<&str>) -> Outcome {
     let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let file = disk.mount.file("data", 4096);
-    let desk = Desk::new(&lab);
-    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let (disk, file, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let mut command = hung(&["-p", &writer.pid.to_string()]);
     if let Some(hooks) = hooks {
         command.env("OSDIAG_HOOKS", hooks);
@@ -176,10 +184,7 @@ fn on_raw_hooks() -> Outcome {
 /// A task that was stuck for a while before anybody looked: since when is known all the same.
 fn already_stuck() -> Outcome {
     let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let file = disk.mount.file("data", 4096);
-    let desk = Desk::new(&lab);
-    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let (disk, _, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let frozen = Frozen::new(disk.mount.path())?;
     let weather = Weather::watch();
     writer.go();
@@ -256,7 +261,7 @@ fn targets() -> Outcome {
     let disk = PlainDisk::new(&lab, 64 << 20)?;
     let file = disk.mount.file("data", 4096);
     let desk = Desk::new(&lab);
-    let group = Cgroup::v1(&lab, "cpu").or_else(|_| Cgroup::v2(&lab))?;
+    let group = Cgroup::of(&lab, "cpu")?;
     let plan = desk.plan(vec![one_write(&file, 1)]);
     let mine = Plan { comm: Some(b"mine".to_vec()), cgroups: vec![group.path().to_owned()], ..plan.clone() };
     let mut mine = desk.start(&mine);
@@ -321,10 +326,7 @@ fn kernel_watchdog() -> Outcome {
         return Err(Skip::because("the kernel has no hung-task watchdog, or panics on it"));
     }
     let _warnings = Setting::change(&lab, "/proc/sys/kernel/hung_task_warnings", "10")?;
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let file = disk.mount.file("data", 4096);
-    let desk = Desk::new(&lab);
-    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let (disk, _, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let pid = writer.pid;
     let mut session = hung_of(pid);
     let frozen = Frozen::new(disk.mount.path())?;

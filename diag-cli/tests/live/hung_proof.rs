@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     Outcome, Skip, Test,
-    hung::{MS, asleep, hung_of, one_write},
+    hung::{MS, asleep, hung_of, writer_on_a_disk},
     lab::{
         Lab,
         cgroup::Cgroup,
@@ -53,10 +53,7 @@ fn advice(record: &Record) -> Vec<(&str, &str)> {
 /// A process that is stuck, goes on and ends, which ends the session: the summary knows that it went on.
 fn end_with_the_session() -> Outcome {
     let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let file = disk.mount.file("data", 4096);
-    let desk = Desk::new(&lab);
-    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let (disk, _, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let pid = writer.pid;
     let mut session = hung_of(pid);
     let frozen = Frozen::new(disk.mount.path())?;
@@ -233,10 +230,7 @@ fn mount_point_with_a_space() -> Outcome {
 /// As nobody with what the page says is enough: the task is found, and that its file cannot be is said.
 fn without_the_right_to_trace() -> Outcome {
     let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let file = disk.mount.file("data", 4096);
-    let desk = Desk::new(&lab);
-    let mut writer = desk.start(&desk.plan(vec![one_write(&file, 1)]));
+    let (disk, _, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let pid = writer.pid;
     let frozen = Frozen::new(disk.mount.path())?;
     writer.go();

@@ -31,6 +31,11 @@ impl Cgroup {
         Cgroup::make(mount.ok_or_else(|| Skip::because("no cgroup2 mount"))?.join(lab.name()))
     }
 
+    /// A new cgroup in the hierarchy of a controller, of whichever version that is.
+    pub(crate) fn of(lab: &Lab, controller: &str) -> Outcome<Cgroup> {
+        Cgroup::v1(lab, controller).or_else(|_| Cgroup::v2(lab))
+    }
+
     /// A cgroup below this one.
     pub(crate) fn child(&self, name: &str) -> Outcome<Cgroup> {
         Cgroup::make(self.path.join(name))

@@ -372,7 +372,7 @@ fn privileges() -> Outcome {
 fn cgroup_target() -> Outcome {
     let lab = Lab::new();
     let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let group = Cgroup::v1(&lab, "memory").or_else(|_| Cgroup::v2(&lab))?;
+    let group = Cgroup::of(&lab, "memory")?;
     drop(disk);
     let plan = Plan { work: Work::Mmap, millis: 800, cgroups: vec![group.path().to_owned()] };
     let mut mine = Worker::planned(&plan);

@@ -141,7 +141,7 @@ fn rival_cgroups() -> Outcome {
 /// A quota that held a task before the session began is not known to hold it, nor known not to.
 fn held_since_before() -> Outcome {
     let lab = Lab::new();
-    let group = Cgroup::v1(&lab, "cpu").or_else(|_| Cgroup::v2(&lab))?;
+    let group = Cgroup::of(&lab, "cpu")?;
     if group.set("cpu.cfs_period_us", "1000000").is_ok() {
         group.set("cpu.cfs_quota_us", "20000")?;
     } else {

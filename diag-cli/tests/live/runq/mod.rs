@@ -25,7 +25,7 @@ const CROWDED: usize = 1;
 /// A cgroup of the cpu controller, whose tasks have nearly all of a CPU that others want too: what they do to each other is then
 /// the same on a busy machine.
 fn favoured(lab: &Lab) -> Outcome<Cgroup> {
-    let group = Cgroup::v1(lab, "cpu").or_else(|_| Cgroup::v2(lab))?;
+    let group = Cgroup::of(lab, "cpu")?;
     group.set("cpu.shares", "262144").or_else(|_| group.set("cpu.weight", "10000"))?;
     Ok(group)
 }
