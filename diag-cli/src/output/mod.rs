@@ -2,12 +2,14 @@
 
 pub(crate) mod advice;
 pub(crate) mod bar;
+pub(crate) mod cause_advice;
 pub(crate) mod causes;
 pub(crate) mod closing;
 pub(crate) mod consistency;
 pub(crate) mod cost;
 pub(crate) mod histogram;
 pub(crate) mod host;
+pub(crate) mod layers;
 pub(crate) mod page;
 pub(crate) mod record;
 #[cfg(test)]

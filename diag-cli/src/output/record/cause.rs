@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::{Value, json};
 
+use super::parties::{Device, Task};
+
 /// A cause in the three keys `layer`, `cause` and `class`, and in `via` what the holder or the waker was itself waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CauseKeys {
@@ -152,4 +154,17 @@ words! {
     CauseWord(Cause) = Cause::name, causes();
     /// A cause as `LAYER.CAUSE`.
     Via(Cause) = Cause::path, paths();
+}
+
+/// A step from a wait to its root.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Step {
+    /// Which part of the system.
+    pub(crate) layer: LayerWord,
+    /// Why, within the layer.
+    pub(crate) cause: CauseWord,
+    /// Whose wait it is; null where that is not known.
+    pub(crate) task: Option<Task>,
+    /// The device concerned; null where there is none, or it is not known.
+    pub(crate) device: Option<Device>,
 }

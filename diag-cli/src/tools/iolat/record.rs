@@ -6,14 +6,15 @@ use diag_common::iolat::Op;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::{advice, attach::KERNEL_SIDE, pending::PendingOperation};
+use super::{attach::KERNEL_SIDE, pending::PendingOperation};
 use crate::output::{
     advice::ids,
+    cause_advice,
     consistency::Contradiction,
     histogram::Histogram,
     record::{
         Body,
-        cause::{CauseKeys, CauseWord, LayerWord},
+        cause::{CauseKeys, Step},
         layers::{LAYERS, Layers},
         parties::{Device, Omitted, Task},
         verdict::Verdict,
@@ -51,7 +52,7 @@ impl Body for Iolat {
     }
 
     fn advice_rules() -> Vec<&'static str> {
-        ids(advice::RULES)
+        ids(cause_advice::RULES)
     }
 
     fn set_verdict(&mut self, verdict: Verdict) {
@@ -210,19 +211,6 @@ pub(crate) struct SlowOperation {
     pub(crate) chain: Vec<Step>,
     /// The kernel stack of its longest wait of which one was taken, innermost function first; null where none was.
     pub(crate) stack: Option<Vec<String>>,
-}
-
-/// A step from a wait to its root.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Step {
-    /// Which part of the system.
-    pub(crate) layer: LayerWord,
-    /// Why, within the layer.
-    pub(crate) cause: CauseWord,
-    /// Whose wait it is; null where that is not known.
-    pub(crate) task: Option<Task>,
-    /// The device concerned; null where there is none, or it is not known.
-    pub(crate) device: Option<Device>,
 }
 
 /// One cause's share of some time.

@@ -11,13 +11,13 @@ use super::{
     collect::Wait,
     explain::Explained,
     model::{Namer, Part, cause_parts, layers},
-    record::{CausePart, OpName, SlowOperation, Step},
+    record::{CausePart, OpName, SlowOperation},
 };
 use crate::{
     kernel::mounts::Mounts,
     output::{
         record::{
-            cause::{CauseWord, LayerWord},
+            cause::{CauseWord, LayerWord, Step},
             parties::Task,
         },
         text::escape,

@@ -3,9 +3,8 @@
 use anstyle::Style;
 use diag_common::cause::Cause;
 
-use super::layers;
 use crate::{
-    output::{bar, page::Page, record::cause::CauseKeys, text, units},
+    output::{bar, layers, page::Page, record::cause::CauseKeys, text, units},
     tools::iolat::{
         record::{CausePart, Operation, Tail},
         verdict::tail_percent,

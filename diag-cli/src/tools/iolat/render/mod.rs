@@ -3,7 +3,6 @@
 
 mod causes;
 mod interval;
-mod layers;
 mod operation;
 mod slowest;
 mod spectrum;

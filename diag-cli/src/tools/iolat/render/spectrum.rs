@@ -1,9 +1,8 @@
 //! The picture: a row for each range of latencies, a bar for the time that its operations took, stacked by layer.
 
-use super::layers;
 use crate::{
     output::{
-        bar,
+        bar, layers,
         page::Page,
         record::layers::LAYERS,
         spectrum::{Part, Rows, bar_columns, names},

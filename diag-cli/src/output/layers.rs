@@ -3,10 +3,10 @@
 use anstyle::{AnsiColor, Style};
 use diag_common::cause::Layer;
 
-use crate::output::{bar, page::Page, record::layers::LAYERS};
+use super::{bar, page::Page, record::layers::LAYERS};
 
 /// The letter of a layer, so that a bar can be read without colour.
-fn letter(layer: Layer) -> &'static str {
+pub(crate) fn letter(layer: Layer) -> &'static str {
     match layer {
         Layer::Memory => "M",
         Layer::Filesystem => "F",
@@ -24,7 +24,7 @@ fn letter(layer: Layer) -> &'static str {
 }
 
 /// The style of a layer: black on the layer's colour.
-fn style(layer: Layer) -> Style {
+pub(crate) fn style(layer: Layer) -> Style {
     let colour = match layer {
         Layer::Memory => AnsiColor::Yellow,
         Layer::Filesystem => AnsiColor::Cyan,
@@ -40,7 +40,7 @@ fn style(layer: Layer) -> Style {
 }
 
 /// A bar of `cells`, split among the layers as `ns`, in the order of [`Layer::ALL`].
-pub(super) fn stacked(page: &Page, cells: usize, ns: &[u64; LAYERS]) -> String {
+pub(crate) fn stacked(page: &Page, cells: usize, ns: &[u64; LAYERS]) -> String {
     Layer::ALL
         .into_iter()
         .zip(bar::split(cells, ns))
@@ -49,12 +49,12 @@ pub(super) fn stacked(page: &Page, cells: usize, ns: &[u64; LAYERS]) -> String {
 }
 
 /// A bar of one layer.
-pub(super) fn solid(page: &Page, layer: Layer, cells: usize) -> String {
+pub(crate) fn solid(page: &Page, layer: Layer, cells: usize) -> String {
     page.paint(style(layer), &letter(layer).repeat(cells))
 }
 
 /// `M memory  B block`: the layers that have any time, and the columns that this takes.
-pub(super) fn legend(page: &Page, ns: &[u64; LAYERS]) -> (String, usize) {
+pub(crate) fn legend(page: &Page, ns: &[u64; LAYERS]) -> (String, usize) {
     let mut legend = String::new();
     let mut columns = 0;
     for (layer, _) in Layer::ALL.into_iter().zip(ns).filter(|&(_, &ns)| ns > 0) {
