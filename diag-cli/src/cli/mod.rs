@@ -82,6 +82,7 @@ macro_rules! tools {
 }
 
 tools! {
+    Delays = delays;
     Iolat = iolat;
     Runq = runq;
     Lock = lock;

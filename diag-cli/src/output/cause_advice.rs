@@ -270,6 +270,48 @@ pub(crate) const RULES: &[Rule<When>] = &[
         source: "osdiag schema: stack",
     },
     Rule {
+        id: "oom-kills",
+        when: on(Cause::Oom),
+        text: "who was killed, and for which cgroup: dmesg -T | grep -i 'out of memory', oom_kill in memory.events; what is left is short",
+        source: "Documentation/admin-guide/cgroup-v2.rst, memory.events; mm/oom_kill.c",
+    },
+    Rule {
+        id: "filesystem-server",
+        when: on(Cause::Server),
+        text: "whether the server answers: nfsiostat 1 and dmesg -T for NFS, /proc/fs/cifs/Stats for CIFS, the process behind the mount for FUSE",
+        source: "nfsiostat(8); Documentation/filesystems/fuse.rst",
+    },
+    Rule {
+        id: "uring-workers",
+        when: on(Cause::UringWorker),
+        text: "how many workers its rings may have: IORING_REGISTER_IOWQ_MAX_WORKERS, and RLIMIT_NPROC; requests that block go to them",
+        source: "io_uring_register(2)",
+    },
+    Rule {
+        id: "uring-links",
+        when: on(Cause::UringLink),
+        text: "whether its requests need their order: one with IOSQE_IO_LINK or IOSQE_IO_DRAIN waits for those before it",
+        source: "io_uring_enter(2)",
+    },
+    Rule {
+        id: "uring-completion",
+        when: on(Cause::UringTaskwork),
+        text: "the owner of the ring was busy elsewhere: it sees completions only when it enters the kernel (IORING_SETUP_DEFER_TASKRUN)",
+        source: "io_uring_setup(2)",
+    },
+    Rule {
+        id: "host-memory",
+        when: on(Cause::HostMemory),
+        text: "the host has swapped out memory of this guest: nothing in the guest helps; show it to the provider",
+        source: "Documentation/virt/kvm/x86/msr.rst: MSR_KVM_ASYNC_PF_EN",
+    },
+    Rule {
+        id: "mmap-lock",
+        when: on(Cause::MmapLock),
+        text: "one thread of the process maps, unmaps or faults while others wait: fewer mmap, munmap, mprotect and madvise calls, larger arenas of the allocator",
+        source: "include/linux/mmap_lock.h; mmap(2), madvise(2)",
+    },
+    Rule {
         id: "unknown-wait-stack",
         when: on(Cause::OtherWait),
         text: "where it waits: 'stack' under '{list}' in --json; a place that osdiag should know is worth a report",
@@ -279,11 +321,22 @@ pub(crate) const RULES: &[Rule<When>] = &[
 
 #[cfg(test)]
 mod tests {
+    use diag_common::cause::Class;
+
     use super::*;
     use crate::output::advice::check;
 
     #[test]
-    fn rules_are_well_formed() {
+    fn every_cause_that_can_be_a_verdict_has_advice() {
         check(RULES);
+        for &cause in Cause::ALL.iter().filter(|cause| cause.class() == Class::Lost) {
+            let gaps = [("device", None), ("list", Some("longest".to_owned()))];
+            let mut adviser = Adviser::new(&gaps);
+            add(&mut adviser, cause, None);
+            let advice = adviser.finish();
+            // What needs the device's name is left out where that is not known.
+            assert!(!advice.is_empty() || cause == Cause::Queue || cause == Cause::BlockWait, "{cause:?}");
+            assert!(advice.iter().all(|advice| !advice.text.contains('{')), "{advice:?}");
+        }
     }
 }

@@ -16,6 +16,11 @@ pub(crate) fn time_or_dash(ns: Option<u64>) -> String {
     ns.map_or_else(|| "–".to_owned(), time)
 }
 
+/// Time of threads in each second, of which many can have more than a second together: `320 ms/s`, `12 s/s`.
+pub(crate) fn per_second(ns: u64, duration_ns: u64) -> String {
+    format!("{}/s", time((ns as f64 * 1e9 / duration_ns.max(1) as f64).round() as u64))
+}
+
 /// An amount of data, in powers of 1024: `512 B`, `4.0 KiB`, `128 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes as f64, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
@@ -113,6 +118,13 @@ mod tests {
         for (ns, text) in cases {
             assert_eq!(time(ns), text);
         }
+    }
+
+    #[test]
+    fn many_threads_have_more_than_a_second_in_each() {
+        assert_eq!(per_second(3_200_000_000, 10_000_000_000), "320 ms/s");
+        assert_eq!(per_second(120_000_000_000, 10_000_000_000), "12 s/s");
+        assert_eq!(per_second(0, 0), "0 ns/s");
     }
 
     #[test]

@@ -127,10 +127,17 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// Begins to count, and to count time; returns when that was.
     pub(crate) fn begin(&mut self) -> Result<u64> {
         self.sampler.begin(&self.object.ebpf);
-        let began = self.tool.turn()?;
+        let began = self.turn()?;
         self.session = Stretch::at(began, self.sampler.sum(&self.object.ebpf));
         self.interval = self.session;
         Ok(began)
+    }
+
+    /// Ends a stretch, and begins the next one.
+    fn turn(&mut self) -> Result<u64> {
+        let turned = self.tool.turn()?;
+        self.tool.turned(self.scene.cgroups.as_mut());
+        Ok(turned)
     }
 
     /// Takes down the names of cgroups that were made since the last call.
@@ -216,7 +223,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     }
 
     fn report(&mut self) -> Result<()> {
-        let turned = self.tool.turn()?;
+        let turned = self.turn()?;
         self.missed = self.object.missed_runs().max(self.missed);
         self.tell_interval(turned)
     }
@@ -224,7 +231,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// Ends the session: takes the time, and detaches.
     pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
         self.scene.target.ended = ended;
-        self.end = Some(self.tool.turn()?);
+        self.end = Some(self.turn()?);
         self.learn_cgroups();
         let events = self.tool.last_events(&mut self.object, self.scene.cgroups.as_mut())?;
         self.tell_events(events)?;

@@ -106,6 +106,9 @@ pub(crate) trait Tool: Sized {
         Ok(clock::now())
     }
 
+    /// A stretch has just ended, and the next one begun: what else has to be read at that moment is read now.
+    fn turned(&mut self, _cgroups: Option<&mut CgroupNames>) {}
+
     /// The last stretch has ended, and the probes are about to be detached one by one: what the target's tasks are still in
     /// is looked at now, before a command is ended.
     fn ending(&mut self, _members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {}

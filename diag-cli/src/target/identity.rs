@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::hierarchy::{Hierarchies, Hierarchy, Roots};
 use super::label::{Label, is_id, label};
 use super::names::{KnownNames, Names};
-use crate::output::{record::parties::Container, text::unescape};
+use crate::output::record::parties::Container;
+use crate::output::text::{escape, unescape};
 
 /// How many containers are remembered, so that a machine that makes them all the time does not fill the memory.
 const MOST_REMEMBERED: usize = 16_384;
@@ -45,6 +46,15 @@ impl ContainerNames {
     /// The innermost container that a cgroup is, or is in, by the cgroup's path as records have it; `None` outside of
     /// containers. A pod alone is none.
     pub(crate) fn of_cgroup(&mut self, path: &str) -> Option<&Container> {
+        self.find(path).map(|(_, container)| container)
+    }
+
+    /// The same, with the path of the container's own cgroup.
+    pub(super) fn holding(&mut self, path: &str) -> Option<(String, &Container)> {
+        self.find(path).map(|(folder, container)| (escape(folder.as_os_str().as_bytes()), container))
+    }
+
+    fn find(&mut self, path: &str) -> Option<(PathBuf, &Container)> {
         let path = PathBuf::from(OsString::from_vec(unescape(path.as_bytes())));
         let labelled = |folder: &Path| label(folder).filter(|label| !label.is_pod);
         let (folder, label) = path.ancestors().find_map(|folder| Some((folder, labelled(folder)?)))?;
@@ -61,7 +71,7 @@ impl ContainerNames {
             let identity = container(&label, &names(known, &label, maker));
             self.remembered.insert(folder.to_owned(), identity);
         }
-        self.remembered.get(folder)
+        self.remembered.get(folder).map(|container| (folder.to_owned(), container))
     }
 }
 

@@ -14,7 +14,7 @@ mod paths;
 mod process;
 mod state_file;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unit;
 
 use std::ffi::OsString;

@@ -11,17 +11,17 @@ use super::*;
 use crate::exit::Failure;
 use crate::kernel::btf::Btf;
 
-pub(super) const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(crate) const WEB: &str = "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 pub(super) const DB: &str = "aaaabbbb89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A machine whose cgroup hierarchies and engine state are folders of ours.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     folder: TempDir,
     mountinfo: String,
 }
 
 impl Machine {
-    pub(super) fn new() -> Machine {
+    pub(crate) fn new() -> Machine {
         let machine = Machine { folder: tempfile::tempdir().unwrap(), mountinfo: String::new() };
         machine.write(
             "proc/cgroups",
@@ -33,7 +33,7 @@ impl Machine {
     }
 
     /// The v2 hierarchy, memory's, and systemd's own.
-    pub(super) fn hybrid() -> Machine {
+    pub(crate) fn hybrid() -> Machine {
         let mut machine = Machine::new();
         machine.mount("systemd", "cgroup", "rw,xattr,name=systemd");
         machine.mount("memory", "cgroup", "rw,memory");
@@ -41,7 +41,7 @@ impl Machine {
         machine
     }
 
-    pub(super) fn mount(&mut self, name: &str, file_system: &str, options: &str) {
+    pub(crate) fn mount(&mut self, name: &str, file_system: &str, options: &str) {
         fs::create_dir_all(self.at(name)).unwrap();
         let number = self.mountinfo.lines().count();
         let path = self.at(name);
@@ -50,17 +50,17 @@ impl Machine {
         self.write("proc/self/mountinfo", &self.mountinfo);
     }
 
-    pub(super) fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.folder.path().canonicalize().unwrap().join(path)
     }
 
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
         fs::write(self.at(path), text).unwrap();
     }
 
     /// A cgroup with a process in it.
-    pub(super) fn busy(&self, path: &str) {
+    pub(crate) fn busy(&self, path: &str) {
         self.write(&format!("{path}/cgroup.procs"), "7\n");
     }
 
@@ -68,7 +68,7 @@ impl Machine {
         self.write(&format!("{path}/cgroup.procs"), "");
     }
 
-    fn inode(&self, path: &str) -> u64 {
+    pub(crate) fn inode(&self, path: &str) -> u64 {
         fs::metadata(self.at(path)).unwrap().ino()
     }
 
@@ -76,7 +76,7 @@ impl Machine {
         Target::resolve(args, &self.roots())
     }
 
-    pub(super) fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         Roots { proc: self.at("proc"), state: self.at("") }
     }
 
@@ -98,6 +98,13 @@ impl Machine {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Knows nothing yet of the machine's unified hierarchy.
+pub(crate) fn names_of(machine: &Machine) -> CgroupNames {
+    let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
+    let unified = hierarchies.iter().find(|hierarchy| hierarchy.is_unified()).unwrap().clone();
+    CgroupNames::new(unified, ContainerNames::new(&machine.roots(), hierarchies))
 }
 
 /// The sentence of an error that is one line and of the user's making.

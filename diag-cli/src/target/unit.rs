@@ -10,8 +10,10 @@ use super::hierarchy::Hierarchies;
 use crate::exit::Failure;
 use crate::output::text::escape;
 
+/// A unit that holds others.
+const SLICE: &str = ".slice";
 /// The kinds of unit that have a cgroup (systemd.unit(5), systemd.resource-control(5)).
-const SUFFIXES: [&str; 6] = [".service", ".slice", ".scope", ".socket", ".mount", ".swap"];
+const SUFFIXES: [&str; 6] = [".service", SLICE, ".scope", ".socket", ".mount", ".swap"];
 
 /// A unit that is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ impl Unit {
         let candidates = if of_system.is_empty() { &found } else { &of_system };
         Ok(Unit { cgroup: choose(candidates, &what)?, name })
     }
+}
+
+/// The cgroup of the innermost unit that a cgroup is, or is in, by its path as records have it. A slice holds other units:
+/// what else is in it does not belong to it.
+pub(super) fn cgroup_of(path: &str) -> Option<&str> {
+    let is_unit = |folder: &str| SUFFIXES.iter().any(|suffix| folder.ends_with(suffix));
+    if is_unit(path) {
+        return Some(path);
+    }
+    let above = path.match_indices('/').rev().map(|(end, _)| &path[..end]);
+    above.into_iter().find(|folder| is_unit(folder)).filter(|folder| !folder.ends_with(SLICE))
 }
 
 /// Whether a user's own manager made this cgroup.

@@ -1,5 +1,6 @@
 //! The tools, one module each.
 
+pub(crate) mod delays;
 pub(crate) mod hung;
 pub(crate) mod iolat;
 pub(crate) mod lock;

@@ -19,15 +19,21 @@ fn long_help_has_examples_and_short_help_fits_a_screen() {
 
 #[test]
 fn every_flag_of_the_contract_is_there() {
-    for tool in ["iolat", "runq"] {
+    for tool in ["delays", "iolat", "runq"] {
         every_flag_is_there(tool);
     }
     let help = osdiag(&["runq", "--help"]).out;
     for part in ["--by", "--top", "[default: comm]", "Examples:", "How to read it:"] {
         assert!(help.contains(part), "{part}: {help}");
     }
-    let short = osdiag(&["runq", "-h"]).out;
-    assert!(short.lines().count() <= 45, "{short}");
+    let help = osdiag(&["delays", "--help"]).out;
+    for part in ["--by", "--sort", "--folded", "[default: container]", "Examples:", "How to read it:"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    for tool in ["delays", "runq"] {
+        let short = osdiag(&[tool, "-h"]).out;
+        assert!(short.lines().count() <= 45, "{short}");
+    }
 }
 
 fn every_flag_is_there(tool: &str) {
@@ -79,7 +85,7 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 
 #[test]
 fn every_tool_says_what_signals_do_and_what_becomes_of_a_command() {
-    for tool in ["iolat", "runq", "lock", "hung", "vmexit"] {
+    for tool in ["delays", "iolat", "runq", "lock", "hung", "vmexit"] {
         let help = osdiag(&[tool, "--help"]).out;
         for part in ["second SIGINT or SIGTERM", "nohup", "SIGKILL", "within 2s", "is waited for"] {
             let words: Vec<&str> = help.split_whitespace().collect();

@@ -1,6 +1,7 @@
 //! The command line as a user or a script meets it: exit statuses, one line for each mistake, help, schemas. None of
 //! these tests traces, so none needs privileges or a kernel that can be traced.
 
+mod delays;
 mod help;
 mod hung;
 mod lock;

@@ -90,7 +90,7 @@ impl Group {
         }
     }
 
-    /// As people say it: `web`, `python3[1234]`, `container api`. Not yet safe for a terminal.
+    /// As people say it: `web`, `python3[1234]`, `container api`, `nginx.service`. Not yet safe for a terminal.
     pub(crate) fn label(&self) -> String {
         let comm = || self.comm.clone().unwrap_or_else(|| "?".to_owned());
         let numbered = |number: Option<u32>| match number {
@@ -103,6 +103,9 @@ impl Group {
                 format!("container {name}")
             }
             GroupType::Unit | GroupType::Cgroup => match (&self.cgroup, self.cgroup_id) {
+                (Some(path), _) if self.kind == GroupType::Unit => {
+                    path.rsplit('/').next().unwrap_or_default().to_owned()
+                }
                 (Some(path), _) => path.clone(),
                 (None, Some(id)) => format!("cgroup {id}"),
                 (None, None) => "a cgroup".to_owned(),
@@ -122,15 +125,12 @@ impl Group {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum GroupType {
     /// They are of one container.
-    #[expect(dead_code, reason = "groups by container come with `osdiag delays`")]
     Container,
     /// They are of one systemd unit.
-    #[expect(dead_code, reason = "groups by container come with `osdiag delays`")]
     Unit,
     /// They are in one cgroup.
     Cgroup,
     /// They are kernel threads.
-    #[expect(dead_code, reason = "groups by container come with `osdiag delays`")]
     Kernel,
     /// They are of one process.
     Process,

@@ -37,6 +37,10 @@ pub(crate) enum ThresholdName {
     Tail,
     /// `--threshold`: a task is stuck from here on.
     Stuck,
+    /// `--slow` of delays: lost time is worth a verdict from here on.
+    Loss,
+    /// The part of a group's active time that lost time has to be to be worth a verdict.
+    LossShare,
 }
 
 /// A unit.
@@ -47,12 +51,19 @@ pub(crate) enum Unit {
     Ns,
     /// A part of a whole, 0 to 1.
     Share,
+    /// Nanoseconds in each second of the session, of all threads together.
+    NsPerSecond,
 }
 
 impl Threshold {
     /// A time.
     pub(crate) fn time(threshold: ThresholdName, time: std::time::Duration) -> Threshold {
         Threshold { threshold, value: time.as_nanos() as f64, unit: Unit::Ns }
+    }
+
+    /// A time in each second.
+    pub(crate) fn per_second(threshold: ThresholdName, time: std::time::Duration) -> Threshold {
+        Threshold { unit: Unit::NsPerSecond, ..Threshold::time(threshold, time) }
     }
 
     /// A part of a whole.
