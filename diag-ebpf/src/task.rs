@@ -5,7 +5,7 @@ use diag_common::who::until_zero;
 
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM,
+        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM, TASK_MM,
         TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_PID, TASK_STATE, present,
     },
     side::{Ptr, Side, argument},
@@ -127,4 +127,28 @@ pub fn run_queue<S: Side>(task: Ptr) -> u64 {
         let queue: Ptr = S::read(task, TASK_CFS_RQ.load());
         if queue.is_null() { 0 } else { S::read(queue, CFS_RQ_RQ.load()) }
     }
+}
+
+/// Whether `task` writes a journal for others: jbd2, or a btrfs transaction. The xfs log has no thread of its
+/// own; stacks tell it.
+#[inline(always)]
+pub fn writes_journal<S: Side>(task: Ptr) -> bool {
+    // SAFETY: loads from a task. A kernel thread has no memory of its own; anybody else may have any name.
+    let (name, memory): (u64, u64) =
+        unsafe { (S::read(task, TASK_COMM.load()), S::read(task, TASK_MM.load())) };
+    if memory != 0 {
+        return false;
+    }
+    const fn is(name: u64, prefix: &[u8]) -> bool {
+        let mut wanted = [0u8; 8];
+        let mut mask = [0u8; 8];
+        let mut i = 0;
+        while i < prefix.len() {
+            wanted[i] = prefix[i];
+            mask[i] = 0xff;
+            i += 1;
+        }
+        name & u64::from_ne_bytes(mask) == u64::from_ne_bytes(wanted)
+    }
+    is(name, b"jbd2/") || is(name, b"btrfs-tr")
 }

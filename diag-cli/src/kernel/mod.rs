@@ -1,8 +1,9 @@
 //! What is to be known of the running kernel: its types, the places of its fields, its symbols, its mounts,
-//! its threads.
+//! its threads, its CPUs.
 
 pub(crate) mod access;
 pub(crate) mod btf;
+pub(crate) mod cpus;
 pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod hypervisor;

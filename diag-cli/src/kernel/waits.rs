@@ -160,6 +160,51 @@ pub(crate) const RULES: &[Rule] = rules! {
     Server: "afs_*", "fs/afs, 6.18";
     Server: "netfs_*", "fs/netfs, 6.18";
 
+    Pipe: "*pipe_read", "fs/pipe.c, 6.18";
+    Pipe: "*pipe_write", "fs/pipe.c, 6.18";
+    Pipe: "pipe_wait*", "fs/pipe.c, 5.10";
+    Pipe: "wait_for_partner", "fs/pipe.c, 6.18: a FIFO is opened";
+    Timer: "*nanosleep*", "kernel/time/hrtimer.c, 6.18";
+    Timer: "timerfd_read*", "fs/timerfd.c, 6.18";
+    UserLock: "futex_*", "kernel/futex/waitwake.c, 6.18";
+    UserLock: "*lock_inode_wait", "fs/locks.c, 6.18: flock";
+    UserLock: "fcntl_setlk", "fs/locks.c, 6.18";
+    Child: "do_wait", "kernel/exit.c, 6.18";
+    Signal: "*sigtimedwait*", "kernel/signal.c, 6.18";
+    Signal: "sigsuspend", "kernel/signal.c, 6.18";
+    Signal: "*_pause", "kernel/signal.c, 6.18";
+    Signal: "signalfd_*", "fs/signalfd.c, 6.18";
+    Poll: "ep_poll", "fs/eventpoll.c, 6.18";
+    Poll: "do_poll*", "fs/select.c, 6.18";
+    Poll: "do_sys_poll", "fs/select.c, 6.18";
+    Poll: "do_select", "fs/select.c, 6.18";
+    Poll: "io_cqring_wait", "io_uring/io_uring.c, 6.18";
+    Poll: "read_events", "fs/aio.c, 6.18";
+    Worker: "io_wq_worker", "io_uring/io-wq.c, 6.18";
+    Worker: "io_sq_thread", "io_uring/sqpoll.c, 6.18";
+    OtherIpc: "eventfd_read", "fs/eventfd.c, 6.18";
+    OtherIpc: "*notify_read", "fs/notify, 6.18";
+    OtherIpc: "n_tty_*", "drivers/tty/n_tty.c, 6.18";
+    OtherIpc: "tty_*", "drivers/tty, 6.18";
+    OtherIpc: "seccomp_do_user_notification*", "kernel/seccomp.c, 6.18: another process decides on the call";
+    OtherIpc: "__seccomp_filter", "kernel/seccomp.c, 6.18: the same";
+    OtherIpc: "handle_userfault", "fs/userfaultfd.c, 6.18: another thread fills the page";
+    OtherIpc: "do_msgrcv", "ipc/msg.c, 6.18";
+    OtherIpc: "do_msgsnd", "ipc/msg.c, 6.18";
+    OtherIpc: "*semtimedop", "ipc/sem.c, 6.18";
+    OtherIpc: "wq_sleep", "ipc/mqueue.c, 6.18";
+    OtherIpc: "do_syslog", "kernel/printk/printk.c, 6.18";
+    OtherIpc: "devkmsg_read", "kernel/printk/printk.c, 6.18";
+    Socket: "*wait_for_more_packets", "net/core/datagram.c, 6.18";
+    Socket: "sk_wait_*", "net/core/sock.c, 6.18";
+    Socket: "sk_stream_wait_*", "net/core/stream.c, 6.18";
+    Socket: "*_wait_for_connect", "net/ipv4/inet_connection_sock.c, 6.18";
+    Socket: "unix_*", "net/unix/af_unix.c, 6.18";
+    Socket: "vsock_*", "net/vmw_vsock/af_vsock.c, 6.18";
+    Socket: "tcp_*", "net/ipv4/tcp.c, 6.18";
+    Socket: "inet_*", "net/ipv4, 6.18";
+    Socket: "sock_*", "net/socket.c, 6.18";
+
     BlockWait: "submit_bio_wait", "block/bio.c, 6.18";
     BlockWait: "bio_await*", "block/bio.c, 7.3";
     BlockWait: "*iomap_dio_rw", "fs/iomap/direct-io.c, 6.18";
@@ -195,6 +240,16 @@ const LOCKERS: &[&str] = &[
     "__fdget_pos",
     "xfs_ilock*",
 ];
+
+/// The cause of a wait of which a stack tells `of_stack`. What stalls for memory (`in_memstall`) and is no swap-in reads back a page
+/// that was evicted too soon.
+pub(crate) fn by_stack(of_stack: Option<Cause>, stalled: bool) -> Cause {
+    match of_stack {
+        Some(BlockWait | FsWait | OtherWait) | None if stalled => Refault,
+        Some(cause) => cause,
+        None => OtherWait,
+    }
+}
 
 /// The cause of a wait at `stack`, innermost function first; none where no rule fits. `contended` where the kernel said
 /// that the wait is for a sleeping lock.
@@ -297,6 +352,14 @@ mod tests {
     ];
 
     #[test]
+    fn a_stall_is_a_refault_unless_the_stack_says_more() {
+        assert_eq!(by_stack(Some(BlockWait), true), Refault);
+        assert_eq!(by_stack(Some(SwapIn), true), SwapIn);
+        assert_eq!(by_stack(Some(BlockWait), false), BlockWait);
+        assert_eq!(by_stack(None, false), OtherWait);
+    }
+
+    #[test]
     fn stacks_that_kernels_show_have_their_causes() {
         for (kernel, cause, stack) in SEEN {
             let frames: Vec<&str> = stack.split(' ').collect();
@@ -320,7 +383,7 @@ mod tests {
 
     #[test]
     fn an_unknown_stack_has_none() {
-        assert_eq!(classify(&["do_wait", "kernel_wait4"], false), None);
+        assert_eq!(classify(&["do_something", "ksys_something"], false), None);
     }
 
     #[test]

@@ -55,14 +55,29 @@ const CONTEXT_META: u32 = 0;
 const CONTEXT_TASK: u32 = 8;
 const META_SEQ: u32 = 0;
 
-/// `iter/task`: is called with each task, and at last with none.
+/// The task that `iter/task` is called with; at last it is called with none.
 #[inline(always)]
-pub fn tell(context: Ptr) {
+pub fn task_of(context: Ptr) -> Option<Ptr> {
     // SAFETY: the context has two pointers.
     let task: Ptr = unsafe { Btf::read(context, CONTEXT_TASK) };
-    if task.is_null() {
-        return;
+    (!task.is_null()).then_some(task)
+}
+
+/// Writes a value for the one who reads the iterator.
+#[inline(always)]
+pub fn write(context: Ptr, value: Ptr, bytes: u32) {
+    // SAFETY: typed pointers: the context's meta, its seq_file. The value has the size that is given.
+    unsafe {
+        let meta: Ptr = Btf::read(context, CONTEXT_META);
+        let seq: Ptr = Btf::read(meta, META_SEQ);
+        bpf_seq_write(seq as *mut _, value as *mut _, bytes);
     }
+}
+
+/// `iter/task`: is called with each task.
+#[inline(always)]
+pub fn tell(context: Ptr) {
+    let Some(task) = task_of(context) else { return };
     // SAFETY: loads from a task.
     let (pid, state, flags, vfork): (u32, u32, u32, u64) = unsafe {
         (
@@ -95,12 +110,7 @@ pub fn tell(context: Ptr) {
         // SAFETY: the verifier knows the task; the buffer has the size that is given.
         unsafe { bpf_get_task_stack(task as *mut _, stack.cast(), (8 * STACK_FRAMES) as u32, 0) };
     }
-    // SAFETY: typed pointers: the context's meta, its seq_file. The buffer has the size that is given.
-    unsafe {
-        let meta: Ptr = Btf::read(context, CONTEXT_META);
-        let seq: Ptr = Btf::read(meta, META_SEQ);
-        bpf_seq_write(seq as *mut _, slot.cast(), size_of::<Sleeper>() as u32);
-    }
+    write(context, slot.cast(), size_of::<Sleeper>() as u32);
 }
 
 #[inline(always)]
@@ -171,7 +181,7 @@ fn awake(task: Ptr) -> bool {
 /// task last ran up to (`exec_start`) is the later bound, for the other classes as well; it is on a clock that leaves out
 /// interrupts and steal, and lags by as much as that CPU has had of them (kernel/sched/{core,fair,stats.h}, 6.18).
 #[inline(always)]
-fn asleep(task: Ptr) -> u64 {
+pub fn asleep(task: Ptr) -> u64 {
     // SAFETY: typed pointers: task, cfs_rq, rq.
     let (last_ran, lag, ran): (u64, u64, u64) = unsafe {
         let (sum, before): (u64, u64) =

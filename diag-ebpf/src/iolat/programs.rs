@@ -7,8 +7,8 @@ macro_rules! iolat_programs {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
             fields::{ARG_PAUSE, ARG_REQUEST},
-            iolat::{block, context, sched, state::context as bits, syscall},
-            program, scope,
+            iolat::{context, sched, state::context as bits, syscall},
+            program, request, scope,
             side::{Ptr, argument},
             task,
         };
@@ -33,13 +33,13 @@ macro_rules! iolat_programs {
         program!($kind, $context, block_rq_issue, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.
-            let request = match ARG_REQUEST.load() {
+            let address = match ARG_REQUEST.load() {
                 1 => unsafe { argument::<1>(context) },
                 _ => unsafe { argument::<0>(context) },
             };
-            block::issue(request);
+            request::issue(address);
         });
-        program!($kind, $context, block_rq_complete, |ctx| block::complete::<$side>(ctx.arg(0)));
+        program!($kind, $context, block_rq_complete, |ctx| request::complete::<$side>(ctx.arg(0)));
         program!($kind, $context, contention_begin, |ctx| {
             context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1))
         });

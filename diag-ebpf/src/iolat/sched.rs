@@ -13,13 +13,11 @@ use super::{
 };
 use crate::{
     clock,
-    fields::{
-        REGS_ORIG_AX, TASK_COMM, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL,
-        TASK_IN_MEMSTALL_MASK, TASK_MM,
-    },
+    fields::{REGS_ORIG_AX, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     loss,
     memory::store,
     quota::{self, Hold},
+    request,
     side::{Ptr, Raw, Side},
     stack, task as tasks,
 };
@@ -164,7 +162,7 @@ fn explain_unwoken<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, now
     if let Some(cause) = state.context_cause() {
         state.add(cause, wait);
     } else if state.hints & hint::IOWAIT != 0
-        && let Some(request) = block::during(state.dev, since)
+        && let Some(request) = request::during(state.dev, since)
     {
         let rest = block::split(state, &request, since, now, 0);
         state.add(Cause::OtherWait, rest);
@@ -214,14 +212,14 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
     }
     if state.hints & hint::MEMSTALL == 0 {
         if state.hints & hint::IOWAIT != 0
-            && let Some(request) = block::waking(state.dev, now)
+            && let Some(request) = request::waking(state.dev, now)
         {
             let stack = long_stack::<S>(program, state, task, wait);
             let rest = block::split(state, &request, since, now, stack);
             state.add_detailed(Cause::Device as u32, rest, VIA_NONE, stack);
             return;
         }
-        if is_journal_thread::<S>() {
+        if tasks::writes_journal::<S>(S::current()) {
             let via = journal_via::<S>(now);
             let stack = long_stack::<S>(program, state, task, wait);
             state.add_detailed(Cause::Journal as u32, wait, via, stack);
@@ -229,7 +227,7 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
         }
         if state.hints & hint::IOWAIT != 0 {
             // Completed in a work item, not in the interrupt: ext4 converts extents, dm decrypts.
-            if let Some(request) = block::during(state.dev, since) {
+            if let Some(request) = request::during(state.dev, since) {
                 let stack = long_stack::<S>(program, state, task, wait);
                 let rest = block::split(state, &request, since, now, stack);
                 if rest != 0 {
@@ -290,30 +288,6 @@ fn stack_of_wait<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, wait:
 #[inline(always)]
 fn long_stack<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, wait: u64) -> u32 {
     if wait >= LONG_WAIT_NS { stack_of_wait::<S>(program, state, task, wait) } else { 0 }
-}
-
-/// Whether the current task writes a journal for others: jbd2, or a btrfs transaction. The xfs log has no thread of its
-/// own; stacks tell it.
-#[inline(always)]
-fn is_journal_thread<S: Tasks>() -> bool {
-    // SAFETY: loads from a task. A kernel thread has no memory of its own; anybody else may have any name.
-    let (name, memory): (u64, u64) =
-        unsafe { (S::read(S::current(), TASK_COMM.load()), S::read(S::current(), TASK_MM.load())) };
-    if memory != 0 {
-        return false;
-    }
-    const fn is(name: u64, prefix: &[u8]) -> bool {
-        let mut wanted = [0u8; 8];
-        let mut mask = [0u8; 8];
-        let mut i = 0;
-        while i < prefix.len() {
-            wanted[i] = prefix[i];
-            mask[i] = 0xff;
-            i += 1;
-        }
-        name & u64::from_ne_bytes(mask) == u64::from_ne_bytes(wanted)
-    }
-    is(name, b"jbd2/") || is(name, b"btrfs-tr")
 }
 
 /// What the waker, an operation or a helper itself, was waiting for.

@@ -41,7 +41,7 @@ impl Explainer {
         let told = (wait.stack != 0).then(|| self.told(stacks, wait.stack));
         let of_stack = told.and_then(|told| if contended { told.cause_if_contended } else { told.cause });
         let cause = if wait.cause == CAUSE_STACK {
-            by_stack(of_stack, wait.flags & STALLED != 0)
+            waits::by_stack(of_stack, wait.flags & STALLED != 0)
         } else {
             Cause::from_number(wait.cause).map_or(Cause::OtherWait, |known| refine(known, of_stack))
         };
@@ -59,16 +59,6 @@ impl Explainer {
     }
 }
 
-/// The cause of a wait that nothing but its stack explains. What stalls for memory and is no swap-in reads back a page
-/// that was evicted too soon.
-fn by_stack(of_stack: Option<Cause>, stalled: bool) -> Cause {
-    match of_stack {
-        Some(Cause::BlockWait | Cause::FsWait | Cause::OtherWait) | None if stalled => Cause::Refault,
-        Some(cause) => cause,
-        None => Cause::OtherWait,
-    }
-}
-
 /// A request's completion wakes whom a limit or a lack of tags held back, too: only the stack tells.
 fn refine(known: Cause, of_stack: Option<Cause>) -> Cause {
     match (known, of_stack) {
@@ -83,14 +73,6 @@ fn refine(known: Cause, of_stack: Option<Cause>) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_stall_is_a_refault_unless_the_stack_says_more() {
-        assert_eq!(by_stack(Some(Cause::BlockWait), true), Cause::Refault);
-        assert_eq!(by_stack(Some(Cause::SwapIn), true), Cause::SwapIn);
-        assert_eq!(by_stack(Some(Cause::BlockWait), false), Cause::BlockWait);
-        assert_eq!(by_stack(None, false), Cause::OtherWait);
-    }
 
     #[test]
     fn a_stack_overrules_a_completion_only_where_it_knows_better() {

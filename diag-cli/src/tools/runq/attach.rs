@@ -1,8 +1,6 @@
 //! What `osdiag runq` attaches, and with what settings.
 
-use std::fs;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::args::{Args, By};
 use crate::{
@@ -10,6 +8,7 @@ use crate::{
         object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful},
     },
+    kernel::cpus,
     session::{FieldMissed, KernelSide},
 };
 
@@ -68,23 +67,9 @@ const FIELDS_MISSED: &[FieldMissed] = &[
     },
 ];
 
-/// Where the kernel says which CPUs there may be, such as `0-3` or `0,2-5`.
-const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
-
-/// One more than the highest number that a CPU may have.
-pub(super) fn cpu_numbers() -> Result<u32> {
-    let text = fs::read_to_string(POSSIBLE).with_context(|| format!("cannot read {POSSIBLE}"))?;
-    after_last(&text).with_context(|| format!("{POSSIBLE} says {text:?}"))
-}
-
-fn after_last(ranges: &str) -> Option<u32> {
-    let last = ranges.trim().rsplit([',', '-']).next()?;
-    last.parse::<u32>().ok()?.checked_add(1)
-}
-
 /// Map sizes for this machine, and what is to be told apart.
 pub(super) fn settings(args: &Args) -> Result<Settings> {
-    let cpus = cpu_numbers()?;
+    let cpus = cpus::numbers()?;
     Ok(Settings {
         globals: vec![
             ("BY_THREAD", Value::U32(u32::from(args.by == By::Thread))),
@@ -92,19 +77,4 @@ pub(super) fn settings(args: &Args) -> Result<Settings> {
         ],
         entries: vec![("CPUS", cpus), ("ACCOUNTS", cpus), ("HALVES", 2 * cpus)],
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpus_may_have_holes() {
-        assert_eq!(after_last("0\n"), Some(1));
-        assert_eq!(after_last("0-127\n"), Some(128));
-        assert_eq!(after_last("0-3,8-11\n"), Some(12));
-        assert_eq!(after_last("0-3,9\n"), Some(10));
-        assert_eq!(after_last(""), None);
-        assert_eq!(after_last("0-4294967295"), None);
-    }
 }

@@ -17,12 +17,12 @@ use diag_common::{
 
 use super::{
     args::By,
-    attach::cpu_numbers,
     clock::{TickClock, Ticks},
     group::{CpuCount, Group, Had, Harvest, Key, Names},
 };
 use crate::{
     ebpf::{clock, epoch::Epoch, maps::take},
+    kernel::cpus,
     output::record::Unavailable,
 };
 
@@ -67,7 +67,7 @@ impl Collector {
             epoch: Epoch::of(ebpf)?,
             began: 0,
             ended_began: 0,
-            cpu_numbers: cpu_numbers()?,
+            cpu_numbers: cpus::numbers()?,
             began_map: take(ebpf, "BEGAN")?,
             cpus: take(ebpf, "CPUS")?,
             halves: take(ebpf, "HALVES")?,

@@ -1,0 +1,150 @@
+//! Block requests: what a task that waited for one waited for.
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_pid_tgid,
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray},
+};
+use diag_common::loss::Loss;
+
+use crate::{
+    clock,
+    fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_START, present},
+    loss,
+    side::{Ptr, Side},
+};
+
+/// A completed request: allocated at `queued`, given to the device at `issued`, done at `done`; all ns.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Completion {
+    pub queued: u64,
+    pub issued: u64,
+    pub done: u64,
+    /// The task that the completion interrupted or ran in.
+    pub context: u64,
+    /// The request's device; 0 where it has none.
+    pub dev: u64,
+}
+
+/// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`). Sized by the
+/// loader to the number of CPUs.
+#[map]
+static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// The completion that this CPU last worked on.
+#[map]
+static COMPLETING: PerCpuArray<Completion> = PerCpuArray::with_max_entries(1, 0);
+
+/// The last completion by device; 0 is any device, and stands in for those that find no room. No LRU: each CPU of a
+/// small one takes 128 free elements, and evicts live ones for them (kernel/bpf/bpf_lru_list.c, 5.10 to 6.16).
+#[map]
+static LAST_COMPLETION: HashMap<u32, Completion> = HashMap::with_max_entries(1024, 0);
+
+/// A wake-up longer than this after a completion on the same CPU is no part of it. One request of 1 MiB wakes the
+/// waiters of 256 pages.
+const COMPLETION_NS: u64 = 1_000_000;
+
+/// `block_rq_issue(struct request *rq)`
+#[inline(always)]
+pub fn issue(request: u64) {
+    let now = clock::now();
+    if ISSUED.insert(request, now, 0).is_err() {
+        loss::count(Loss::Requests);
+    }
+}
+
+/// `block_rq_complete(struct request *rq, blk_status_t error, unsigned int nr_bytes)`: the first thing that
+/// `blk_update_request` does; the wake-ups follow on the same CPU (block/blk-mq.c, 6.18).
+#[inline(always)]
+pub fn complete<S: Side>(request: Ptr) {
+    let now = clock::now();
+    // SAFETY: loads from the request.
+    let (mut queued, mut issued): (u64, u64) =
+        unsafe { (S::read(request, REQUEST_START.load()), S::read(request, REQUEST_IO_START.load())) };
+    let context = current_context();
+    let Some(last) = COMPLETING.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's element.
+    let last = unsafe { &mut *last };
+    if issued == 0 {
+        // SAFETY: the value is read at once.
+        issued = unsafe { ISSUED.get(request as u64) }.copied().unwrap_or(0);
+    }
+    // A flush is not issued itself: it ends with the queue's own flush request, which has just completed here
+    // (block/blk-flush.c, flush_end_io, 6.18).
+    if issued == 0 && last.context == context && now.saturating_sub(last.done) < COMPLETION_NS {
+        issued = last.issued;
+    }
+    if queued == 0 {
+        queued = issued;
+    }
+    let dev = device::<S>(request);
+    *last = Completion { queued, issued, done: now, context, dev: dev as u64 };
+    let _ = ISSUED.remove(request as u64);
+    remember(0, last);
+    if dev != 0 {
+        remember(dev, last);
+    }
+}
+
+#[inline(always)]
+fn remember(dev: u32, completion: &Completion) {
+    match LAST_COMPLETION.get_ptr_mut(dev) {
+        // SAFETY: a map value; another CPU's store at the same time tears it, which is out by one request.
+        Some(last) => unsafe { *last = *completion },
+        None if LAST_COMPLETION.insert(dev, completion, 0).is_err() => loss::count(Loss::Requests),
+        None => {}
+    }
+}
+
+#[inline(always)]
+fn device<S: Side>(request: Ptr) -> u32 {
+    if !present(&REQUEST_PART) || !present(&BDEV_DEV) {
+        return 0;
+    }
+    // SAFETY: typed pointers: request, block_device.
+    unsafe {
+        let part: Ptr = S::read(request, REQUEST_PART.load());
+        if part.is_null() { 0 } else { S::read(part, BDEV_DEV.load()) }
+    }
+}
+
+#[inline(always)]
+fn current_context() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_current_pid_tgid() }
+}
+
+/// The completion in which the current wake-up happens, if it does.
+#[inline(always)]
+pub fn completing(now: u64) -> Option<Completion> {
+    let last = COMPLETING.get(0)?;
+    let is_now = last.done != 0 && now.saturating_sub(last.done) < COMPLETION_NS;
+    (is_now && last.context == current_context()).then_some(*last)
+}
+
+/// The same. Where `dev`, on which the woken task waits, has
+/// requests of its own, another device's is none: an interrupt can end one in the midst of it.
+#[inline(always)]
+pub fn waking(dev: u32, now: u64) -> Option<Completion> {
+    let last = completing(now)?;
+    if last.dev == dev as u64 {
+        return Some(last);
+    }
+    // SAFETY: the value is copied at once; a torn one is out by one request.
+    match unsafe { LAST_COMPLETION.get(dev) } {
+        Some(own) if now.saturating_sub(own.done) < COMPLETION_NS => Some(*own),
+        Some(_) => None,
+        None => Some(last),
+    }
+}
+
+/// The last completion of a device's requests, or of any, if it fell into the wait that began at `since`.
+#[inline(always)]
+pub fn during(dev: u32, since: u64) -> Option<Completion> {
+    // SAFETY: the values are copied at once; a torn one is out by one request.
+    let own = unsafe { LAST_COMPLETION.get(dev) };
+    let any = if own.is_none() { unsafe { LAST_COMPLETION.get(0u32) } } else { own };
+    let completion = *any?;
+    (completion.done > since).then_some(completion)
+}
