@@ -8,6 +8,7 @@
 pub mod calls;
 pub mod cause;
 pub mod cgroup;
+pub mod delays;
 pub mod hist;
 pub mod hung;
 pub mod iolat;

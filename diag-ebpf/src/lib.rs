@@ -11,6 +11,7 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod delays;
 pub mod epoch;
 pub mod exclusive;
 pub mod fields;
@@ -22,6 +23,7 @@ pub mod loss;
 pub mod memory;
 pub mod program;
 pub mod quota;
+pub mod request;
 pub mod runq;
 pub mod scope;
 pub mod side;

@@ -6,13 +6,18 @@ use aya_ebpf::{
     Global,
     helpers::{
         bpf_get_current_task,
-        generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel},
+        generated::{
+            bpf_get_current_task_btf, bpf_get_stack, bpf_get_task_stack, bpf_probe_read_kernel,
+            bpf_task_pt_regs,
+        },
     },
 };
 use diag_common::{
     calls::{RDONLY_CAST_CALL, TASK_FROM_PID_CALL, TASK_RELEASE_CALL},
     stack::{STACK_FRAMES, Stack},
 };
+
+use crate::fields::{REGS_SS, TASK_STACK};
 
 /// A kernel pointer, as the programs handle it.
 pub type Ptr = *const u8;
@@ -33,6 +38,9 @@ pub trait Side {
 
     /// The current `task_struct`.
     fn current() -> Ptr;
+
+    /// The user registers that `task` saved when it entered the kernel; null where it has none.
+    fn registers(task: Ptr) -> Ptr;
 
     /// Takes the kernel stack of `task`, which is the current one where [`Side::STACK_OF_SLEEPER`] is not set.
     ///
@@ -92,6 +100,11 @@ impl<O: Object> Side for O {
     #[inline(always)]
     fn current() -> Ptr {
         O::Kind::current()
+    }
+
+    #[inline(always)]
+    fn registers(task: Ptr) -> Ptr {
+        O::Kind::registers(task)
     }
 
     #[inline(always)]
@@ -164,6 +177,12 @@ impl Side for Btf {
     }
 
     #[inline(always)]
+    fn registers(task: Ptr) -> Ptr {
+        // SAFETY: the verifier knows the task by its type.
+        unsafe { bpf_task_pt_regs(task as *mut _) as Ptr }
+    }
+
+    #[inline(always)]
     unsafe fn stack(_context: Ptr, task: Ptr, frames: *mut Stack) -> i64 {
         // SAFETY: the caller's.
         unsafe { bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) }
@@ -216,6 +235,9 @@ unsafe fn call<const FUNCTION: i32>(argument: u64) -> u64 {
     result
 }
 
+/// Bytes of a task's kernel stack (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h, 5.10 to 6.18, without KASAN).
+const THREAD_SIZE: u64 = 16384;
+
 /// Raw tracepoints: plain addresses, read by a helper.
 pub struct Raw;
 
@@ -237,6 +259,17 @@ impl Side for Raw {
     fn current() -> Ptr {
         // SAFETY: the helper has no preconditions.
         unsafe { bpf_get_current_task() as Ptr }
+    }
+
+    /// `task_pt_regs` (arch/x86/include/asm/processor.h, 5.10 to 6.8): at the top of the task's stack of `THREAD_SIZE` bytes.
+    #[inline(always)]
+    fn registers(task: Ptr) -> Ptr {
+        // SAFETY: any address will do.
+        let stack: u64 = unsafe { probe(task, TASK_STACK.load()) };
+        if stack == 0 {
+            return ptr::null();
+        }
+        (stack + THREAD_SIZE - u64::from(REGS_SS.load()) - 8) as Ptr
     }
 
     #[inline(always)]

@@ -135,6 +135,9 @@ pub(crate) const FIELDS: &[Field] = &[
     required("REGS_SI", offset!("pt_regs", "si")),
     required("REGS_R10", offset!("pt_regs", "r10")),
     required("REGS_ORIG_AX", offset!("pt_regs", "orig_ax")),
+    required("REGS_AX", offset!("pt_regs", "ax")),
+    required("REGS_SS", offset!("pt_regs", "ss")),
+    required("TASK_STACK", offset!("task_struct", "stack")),
     required("REQUEST_START", offset!("request", "start_time_ns")),
     required("REQUEST_IO_START", offset!("request", "io_start_time_ns")),
     optional("REQUEST_PART", offset!("request", "part")),
@@ -193,6 +196,14 @@ pub(crate) const FIELDS: &[Field] = &[
         offset!((
             "task_struct",
             "sched_info.last_arrival",
+            "with CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT"
+        )),
+    ),
+    optional(
+        "TASK_LAST_QUEUED",
+        offset!((
+            "task_struct",
+            "sched_info.last_queued",
             "with CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT"
         )),
     ),

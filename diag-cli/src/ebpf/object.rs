@@ -251,6 +251,10 @@ fn load_maps(prepared: Prepared, hooks: Hooks, wanted: &Wanted<'_>) -> Result<Ob
         };
     }
     for &(name, entries) in &wanted.settings.entries {
+        // Task storage has no entries of a number.
+        if hooks == Hooks::Btf && name == states::STATES {
+            continue;
+        }
         loader.map_max_entries(name, entries);
     }
     if !wanted.logs {

@@ -127,6 +127,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     /// Begins to count, and to count time; returns when that was.
     pub(crate) fn begin(&mut self) -> Result<u64> {
         self.sampler.begin(&self.object.ebpf);
+        self.tool.take_stock(&mut self.object)?;
         let began = self.turn()?;
         self.session = Stretch::at(began, self.sampler.sum(&self.object.ebpf));
         self.interval = self.session;
@@ -224,6 +225,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     fn report(&mut self) -> Result<()> {
         let turned = self.turn()?;
+        self.tool.take_stock(&mut self.object)?;
         self.missed = self.object.missed_runs().max(self.missed);
         self.tell_interval(turned)
     }
@@ -232,6 +234,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn end(&mut self, ended: Option<Ended>) -> Result<()> {
         self.scene.target.ended = ended;
         self.end = Some(self.turn()?);
+        self.tool.take_stock(&mut self.object)?;
         self.learn_cgroups();
         let events = self.tool.last_events(&mut self.object, self.scene.cgroups.as_mut())?;
         self.tell_events(events)?;

@@ -100,6 +100,11 @@ pub(crate) trait Tool: Sized {
     /// What is to be done every now and then.
     fn poll(&mut self) {}
 
+    /// What only a pass over all tasks can tell: as it is now. Before the first [`Tool::turn`], and after each later one.
+    fn take_stock(&mut self, _object: &mut Object) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends a stretch of time, and returns when that was, ns on the kernel side's clock: what happens from then on belongs
     /// to the next one. Whoever counts in epochs begins the next one here.
     fn turn(&mut self) -> Result<u64> {

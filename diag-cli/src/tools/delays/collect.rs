@@ -1,38 +1,227 @@
 //! Reading what the kernel side counted.
 
-use anyhow::Result;
-
-use super::{args::Args, harvest::Harvest};
-use crate::{
-    ebpf::{clock, object::Object},
-    output::record::Unavailable,
-    target::Target,
+use std::{
+    collections::HashMap,
+    io::Read as _,
+    mem::MaybeUninit,
+    time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap as BpfHashMap, MapData, RingBuf},
+};
+use diag_common::{
+    delays::{Cell, CellKey, Half, SampleKey, WANTED, Wait, what},
+    hist,
+    iolat::Threshold,
+};
+
+use super::{
+    account::Totals,
+    args::By,
+    attach::{OPEN_WAITS, THREADS, group_by},
+    classify::Classifier,
+    harvest::Harvest,
+    place,
+    split::{Counted, Splitter},
+};
+use crate::{
+    ebpf::{clock, epoch::Epoch, maps::take, object::Object, stacks::Stacks, who::People},
+    kernel::cpus,
+    output::record::Unavailable,
+};
+
+/// How long an epoch lasts at most: then its half is read, so that no table overflows.
+const LONGEST_EPOCH: Duration = Duration::from_secs(2);
+/// Shorter waits are no candidates for the longest, ns.
+const SHORTEST_WAIT_NS: u64 = 1_000_000;
+/// The element of [`Collector::boundaries`] that has the session's beginning.
+const SESSION: u32 = 2;
+
 /// The maps of a loaded object.
-pub(crate) struct Collector;
+pub(super) struct Collector {
+    /// Kept, since programs that use it are loaded later.
+    _places: Array<MapData, u32>,
+    epoch: Epoch,
+    boundaries: Array<MapData, u64>,
+    halves: Array<MapData, Half>,
+    cells: BpfHashMap<MapData, CellKey, Cell>,
+    samples: BpfHashMap<MapData, SampleKey, Cell>,
+    thresholds: Array<MapData, Threshold>,
+    longest: RingBuf<MapData>,
+    cpu_numbers: u32,
+    /// When the epoch that runs began, and the one before it, ns.
+    began: u64,
+    ended_began: u64,
+    turned: Instant,
+    totals: Totals,
+    splitter: Splitter,
+    /// Waits that had ended, and those that went on, since the last reading.
+    ended: Vec<Wait>,
+    open: Vec<Wait>,
+    /// Whether the threads that were there have been counted.
+    stocked: bool,
+    /// What was read ahead of time.
+    early: Option<Harvest>,
+}
 
 impl Collector {
-    /// Takes the maps out of `object`.
-    pub(crate) fn open(_args: &Args, _target: &Target, _object: &mut Object) -> Result<Collector> {
-        Ok(Collector)
+    /// Takes the maps out of `ebpf`.
+    pub(super) fn new(ebpf: &mut Ebpf, by: By) -> Result<Collector> {
+        let mut places: Array<MapData, u32> = take(ebpf, "PLACES")?;
+        for (number, cause) in place::causes() {
+            places.set(number, cause as u32 + 1, 0)?;
+        }
+        let mut collector = Collector {
+            _places: places,
+            epoch: Epoch::of(ebpf)?,
+            boundaries: take(ebpf, "BOUNDARIES")?,
+            halves: take(ebpf, "ACCOUNT_HALVES")?,
+            cells: take(ebpf, "ACCOUNT")?,
+            samples: take(ebpf, "SAMPLES")?,
+            thresholds: take(ebpf, "LONGEST_THRESHOLDS")?,
+            longest: take(ebpf, "LONGEST_WAITS")?,
+            cpu_numbers: cpus::numbers()?,
+            began: 0,
+            ended_began: 0,
+            turned: Instant::now(),
+            totals: Totals::default(),
+            splitter: Splitter::new(group_by(by), Classifier::new(Stacks::of(ebpf)?), People::of(ebpf)?),
+            ended: Vec::new(),
+            open: Vec::new(),
+            stocked: false,
+            early: None,
+        };
+        collector.lay_threshold(0)?;
+        Ok(collector)
     }
 
-    /// Ends a stretch of time, and returns when that was.
-    pub(crate) fn turn(&mut self) -> Result<u64> {
-        Ok(clock::now())
+    /// Begins to count the threads that are there; later, looks at waits that go on.
+    pub(super) fn take_stock(&mut self, object: &mut Object) -> Result<()> {
+        let name = if self.stocked { OPEN_WAITS } else { THREADS };
+        let mut bytes = Vec::new();
+        object.iterate(name)?.read_to_end(&mut bytes).context("cannot read what the task iterator says")?;
+        self.stocked = true;
+        self.open = bytes.chunks_exact(size_of::<Wait>()).map(wait).collect();
+        Ok(())
     }
 
-    /// What is to be done every now and then.
-    pub(crate) fn poll(&mut self) {}
+    /// Reads ahead of time, so that no table overflows.
+    pub(super) fn poll(&mut self) -> Result<()> {
+        self.drain();
+        if self.began == 0 || self.turned.elapsed() < LONGEST_EPOCH {
+            return Ok(());
+        }
+        self.turn()?;
+        let harvest = self.read(false)?;
+        self.early.get_or_insert_default().add(&harvest);
+        Ok(())
+    }
+
+    /// Ends the epoch, and returns when that was.
+    pub(super) fn turn(&mut self) -> Result<u64> {
+        let end = clock::now();
+        let next = self.epoch.parity() ^ 1;
+        self.lay_threshold(next)?;
+        self.boundaries.set(next, end, 0)?;
+        if self.began == 0 {
+            self.boundaries.set(SESSION, end, 0)?;
+        }
+        self.epoch.turn()?;
+        self.ended_began = std::mem::replace(&mut self.began, end);
+        self.turned = Instant::now();
+        Ok(end)
+    }
 
     /// Takes everything that was counted up to the last turn.
-    pub(crate) fn harvest(&mut self) -> Result<Harvest> {
-        Ok(Harvest::default())
+    pub(super) fn harvest(&mut self) -> Result<Harvest> {
+        self.drain();
+        let harvest = self.read(true)?;
+        Ok(match self.early.take() {
+            None => harvest,
+            Some(mut early) => {
+                early.add(&harvest);
+                early
+            }
+        })
     }
 
-    /// Why counts may have been read while programs still wrote them.
-    pub(crate) fn unsettled(&self) -> Option<Unavailable> {
-        None
+    /// Why counts may have been read while programs still wrote them, or stacks have no names.
+    pub(super) fn unavailable(&self) -> impl Iterator<Item = Unavailable> {
+        self.epoch.unsettled().into_iter().chain(self.splitter.unavailable())
+    }
+
+    fn lay_threshold(&mut self, parity: u32) -> Result<()> {
+        let fresh = Threshold {
+            wanted: WANTED,
+            above: 0,
+            bucket: hist::bucket(SHORTEST_WAIT_NS),
+            reserved: 0,
+            sent: [0; hist::BUCKETS as usize],
+        };
+        Ok(self.thresholds.set(parity, fresh, 0)?)
+    }
+
+    fn drain(&mut self) {
+        while let Some(bytes) = self.longest.next() {
+            self.ended.push(wait(&bytes));
+        }
+    }
+
+    /// Reads the epoch that ended.
+    fn read(&mut self, with_open: bool) -> Result<Harvest> {
+        let parity = self.epoch.ended();
+        let mut cells: HashMap<u64, Cell> = HashMap::new();
+        let mut add = |of: u64, more: Cell| {
+            let cell = cells.entry(of).or_default();
+            cell.count = cell.count.wrapping_add(more.count);
+            cell.ns = cell.ns.wrapping_add(more.ns);
+        };
+        for number in 0..self.cpu_numbers {
+            let index = number << 1 | parity;
+            let half = self.halves.get(&index, 0)?;
+            let mut used = half.slots.iter().filter(|slot| slot.of != 0).peekable();
+            if used.peek().is_some() {
+                used.for_each(|slot| add(slot.of, slot.cell));
+                self.halves.set(index, Half::CLEAR, 0)?;
+            }
+        }
+        let keys: Vec<CellKey> =
+            self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
+        for key in keys.into_iter().filter(|key| key.parity == u64::from(parity)) {
+            add(key.of, self.cells.get(&key, 0)?);
+            self.cells.remove(&key)?;
+        }
+        let mut samples = Vec::new();
+        let keys: Vec<SampleKey> =
+            self.samples.keys().collect::<Result<_, _>>().context("cannot read the samples")?;
+        for key in keys.into_iter().filter(|key| key.flags & 1 == parity) {
+            samples.push((key, self.samples.get(&key, 0)?));
+            self.samples.remove(&key)?;
+        }
+        let stretch = self.totals.take(&cells, self.began);
+        let counted = Counted {
+            stretch,
+            waits: cells.into_iter().filter(|(of, _)| what::kind(*of as u32) >= what::WAITS).collect(),
+            samples,
+            ended: std::mem::take(&mut self.ended),
+            open: if with_open { std::mem::take(&mut self.open) } else { Vec::new() },
+            since: self.ended_began,
+            until: self.began,
+        };
+        Ok(self.splitter.split(&counted))
+    }
+}
+
+/// A wait as the kernel side sent it: without its frames, where it has ended.
+fn wait(bytes: &[u8]) -> Wait {
+    let mut wait = MaybeUninit::<Wait>::zeroed();
+    let length = bytes.len().min(size_of::<Wait>());
+    // SAFETY: that many bytes, into a value that is valid for all bytes.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), wait.as_mut_ptr().cast(), length);
+        wait.assume_init()
     }
 }

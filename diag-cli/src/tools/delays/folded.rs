@@ -59,10 +59,10 @@ fn lines(harvest: &Harvest, naming: &mut Naming<'_, '_>) -> Vec<String> {
         .filter(|&(_, &ns)| ns > 0)
         .map(|(stack, ns)| {
             let group = naming.group(stack.key, harvest).label();
-            let place = stack.part.place.map_or_else(|| stack.part.cause.path().into(), Place::name);
+            let place = stack.part.place.map_or_else(|| stack.part.cause.path(), Place::name);
             let functions = stack.functions.iter().rev().map(String::as_str);
             let frames: Vec<String> =
-                [group.as_str(), &place].into_iter().chain(functions).map(frame).collect();
+                [group.as_str(), place].into_iter().chain(functions).map(frame).collect();
             format!("{} {ns}", frames.join(";"))
         })
         .collect();

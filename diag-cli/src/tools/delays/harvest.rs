@@ -78,6 +78,18 @@ pub(crate) struct Harvest {
     pub(crate) longest: Vec<Longest>,
     /// Sampled stacks of waits, and the time that each stands for, ns.
     pub(crate) stacks: HashMap<Sampled, u64>,
+    /// Time of earlier stretches that turned out to belong to another part.
+    pub(crate) late: Vec<Late>,
+}
+
+/// Time that an earlier stretch has in another part than the one that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    pub(crate) key: Key,
+    /// Where it stands, and where it belongs.
+    pub(crate) from: Part,
+    pub(crate) to: Part,
+    pub(crate) ns: u64,
 }
 
 /// A stack at which threads of a group slept.
@@ -132,11 +144,22 @@ impl Harvest {
         for (stack, ns) in &more.stacks {
             *self.stacks.entry(stack.clone()).or_default() += ns;
         }
+        for late in &more.late {
+            self.correct(*late);
+        }
         // What was still open then has ended since, or is open again.
         self.longest.retain(|wait| !wait.open);
         self.longest.extend_from_slice(&more.longest);
         self.longest.sort_by_key(|wait| std::cmp::Reverse(wait.ns));
         self.longest.truncate(LONGEST);
+    }
+
+    fn correct(&mut self, late: Late) {
+        let Some(account) = self.groups.get_mut(&late.key) else { return };
+        let Some(from) = account.parts.get_mut(&late.from) else { return };
+        let ns = late.ns.min(from.ns);
+        from.ns -= ns;
+        account.parts.entry(late.to).or_default().ns += ns;
     }
 }
 

@@ -1,21 +1,22 @@
 //! `osdiag delays`: where the time of each container goes, running and waiting for what.
 
+mod account;
 mod advice;
 mod args;
 mod attach;
+mod classify;
 mod collect;
 mod folded;
-#[cfg_attr(not(test), expect(dead_code, reason = "the kernel side is not read yet"))]
 mod harvest;
 mod model;
 mod naming;
-#[cfg_attr(not(test), expect(dead_code, reason = "the kernel side is not read yet"))]
 mod place;
 mod pressure;
 mod record;
 mod render;
 #[cfg(test)]
 mod sample;
+mod split;
 mod verdict;
 
 use std::{process::ExitCode, time::Duration};
@@ -42,6 +43,7 @@ use crate::{
             Kind, Unavailable,
             settings::{Threshold, ThresholdName},
         },
+        streams,
     },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Target},
@@ -91,22 +93,28 @@ impl Tool for Delays {
     }
 
     fn settings(args: &Args, _kernel: &Kernel) -> Result<Settings> {
-        attach::settings(args)
+        attach::settings(args.by)
     }
 
-    fn open(args: &Args, target: &Target, object: &mut Object) -> Result<Delays> {
+    fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Delays> {
         Ok(Delays {
             by: args.by,
             wanted: Wanted { top: args.top as usize, sort: args.sort },
             slow: args.slow,
-            collector: Collector::open(args, target, object)?,
+            collector: Collector::new(&mut object.ebpf, args.by)?,
             pressures: Pressures::new(args.by),
             folded: args.folded.as_deref().map(Folded::create).transpose()?,
         })
     }
 
     fn poll(&mut self) {
-        self.collector.poll();
+        if let Err(error) = self.collector.poll() {
+            streams::note(format_args!("osdiag: {error:#}"));
+        }
+    }
+
+    fn take_stock(&mut self, object: &mut Object) -> Result<()> {
+        self.collector.take_stock(object)
     }
 
     fn turn(&mut self) -> Result<u64> {
@@ -158,7 +166,7 @@ impl Tool for Delays {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let unwritten = self.folded.as_ref().and_then(Folded::unavailable);
-        self.collector.unsettled().into_iter().chain(unwritten).collect()
+        self.collector.unavailable().chain(unwritten).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -221,7 +221,7 @@ fn places(account: &Account, accounted_ns: u64) -> (Vec<Place>, Omitted) {
         let (causes, causes_omitted) = cut(reasons, CAUSES_OF_PLACE);
         let cause = |(keys, of): (CauseKeys, u64)| PlaceCause { keys, ns: of, share: share(of, ns) };
         Place {
-            place: place.name().into_owned(),
+            place: place.name().to_owned(),
             ns,
             share: share(ns, accounted_ns),
             causes: causes.into_iter().map(cause).collect(),
@@ -234,7 +234,7 @@ fn places(account: &Account, accounted_ns: u64) -> (Vec<Place>, Omitted) {
 fn long_wait(wait: &Longest, naming: &mut Naming<'_, '_>) -> LongWait {
     LongWait {
         task: naming.task(wait),
-        place: wait.part.place.map(|place| place.name().into_owned()),
+        place: wait.part.place.map(|place| place.name().to_owned()),
         keys: CauseKeys { cause: wait.part.cause, via: wait.part.via },
         ns: wait.ns,
         chain: Vec::new(),

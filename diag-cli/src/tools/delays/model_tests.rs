@@ -99,7 +99,7 @@ fn groups_stand_in_the_order_asked_for() {
 
 #[test]
 fn lists_that_are_cut_say_so() {
-    let parts = (0..25).map(|at| (part(Cause::Device, Some(Where::Number(at))), waits(1, u64::from(at) + 1)));
+    let parts = (0..25).map(|at| (part(Cause::Device, Where::of_number(at)), waits(1, u64::from(at) + 1)));
     let mut counted = account(1, parts);
     counted.cpu_culprits = (1..=23).map(|pid| (Key::Process(pid), 10)).collect();
     let mut counted = harvest([(Key::Process(7), counted)]);

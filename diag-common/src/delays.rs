@@ -1,0 +1,333 @@
+//! `osdiag delays`: what its eBPF object counts, and the layout in which it is read.
+//!
+//! A thread is in one piece at each moment: on a CPU, runnable, or asleep. Time is counted in cells, without a pass over all
+//! threads: who enters a piece at `t` adds 1 to the cell's count and takes `t` from its sum, who leaves it takes 1 back and adds
+//! `t`. So far as a boundary `b` the cell then has `sum + count * b`, modulo 2^64, whatever is still going on.
+
+use crate::stack::Stack;
+
+/// What a cell counts, in the lower half of its key; the group's number is in the upper half.
+pub mod what {
+    /// Bits of a state: a [`crate::cause::Cause`], or one of those below.
+    pub const STATE_BITS: u32 = 6;
+    const STATE: u32 = (1 << STATE_BITS) - 1;
+    /// Asleep, and only the stack tells for what; with [`STALLED`] and [`CONTENDED`] added.
+    pub const UNEXPLAINED: u32 = 52;
+    /// The kernel counts the sleep as a memory stall (`in_memstall`).
+    pub const STALLED: u32 = 1;
+    /// The thread contends for a sleeping lock.
+    pub const CONTENDED: u32 = 2;
+    /// Asleep for I/O (`in_iowait`): the request that ends the sleep tells more.
+    pub const IOWAIT: u32 = 60;
+    /// Being there at all.
+    pub const THREADS: u32 = 63;
+
+    const PLACE_SHIFT: u32 = STATE_BITS;
+    const PLACE: u32 = (1 << 11) - 1;
+    const BUCKET_SHIFT: u32 = 17;
+    const BUCKET: u32 = (1 << 11) - 1;
+    const KIND_SHIFT: u32 = 28;
+
+    /// Time in a state.
+    pub const TIME: u32 = 0;
+    /// Time in a state, on a CPU: in reclaim, in compaction, in a lock's slow path.
+    pub const ON_CPU: u32 = 1;
+    /// Waits that ended, by their length's bucket, with their whole time.
+    pub const WAITS: u32 = 2;
+    /// Time before the last boundary that the records up to there show in another state than the one it turned out to be: that
+    /// state is in the bucket's place.
+    pub const LATE: u32 = 3;
+
+    /// A key of time in a state.
+    #[inline(always)]
+    pub const fn time(state: u32, place: u32) -> u32 {
+        state | place << PLACE_SHIFT
+    }
+
+    /// The same key, of another kind.
+    #[inline(always)]
+    pub const fn of_kind(what: u32, kind: u32) -> u32 {
+        what & !(3 << KIND_SHIFT) | kind << KIND_SHIFT
+    }
+
+    /// The same key, with a bucket.
+    #[inline(always)]
+    pub const fn with_bucket(what: u32, bucket: u32) -> u32 {
+        what & !(BUCKET << BUCKET_SHIFT) | (bucket & BUCKET) << BUCKET_SHIFT
+    }
+
+    /// The same key, with another state.
+    #[inline(always)]
+    pub const fn with_state(what: u32, state: u32) -> u32 {
+        what & !STATE | state
+    }
+
+    /// The state.
+    #[inline(always)]
+    pub const fn state(what: u32) -> u32 {
+        what & STATE
+    }
+
+    /// The place.
+    #[inline(always)]
+    pub const fn place(what: u32) -> u32 {
+        what >> PLACE_SHIFT & PLACE
+    }
+
+    /// The bucket.
+    #[inline(always)]
+    pub const fn bucket(what: u32) -> u32 {
+        what >> BUCKET_SHIFT & BUCKET
+    }
+
+    /// The kind: [`TIME`] to [`LATE`].
+    #[inline(always)]
+    pub const fn kind(what: u32) -> u32 {
+        what >> KIND_SHIFT & 3
+    }
+}
+
+/// Where a thread sleeps, as a number: a system call by its own, and these.
+pub mod place {
+    /// The first number of a 32-bit system call.
+    pub const COMPAT: u32 = 512;
+    /// The end of the numbers of 32-bit system calls.
+    pub const CALLS_END: u32 = 1024;
+    /// A page fault from user mode.
+    pub const FAULT: u32 = 1024;
+    /// The way back to user mode.
+    pub const RETURN: u32 = 1025;
+    /// Either of these: the stack tells.
+    pub const FAULT_OR_RETURN: u32 = 1026;
+    /// The end of the thread.
+    pub const EXIT: u32 = 1027;
+    /// A worker that shares its creator's memory: its registers are its creator's.
+    pub const WORKER: u32 = 1028;
+    /// A kernel thread.
+    pub const KTHREAD: u32 = 1029;
+    /// A system call with a number beyond the table.
+    pub const OTHER_CALL: u32 = 1030;
+    /// It does not sleep.
+    pub const NONE: u32 = 1031;
+    /// How many numbers there are.
+    pub const COUNT: u32 = 1032;
+}
+
+/// What threads are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum GroupBy {
+    /// Their cgroup; kernel threads are one group.
+    Cgroup = 0,
+    /// Their name.
+    Comm = 1,
+    /// Their process.
+    Process = 2,
+    /// Each is a group.
+    Thread = 3,
+}
+
+/// What stands for the cgroup of kernel threads, where they are one group.
+pub const KERNEL_THREADS: u64 = u64::MAX;
+
+/// A cell of the shared hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct CellKey {
+    /// The group's number above, [`what`] below.
+    pub of: u64,
+    /// The half, 0 or 1.
+    pub parity: u64,
+}
+
+/// What a cell holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cell {
+    /// Threads in the state, or waits, or samples.
+    pub count: u64,
+    /// The sum, ns.
+    pub ns: u64,
+}
+
+/// A place of a CPU's table: a cell that has not been handed to the shared hash yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Slot {
+    /// As [`CellKey::of`].
+    pub of: u64,
+    /// What it holds.
+    pub cell: Cell,
+}
+
+/// Bits of a slot's number.
+pub const SLOT_BITS: u32 = 9;
+
+/// What one CPU counted in one epoch.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Half {
+    /// By a hash of the key.
+    pub slots: [Slot; 1 << SLOT_BITS],
+}
+
+impl Half {
+    /// A half in which nothing is counted.
+    pub const CLEAR: Half = Half { slots: [Slot { of: 0, cell: Cell { count: 0, ns: 0 } }; 1 << SLOT_BITS] };
+}
+
+/// Stacks of waits that nothing else explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct SampleKey {
+    /// The group's number.
+    pub who: u32,
+    /// [`what`], with the bucket of the wait's length.
+    pub what: u32,
+    /// The stack's number.
+    pub stack: u32,
+    /// The half, 0 or 1; with [`EVERY`] for long waits, each of which has its stack taken.
+    pub flags: u32,
+}
+
+/// The key is of long waits: their time is in no cell of [`what::TIME`], but here.
+pub const EVERY: u32 = 2;
+
+/// From this length on, each wait that nothing else explains has its stack taken, ns.
+pub const LONG_NS: u64 = 1_000_000;
+/// Of shorter ones, one of so many of each place and CPU; a power of two.
+pub const ONE_OF: u32 = 32;
+
+/// What a thread does.
+pub mod phase {
+    /// Nothing is known yet.
+    pub const UNKNOWN: u32 = 0;
+    /// It runs.
+    pub const ON_CPU: u32 = 1;
+    /// It could run.
+    pub const RUNNABLE: u32 = 2;
+    /// It sleeps.
+    pub const ASLEEP: u32 = 3;
+    /// It is not counted: outside of the target.
+    pub const OUTSIDE: u32 = 4;
+}
+
+/// What is known of a thread.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Thread {
+    /// Not 0 where somebody has begun to count the thread.
+    pub claimed: u64,
+    /// When the piece began, ns.
+    pub since: u64,
+    /// When the wait began, ns: the same, or earlier where it is known from before the session.
+    pub began: u64,
+    /// When it was last woken while it ran, ns.
+    pub woken: u64,
+    /// [`phase`].
+    pub phase: u32,
+    /// The cell that the piece is counted in.
+    pub what: u32,
+    /// The group's number; 0 where there are too many.
+    pub who: u32,
+    /// What it is in, as bits: reclaim and the like.
+    pub contexts: u32,
+    /// The sleeping lock that it contends for; 0 for none.
+    pub lock: u64,
+    /// Its `css_set`, and its name, as of when it got its number.
+    pub css: u64,
+    /// Its name.
+    pub comm: [u64; 2],
+    /// What is known of its CPU quota; see [`crate::quota`].
+    pub queue: u64,
+    /// Likewise.
+    pub held_ns: u64,
+    /// Likewise.
+    pub quota: u32,
+    /// The stack that it took when it went to sleep, where it cannot be taken later; 0 for none.
+    pub stack: u32,
+    /// Not 0 where it sleeps interruptibly.
+    pub interruptible: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A wait that has ended, or that goes on.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Wait {
+    /// How long it lasted, ns.
+    pub ns: u64,
+    /// When the piece began, ns.
+    pub since: u64,
+    /// The cgroup's id.
+    pub cgroup: u64,
+    /// When the thread started, ns since boot; 0 where that is not known.
+    pub start_ns: u64,
+    /// The thread's name.
+    pub comm: [u64; 2],
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// The group's number.
+    pub who: u32,
+    /// [`what`].
+    pub what: u32,
+    /// The stack's number; 0 for none.
+    pub stack: u32,
+    /// [`phase`] for a wait that goes on; 0 for one that has ended.
+    pub phase: u32,
+    /// The stack, where the wait goes on and nothing else explains it.
+    pub frames: Stack,
+}
+
+/// Ended waits that are sent one by one, in an epoch.
+pub const WANTED: u32 = 200;
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Cell, CellKey, Half, SampleKey, Thread};
+
+    // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
+    unsafe impl aya::Pod for CellKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Cell {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Half {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for SampleKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Thread {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cause::Cause, hist};
+
+    #[test]
+    fn a_key_keeps_its_parts_apart() {
+        let time = what::time(what::THREADS, place::COUNT - 1);
+        let wait = what::of_kind(what::with_bucket(time, hist::BUCKETS - 1), what::LATE);
+        assert_eq!(what::state(wait), what::THREADS);
+        assert_eq!(what::place(wait), place::COUNT - 1);
+        assert_eq!(what::bucket(wait), hist::BUCKETS - 1);
+        assert_eq!(what::kind(wait), what::LATE);
+        assert_eq!(what::with_bucket(what::of_kind(wait, what::TIME), 0), time);
+        assert_eq!(what::state(what::with_state(wait, 3)), 3);
+    }
+
+    #[test]
+    fn states_are_no_causes() {
+        assert!(Cause::ALL.len() <= what::UNEXPLAINED as usize);
+    }
+
+    #[test]
+    fn what_there_are_many_of_is_small() {
+        assert!(size_of::<Thread>() <= 128, "{}", size_of::<Thread>());
+        assert!(size_of::<Half>() <= 32 << 10);
+        assert_eq!(size_of::<SampleKey>(), 16);
+        assert_eq!(size_of::<Wait>() % 8, 0);
+    }
+}

@@ -1,0 +1,223 @@
+//! Counting in cells: a small table of each CPU in front of a hash that all share. See [`diag_common::delays`] for what a cell
+//! means.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::generated::bpf_get_smp_processor_id,
+    macros::map,
+    maps::{Array, HashMap},
+};
+use diag_common::{
+    delays::{Cell, CellKey, Half, SLOT_BITS, SampleKey, Slot, Thread, what},
+    hist,
+    loss::Loss,
+};
+
+use crate::{
+    epoch, loss,
+    memory::{add_u64, store},
+};
+
+/// By CPU and parity. Sized by the loader.
+#[map]
+static ACCOUNT_HALVES: Array<Half> = Array::with_max_entries(2, 0);
+
+#[map]
+static ACCOUNT: HashMap<CellKey, Cell> = HashMap::with_max_entries(65536, 0);
+
+#[map]
+static SAMPLES: HashMap<SampleKey, Cell> = HashMap::with_max_entries(16384, 0);
+
+/// When the epoch of each parity began, and at last the session, ns; the user side writes it before it turns the epoch.
+#[map]
+static BOUNDARIES: Array<u64> = Array::with_max_entries(3, 0);
+
+/// What a program counts with: taken once, at its beginning.
+pub struct Counter {
+    half: &'static mut Half,
+    parity: u32,
+}
+
+/// Of a program that runs with interrupts off, so that no other one comes between.
+#[inline(always)]
+pub fn counter() -> Option<Counter> {
+    let parity = epoch::parity()?;
+    // SAFETY: no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // SAFETY: written on this CPU alone, in programs that run without interrupts.
+    let half = unsafe { ACCOUNT_HALVES.get_ptr_mut(cpu << 1 | parity)?.as_mut()? };
+    Some(Counter { half, parity })
+}
+
+/// Where cells are counted.
+pub trait Count {
+    /// Adds to a cell, modulo 2^64.
+    fn add(&mut self, who: u32, what: u32, count: u64, ns: u64);
+    /// The half that is written.
+    fn parity(&self) -> u32;
+}
+
+impl Count for Counter {
+    #[inline(always)]
+    fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
+        let of = u64::from(who) << 32 | u64::from(what);
+        // Fibonacci hashing: the upper bits of a product with 2^64 / φ.
+        let number = (of.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOT_BITS)) as usize;
+        // SAFETY: the number is below the table's length.
+        let slot = unsafe { self.half.slots.get_unchecked_mut(number) };
+        if slot.of != of {
+            turn_out(slot, of, self.parity);
+        }
+        slot.cell.count = slot.cell.count.wrapping_add(count);
+        slot.cell.ns = slot.cell.ns.wrapping_add(ns);
+    }
+
+    #[inline(always)]
+    fn parity(&self) -> u32 {
+        self.parity
+    }
+}
+
+/// Of a program that can be interrupted by one that counts: by the shared hash alone.
+pub struct Shared {
+    parity: u32,
+}
+
+/// See [`Shared`].
+#[inline(always)]
+pub fn shared() -> Option<Shared> {
+    Some(Shared { parity: epoch::parity()? })
+}
+
+impl Count for Shared {
+    #[inline(always)]
+    fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
+        add(u64::from(who) << 32 | u64::from(what), self.parity, count, ns);
+    }
+
+    #[inline(always)]
+    fn parity(&self) -> u32 {
+        self.parity
+    }
+}
+
+/// Hands what is in a slot to the shared hash, and gives the slot to another key.
+#[inline(never)]
+fn turn_out(slot: &mut Slot, of: u64, parity: u32) {
+    if slot.of != 0 {
+        add(slot.of, parity, slot.cell.count, slot.cell.ns);
+    }
+    store(&mut slot.of, of);
+    store(&mut slot.cell.count, 0);
+    store(&mut slot.cell.ns, 0);
+}
+
+#[inline(always)]
+fn zero() -> Cell {
+    let mut empty = MaybeUninit::<Cell>::uninit();
+    // SAFETY: both fields are written.
+    unsafe {
+        (&raw mut (*empty.as_mut_ptr()).count).write_volatile(0);
+        (&raw mut (*empty.as_mut_ptr()).ns).write_volatile(0);
+        empty.assume_init()
+    }
+}
+
+#[inline(never)]
+fn add(of: u64, parity: u32, count: u64, ns: u64) {
+    let key = CellKey { of, parity: u64::from(parity) };
+    if ACCOUNT.get_ptr_mut(key).is_none() {
+        // A lost race means that another CPU made the cell.
+        let _ = ACCOUNT.insert(key, zero(), BPF_NOEXIST as u64);
+    }
+    let Some(cell) = ACCOUNT.get_ptr_mut(key) else {
+        loss::count(Loss::Cells);
+        return;
+    };
+    // SAFETY: a map value, aligned, written by atomic additions alone.
+    unsafe {
+        add_u64(&raw mut (*cell).count, count);
+        add_u64(&raw mut (*cell).ns, ns);
+    }
+}
+
+/// Counts a wait's stack.
+#[inline(never)]
+pub fn sample(key: &SampleKey, ns: u64) {
+    if SAMPLES.get_ptr_mut(key).is_none() {
+        let _ = SAMPLES.insert(key, zero(), BPF_NOEXIST as u64);
+    }
+    let Some(cell) = SAMPLES.get_ptr_mut(key) else {
+        loss::count(Loss::Cells);
+        return;
+    };
+    // SAFETY: as above.
+    unsafe {
+        add_u64(&raw mut (*cell).count, 1);
+        add_u64(&raw mut (*cell).ns, ns);
+    }
+}
+
+/// When the epoch that is written began, ns.
+#[inline(always)]
+pub fn boundary(parity: u32) -> u64 {
+    BOUNDARIES.get(parity).copied().unwrap_or(0)
+}
+
+/// A thread enters a piece.
+#[inline(always)]
+pub fn enter(counter: &mut impl Count, thread: &mut Thread, what: u32, now: u64) {
+    thread.what = what;
+    thread.since = now;
+    counter.add(thread.who, what, 1, 0u64.wrapping_sub(now));
+}
+
+/// It leaves the piece, whose time stays where it was counted.
+#[inline(always)]
+pub fn leave(counter: &mut impl Count, thread: &Thread, now: u64) {
+    counter.add(thread.who, thread.what, u64::MAX, now);
+}
+
+/// It leaves the piece, whose time since the last boundary the caller counts elsewhere with [`charge`].
+#[inline(always)]
+pub fn revoke(counter: &mut impl Count, thread: &Thread) {
+    let from = thread.since.max(boundary(counter.parity()));
+    counter.add(thread.who, thread.what, u64::MAX, from);
+}
+
+/// Counts a part of a revoked piece.
+#[inline(always)]
+pub fn charge(counter: &mut impl Count, thread: &Thread, what: u32, from: u64, until: u64) {
+    let from = from.max(thread.since);
+    if until <= from {
+        return;
+    }
+    let boundary = boundary(counter.parity());
+    if from < boundary {
+        late(counter, thread, what, from, until.min(boundary));
+    }
+    let from = from.max(boundary);
+    if until > from {
+        counter.add(thread.who, what, 0, until - from);
+    }
+}
+
+/// Counts time that earlier records show in the state that a thread was in.
+#[inline(always)]
+fn late(counter: &mut impl Count, thread: &Thread, to: u32, from: u64, until: u64) {
+    let session = BOUNDARIES.get(2).copied().unwrap_or(0);
+    let from = from.max(session);
+    if until > from {
+        let key = what::with_bucket(what::of_kind(to, what::LATE), what::state(thread.what));
+        counter.add(thread.who, key, 0, until - from);
+    }
+}
+
+/// Counts a wait that has ended, or a part of one.
+#[inline(always)]
+pub fn wait(counter: &mut impl Count, who: u32, of: u32, ns: u64) {
+    let key = what::with_bucket(what::of_kind(of, what::WAITS), hist::bucket(ns));
+    counter.add(who, key, 1, ns);
+}

@@ -1,0 +1,143 @@
+//! What a thread is in when it runs or sleeps: reclaim, compaction, dirty throttling, a contended lock.
+
+use diag_common::{
+    cause::Cause,
+    delays::{Thread, phase, place, what},
+};
+
+use super::{
+    cells,
+    pieces::{Tasks, on_cpu},
+};
+use crate::{
+    clock,
+    fields::{MM_MMAP_LOCK, TASK_MM},
+    side::{Ptr, Side},
+};
+
+/// Direct or node reclaim.
+pub const RECLAIM: u32 = 1;
+/// Reclaim for a memory cgroup's limit.
+pub const MEMCG_RECLAIM: u32 = 2;
+/// Direct compaction.
+pub const COMPACTION: u32 = 4;
+/// A pause in `balance_dirty_pages`.
+pub const DIRTY_THROTTLE: u32 = 8;
+
+/// `LCB_F_SPIN` and `LCB_F_MUTEX` (include/trace/events/lock.h, 6.18).
+const SPIN: u32 = 1 << 0;
+const MUTEX: u32 = 1 << 5;
+
+/// The cause of what is done in these contexts; the innermost root wins.
+#[inline(always)]
+pub fn cause(contexts: u32) -> Option<Cause> {
+    if contexts == 0 {
+        None
+    } else if contexts & DIRTY_THROTTLE != 0 {
+        Some(Cause::DirtyThrottle)
+    } else if contexts & MEMCG_RECLAIM != 0 {
+        Some(Cause::MemcgReclaim)
+    } else if contexts & COMPACTION != 0 {
+        Some(Cause::Compaction)
+    } else {
+        Some(Cause::Reclaim)
+    }
+}
+
+/// The current thread, where it is counted and runs. What it is in changes in its own programs alone.
+#[inline(always)]
+fn current<S: Tasks>() -> Option<&'static mut Thread> {
+    let thread = S::state(S::current())?;
+    (thread.phase == phase::ON_CPU).then_some(thread)
+}
+
+/// Brings the piece of the current thread up to date with what it is in. Programs that count can interrupt this one.
+#[inline(never)]
+fn changed(thread: &mut Thread) {
+    let Some(mut counter) = cells::shared() else { return };
+    let now = clock::now();
+    cells::leave(&mut counter, thread, now);
+    let what = on_cpu(thread);
+    cells::enter(&mut counter, thread, what, now);
+}
+
+/// Enters a context.
+#[inline(always)]
+pub fn begin<S: Tasks>(bit: u32) {
+    if let Some(thread) = current::<S>() {
+        thread.contexts |= bit;
+        changed(thread);
+    }
+}
+
+/// Leaves a context.
+#[inline(always)]
+pub fn end<S: Tasks>(bit: u32) {
+    if let Some(thread) = current::<S>()
+        && thread.contexts & bit != 0
+    {
+        thread.contexts &= !bit;
+        changed(thread);
+    }
+}
+
+/// `balance_dirty_pages(…, long pause, …)`: a positive pause is a sleep that follows at once; it ends with the wake-up
+/// (mm/page-writeback.c, 6.18).
+#[inline(always)]
+pub fn dirty_throttle<S: Tasks>(pause: i64) {
+    if pause > 0
+        && let Some(thread) = current::<S>()
+    {
+        thread.contexts |= DIRTY_THROTTLE;
+    }
+}
+
+/// `contention_begin(void *lock, unsigned int flags)`: of locks that are slept for. A lock within a lock's own slow path is part
+/// of that wait.
+#[inline(always)]
+pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
+    if flags & SPIN != 0 && flags & MUTEX == 0 {
+        return;
+    }
+    if let Some(thread) = current::<S>()
+        && thread.lock == 0
+    {
+        thread.lock = lock;
+        changed(thread);
+    }
+}
+
+/// `contention_end(void *lock, int ret)`
+#[inline(always)]
+pub fn contention_end<S: Tasks>(lock: u64) {
+    if let Some(thread) = current::<S>()
+        && thread.lock == lock
+        && lock != 0
+    {
+        thread.lock = 0;
+        changed(thread);
+    }
+}
+
+/// The state of a thread that contends for a lock: its own `mmap_lock` is known by its address, others the stack tells.
+#[inline(always)]
+pub fn lock_state<S: Side>(thread: &Thread, task: Ptr, at: u32) -> u32 {
+    // SAFETY: a load from a task.
+    let memory: u64 = unsafe { S::read(task, TASK_MM.load()) };
+    if memory != 0 && thread.lock == memory + u64::from(MM_MMAP_LOCK.load()) {
+        return what::time(Cause::MmapLock as u32, at);
+    }
+    what::time(what::UNEXPLAINED + what::CONTENDED, at)
+}
+
+/// What a thread on a CPU is counted in.
+#[inline(always)]
+pub fn on_cpu_state(thread: &Thread) -> u32 {
+    if let Some(cause) = cause(thread.contexts & !DIRTY_THROTTLE) {
+        return what::of_kind(what::time(cause as u32, place::NONE), what::ON_CPU);
+    }
+    if thread.lock != 0 {
+        return what::of_kind(what::time(what::UNEXPLAINED + what::CONTENDED, place::NONE), what::ON_CPU);
+    }
+    what::time(Cause::Run as u32, place::NONE)
+}

@@ -1,0 +1,187 @@
+//! What a sleep was for, once it ends: who ended it, the request that it was for, and only then its stack.
+
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+use diag_common::{
+    cause::Cause,
+    delays::{EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, place, what},
+    hist,
+    loss::Loss,
+};
+
+use super::{
+    cells::{self, Count, Counter},
+    context::DIRTY_THROTTLE,
+    longest,
+    pieces::{Tasks, become_runnable},
+};
+use crate::{
+    clock, loss,
+    request::{self, Completion},
+    side::Ptr,
+    stack, task as tasks,
+};
+
+/// Counters of unexplained waits that were too short for a stack each; by place and state.
+#[map]
+static SHORT_WAITS: PerCpuArray<u32> = PerCpuArray::with_max_entries(1024, 0);
+
+/// A sleep that ends.
+pub struct Ending {
+    /// The context of the program that sees it.
+    pub program: Ptr,
+    /// Whose sleep it is.
+    pub task: Ptr,
+    /// When it was over, ns.
+    pub until: u64,
+}
+
+const RUNNABLE: u32 = what::time(Cause::Runqueue as u32, place::NONE);
+
+/// `sched_waking(struct task_struct *p)`: runs in the context of the one who ends the sleep.
+#[inline(always)]
+pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
+    let Some(thread) = S::state(task) else { return };
+    if thread.phase != phase::ASLEEP {
+        if thread.phase == phase::ON_CPU {
+            thread.woken = clock::now();
+        }
+        return;
+    }
+    let Some(mut counter) = cells::counter() else { return };
+    let now = clock::now();
+    woken_at::<S>(&mut counter, thread, &Ending { program, task, until: now }, now);
+    become_runnable::<S>(&mut counter, thread, task, now);
+}
+
+/// Ends the sleep of a thread; from its end until `now` it was runnable.
+#[inline(always)]
+pub fn woken_at<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, now: u64) {
+    let Ending { task, until, .. } = *ending;
+    let state = what::state(thread.what);
+    thread.contexts &= !DIRTY_THROTTLE;
+    let whole = until.saturating_sub(thread.began);
+    if state < what::UNEXPLAINED {
+        let what = thread.what;
+        if until == now {
+            cells::leave(counter, thread, now);
+        } else {
+            cells::revoke(counter, thread);
+            cells::charge(counter, thread, what, thread.since, until);
+            cells::charge(counter, thread, RUNNABLE, until, now);
+        }
+        ended::<S>(counter, thread, task, what, whole);
+        return;
+    }
+    cells::revoke(counter, thread);
+    if until < now {
+        cells::charge(counter, thread, RUNNABLE, until, now);
+    }
+    if state == what::IOWAIT
+        && let Some(request) = request::completing(now)
+    {
+        by_request::<S>(counter, thread, ending, &request);
+        return;
+    }
+    if (state == what::IOWAIT || state == what::UNEXPLAINED) && tasks::writes_journal::<S>(S::current()) {
+        let what = what::with_state(thread.what, Cause::Journal as u32);
+        cells::charge(counter, thread, what, thread.since, until);
+        ended::<S>(counter, thread, task, what, whole);
+        return;
+    }
+    let what =
+        if state == what::IOWAIT { what::with_state(thread.what, what::UNEXPLAINED) } else { thread.what };
+    unexplained::<S>(counter, thread, ending, what, whole);
+}
+
+/// Splits a sleep by the request that ended it: at the device, queued, and before it was a request at all.
+#[inline(never)]
+fn by_request<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, request: &Completion) {
+    let Ending { program, task, until } = *ending;
+    let began = thread.began;
+    let issued = request.issued.max(began).min(until);
+    let queued = request.queued.max(began).min(issued);
+    if request.issued == 0 {
+        let what = what::with_state(thread.what, Cause::BlockWait as u32);
+        cells::charge(counter, thread, what, began, until);
+        ended::<S>(counter, thread, task, what, until - began);
+        return;
+    }
+    let device = what::with_state(thread.what, Cause::Device as u32);
+    cells::charge(counter, thread, device, issued, until);
+    ended::<S>(counter, thread, task, device, until - issued);
+    if queued < issued {
+        let what = what::with_state(thread.what, Cause::Queue as u32);
+        cells::charge(counter, thread, what, queued, issued);
+        ended::<S>(counter, thread, task, what, issued - queued);
+    }
+    if began < queued {
+        let what = what::with_state(thread.what, what::UNEXPLAINED);
+        unexplained::<S>(counter, thread, &Ending { program, task, until: queued }, what, queued - began);
+    }
+}
+
+/// Whether a stack is taken when a task goes to sleep, where it cannot be taken later: of each uninterruptible sleep that nothing
+/// explains, and of some others.
+#[inline(always)]
+pub fn wants_stack(what: u32, interruptible: u32) -> bool {
+    let state = what::state(what);
+    state >= what::UNEXPLAINED && (interruptible == 0 && state != what::IOWAIT || is_next(what))
+}
+
+/// Whether it is the turn of a wait at this place to have its stack taken: the first, and then one of so many.
+#[inline(always)]
+fn is_next(what: u32) -> bool {
+    let at = (what::place(what) ^ what::state(what) << 7) & 1023;
+    let Some(count) = SHORT_WAITS.get_ptr_mut(at) else { return false };
+    // SAFETY: this CPU's element.
+    unsafe {
+        let before = *count;
+        *count = before.wrapping_add(1);
+        before & (ONE_OF - 1) == 0
+    }
+}
+
+/// A revoked piece, or the first part of one, of which only the stack tells what it was for.
+#[inline(never)]
+fn unexplained<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, what: u32, whole: u64) {
+    let Ending { program, task, until } = *ending;
+    let long = whole >= LONG_NS;
+    let number = if !S::STACK_OF_SLEEPER {
+        thread.stack
+    } else if long || is_next(what) {
+        // SAFETY: the task sleeps; the verifier knows it by type.
+        unsafe { stack::take::<S>(program, task) }
+    } else {
+        0
+    };
+    cells::wait(counter, thread.who, what, whole);
+    let from = thread.since.max(cells::boundary(counter.parity()));
+    let ns = until.saturating_sub(from);
+    let every = long && number != 0;
+    if !every {
+        counter.add(thread.who, what, 0, ns);
+    }
+    if number != 0 {
+        let key = SampleKey {
+            who: thread.who,
+            what: what::with_bucket(what, hist::bucket(whole)),
+            stack: number,
+            flags: counter.parity() | if every { EVERY } else { 0 },
+        };
+        cells::sample(&key, if every { ns } else { whole });
+    } else if long {
+        loss::count(Loss::Stacks);
+    }
+    if thread.interruptible == 0 {
+        longest::ended::<S>(thread, task, what, whole, number);
+    }
+}
+
+/// Counts a wait that has ended, or a part of one, whose cause is known.
+#[inline(always)]
+pub fn ended<S: Tasks>(counter: &mut impl Count, thread: &Thread, task: Ptr, what: u32, ns: u64) {
+    cells::wait(counter, thread.who, what, ns);
+    if longest::is_lost(what) {
+        longest::ended::<S>(thread, task, what, ns, 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! Which group a thread is counted in, and that it is there at all.
+
+use aya_ebpf::Global;
+use diag_common::{
+    delays::{GroupBy, KERNEL_THREADS, Thread, phase, place, what},
+    who::Who,
+};
+
+use super::cells::Count;
+use crate::{
+    fields::{TASK_CGROUPS, TASK_FLAGS, TASK_LEADER, TASK_TGID},
+    memory::store,
+    scope,
+    side::{Ptr, Side},
+    task as tasks, who,
+};
+
+/// [`GroupBy`].
+#[unsafe(no_mangle)]
+pub static GROUP_BY: Global<u32> = Global::new(GroupBy::Cgroup as u32);
+
+/// `PF_KTHREAD` (include/linux/sched.h, 5.10 to 7.3).
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
+const THERE: u32 = what::time(what::THREADS, place::NONE);
+const CAME: u32 = what::of_kind(THERE, what::WAITS);
+
+/// The flags of a task.
+#[inline(always)]
+pub fn flags<S: Side>(task: Ptr) -> u32 {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_FLAGS.load()) }
+}
+
+/// Programs that can interrupt each other have a lane each (see [`who::number`]).
+pub const IN_SCHEDULER: u32 = 0;
+/// Of programs that can be interrupted.
+pub const IN_TASK: u32 = 1;
+
+/// Whether what a thread's group depends on is still as it was.
+#[inline(always)]
+fn is_same<S: Side>(thread: &Thread, task: Ptr) -> bool {
+    let by = GROUP_BY.load();
+    if by == GroupBy::Cgroup as u32 {
+        return thread.css == css::<S>(task);
+    }
+    let comm = tasks::comm::<S>(task);
+    thread.comm[0] == comm[0] && thread.comm[1] == comm[1]
+}
+
+#[inline(always)]
+fn css<S: Side>(task: Ptr) -> u64 {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_CGROUPS.load()) }
+}
+
+/// The number of a thread's group.
+#[inline(never)]
+fn number<S: Side>(thread: &mut Thread, task: Ptr, lane: u32) -> u32 {
+    let by = GROUP_BY.load();
+    let comm = tasks::comm::<S>(task);
+    store(&mut thread.comm[0], comm[0]);
+    store(&mut thread.comm[1], comm[1]);
+    store(&mut thread.css, css::<S>(task));
+    let mut who = Who { comm: [0, 0], cgroup: 0, tgid: 0, tid: 0 };
+    if by == GroupBy::Cgroup as u32 {
+        who.cgroup =
+            if flags::<S>(task) & PF_KTHREAD != 0 { KERNEL_THREADS } else { scope::cgroup_id::<S>(task) };
+        return who::number(&who, lane);
+    }
+    who.comm = comm;
+    if by != GroupBy::Comm as u32 {
+        // SAFETY: loads from a task, and from its process's first thread.
+        unsafe {
+            who.tgid = S::read(task, TASK_TGID.load());
+            if by == GroupBy::Process as u32 {
+                let leader: Ptr = S::read(task, TASK_LEADER.load());
+                if !leader.is_null() {
+                    who.comm = tasks::comm::<S>(leader);
+                }
+            } else {
+                who.tid = tasks::pid::<S>(task);
+            }
+        }
+    }
+    who::number(&who, lane)
+}
+
+/// Brings a thread's group up to date, at a moment at which it is in no piece.
+#[inline(always)]
+pub fn refresh<S: Side>(counter: &mut impl Count, thread: &mut Thread, task: Ptr, now: u64, lane: u32) {
+    if is_same::<S>(thread, task) {
+        return;
+    }
+    let before = thread.who;
+    let number = number::<S>(thread, task, lane);
+    if number != before {
+        counter.add(before, THERE, u64::MAX, now);
+        thread.who = number;
+        come(counter, thread, now);
+    }
+}
+
+/// A thread begins to be counted.
+#[inline(always)]
+pub fn begin<S: Side>(counter: &mut impl Count, thread: &mut Thread, task: Ptr, now: u64, lane: u32) {
+    thread.who = number::<S>(thread, task, lane);
+    come(counter, thread, now);
+}
+
+#[inline(always)]
+fn come(counter: &mut impl Count, thread: &Thread, now: u64) {
+    counter.add(thread.who, THERE, 1, 0u64.wrapping_sub(now));
+    counter.add(thread.who, CAME, 1, 0);
+}
+
+/// It ends, or leaves the target.
+#[inline(always)]
+pub fn end(counter: &mut impl Count, thread: &mut Thread, now: u64) {
+    counter.add(thread.who, THERE, u64::MAX, now);
+    store(&mut thread.phase, phase::OUTSIDE);
+}

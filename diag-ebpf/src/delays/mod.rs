@@ -1,0 +1,12 @@
+//! `osdiag delays`: where the wall-clock time of threads goes.
+
+pub mod cells;
+pub mod context;
+pub mod explain;
+pub mod group;
+pub mod iterators;
+pub mod longest;
+pub mod pieces;
+pub mod place;
+pub mod programs;
+pub mod sleep;

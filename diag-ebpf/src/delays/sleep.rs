@@ -1,0 +1,81 @@
+//! What is known of a sleep when it begins.
+
+use aya_ebpf::{macros::map, maps::Array};
+use diag_common::{
+    cause::Cause,
+    delays::{Thread, place, what},
+};
+
+use super::{
+    context,
+    group::{self, PF_KTHREAD},
+    place as places,
+};
+use crate::{
+    fields::{
+        TASK_FROZEN, TASK_FROZEN_MASK, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL,
+        TASK_IN_MEMSTALL_MASK,
+    },
+    side::{Ptr, Side},
+    task::{self as tasks, INTERRUPTIBLE},
+};
+
+/// `__TASK_STOPPED`, `__TASK_TRACED`, `TASK_PARKED`, `TASK_NOLOAD` (with which a sleep is `TASK_IDLE`), and `TASK_FROZEN` from 6.1
+/// on (include/linux/sched.h, 5.14 to 7.3).
+const STOPPED: u32 = 0x4;
+const TRACED: u32 = 0x8;
+const PARKED: u32 = 0x40;
+const NOLOAD: u32 = 0x400;
+const FROZEN: u32 = 0x8000;
+/// `PF_FROZEN`, before 6.1.
+const PF_FROZEN: u32 = 0x1_0000;
+
+/// The cause of an interruptible sleep by its place, plus one; 0 where the place tells none. The user side fills it.
+#[map]
+static PLACES: Array<u32> = Array::with_max_entries(place::COUNT, 0);
+
+/// What `task`, which goes to sleep with the bits `state`, is said to sleep for as long as no more is known.
+#[inline(always)]
+pub fn begins<S: Side>(thread: &Thread, task: Ptr, state: u32) -> u32 {
+    let flags = group::flags::<S>(task);
+    let at = places::of::<S>(task, flags);
+    let is = |cause: Cause| what::time(cause as u32, at);
+    if state & TRACED != 0 {
+        return is(Cause::StoppedTrace);
+    }
+    if state & STOPPED != 0 {
+        return is(Cause::StoppedSignal);
+    }
+    let interruptible = state & INTERRUPTIBLE != 0;
+    let held = interruptible && tasks::flag::<S>(task, &TASK_FROZEN, &TASK_FROZEN_MASK);
+    if state & FROZEN != 0 || flags & PF_FROZEN != 0 || held {
+        return is(Cause::StoppedFreezer);
+    }
+    if let Some(cause) = context::cause(thread.contexts) {
+        return is(cause);
+    }
+    if (place::WORKER..=place::KTHREAD).contains(&at) {
+        let waits_for_work = interruptible || flags & PF_KTHREAD != 0 && state & (NOLOAD | PARKED) != 0;
+        if waits_for_work {
+            return is(Cause::Worker);
+        }
+    }
+    let stalled = tasks::flag::<S>(task, &TASK_IN_MEMSTALL, &TASK_IN_MEMSTALL_MASK);
+    if thread.lock != 0 {
+        return context::lock_state::<S>(thread, task, at);
+    }
+    if stalled {
+        return what::time(what::UNEXPLAINED + what::STALLED, at);
+    }
+    if tasks::flag::<S>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
+        // Who goes back to user mode waits for no request.
+        return what::time(what::IOWAIT, if at == place::FAULT_OR_RETURN { place::FAULT } else { at });
+    }
+    if interruptible {
+        let known = PLACES.get(at).copied().unwrap_or(0);
+        if known != 0 {
+            return what::time(known - 1, at);
+        }
+    }
+    what::time(what::UNEXPLAINED, at)
+}
