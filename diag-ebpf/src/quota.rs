@@ -54,7 +54,8 @@ pub fn during<S: Side>(hold: Hold, task: Ptr, wait: u64) -> u64 {
 #[inline(never)]
 fn held<S: Side>(flags: u32, queue: u64, held_ns: u64, task: Ptr, wait: u64) -> u64 {
     let whole = if flags & HELD != 0 { wait } else { 0 };
-    if flags & ACCOUNTED == 0 {
+    // The verifier does not know the flags here: on a kernel without an account it would look at the loads from it.
+    if flags & ACCOUNTED == 0 || !present(&CFS_RQ_THROTTLED_TIME) {
         return whole;
     }
     let (queue_now, held_now) = account::<S>(task);
