@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use aya::{
-    Ebpf,
+    BtfError, Ebpf,
     programs::{FEntry, FExit, Iter, Program, ProgramError},
 };
 
@@ -79,9 +79,9 @@ impl Object {
         let types = self.running.as_ref().context("the kernel has no BTF")?;
         let (call, back) = (format!("{name}_begin"), format!("{name}_end"));
         let loaded = entry(&mut self.ebpf, &call)?.load(name, types);
-        loaded.map_err(|error| self.refuses(name, error))?;
+        loaded.map_err(|error| self.refuses_function(name, error))?;
         let loaded = exit(&mut self.ebpf, &back)?.load(name, types);
-        loaded.map_err(|error| self.refuses(name, error))?;
+        loaded.map_err(|error| self.refuses_function(name, error))?;
         let attached = exit(&mut self.ebpf, &back)?.attach();
         attached.with_context(|| format!("cannot attach to the return of {name}"))?;
         if let Err(error) = entry(&mut self.ebpf, &call)?.attach() {
@@ -109,6 +109,16 @@ impl Object {
             self.running = Some(aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?);
         }
         Ok(())
+    }
+
+    /// The same for the program of a function, which the kernel's compiler may have put into its callers.
+    fn refuses_function(&self, name: &str, error: ProgramError) -> anyhow::Error {
+        match error {
+            ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
+                anyhow::anyhow!("this kernel's types have no such function")
+            }
+            error => self.refuses(name, error),
+        }
     }
 
     /// The error for a program that the kernel does not load; `-vv` shows the verifier's whole log.
