@@ -40,7 +40,7 @@ enum Task {
     Test {
         /// Only these parts (default: style, unit, cli and live)
         parts: Vec<test::Part>,
-        /// Of the parts vm and truth, only these kernels, each by the start of its version such as 6.1 (default: all)
+        /// Of the parts vm, truth and load, only these kernels, each by the start of its version such as 6.1 (default: all)
         #[arg(long = "kernel", value_name = "VERSION")]
         kernels: Vec<String>,
     },

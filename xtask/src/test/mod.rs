@@ -37,6 +37,8 @@ pub(crate) enum Part {
     Vm,
     /// Faults on the same kernels, with cgroups of both versions: the table of what osdiag names
     Truth,
+    /// Loading all that osdiag has on many more kernels
+    Load,
     /// All of the above
     Full,
     /// Containers of the engines that are installed
@@ -50,7 +52,7 @@ impl Part {
     const DEFAULT: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live];
     /// What [`Part::Full`] is.
     const FULL: &[Self] =
-        &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm, Self::Truth];
+        &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm, Self::Truth, Self::Load];
 
     fn name(self) -> &'static str {
         match self {
@@ -61,6 +63,7 @@ impl Part {
             Self::Long => "long",
             Self::Vm => "vm",
             Self::Truth => "truth",
+            Self::Load => "load",
             Self::Full => "full",
             Self::Engines => "engines",
             Self::Known => "known",
@@ -76,6 +79,7 @@ impl Part {
             Self::Long => live::run(workspace, "long"),
             Self::Vm => vm::run(workspace, kernels),
             Self::Truth => vm::truth(workspace, kernels),
+            Self::Load => vm::load(workspace, kernels),
             Self::Engines => live::run(workspace, "engines"),
             Self::Known => known::run(workspace),
             Self::Full => unreachable!("it is the parts that it stands for"),

@@ -1,4 +1,4 @@
-//! The distribution's kernels, fetched once and unpacked under `target/vm/kernels`.
+//! The distributions' kernels, fetched once and unpacked under `target/vm/kernels`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,50 +6,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::say;
+use super::series::{Series, Vendor};
 use crate::setup::apt::Archive;
-
-/// A line of kernels, of which the newest is taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Series {
-    /// The first parts of its version.
-    pub(super) name: &'static str,
-    /// The suites that may have it, the likeliest first.
-    suites: &'static [&'static str],
-}
 
 /// How packages with a kernel in them are named.
 const IMAGE: &str = "linux-image-";
 
-/// What is tested when nothing is asked for, and what can be asked for.
-const SERIES: [Series; 4] = [
-    Series { name: "5.10", suites: &["bullseye-security", "bullseye"] },
-    Series { name: "6.1", suites: &["bookworm-security", "bookworm"] },
-    Series { name: "6.12", suites: &["bookworm-backports", "trixie"] },
-    Series { name: "7", suites: &["trixie-backports", "sid"] },
-];
+/// The packages that the image can be in: of newer kernels not in that of its name.
+const WITH_IMAGE: [&str; 2] = [IMAGE, "linux-binary-"];
+/// And what else is needed where modules are.
+const WITH_MODULES: [&str; 2] = ["linux-modules-", "linux-base-"];
 
-/// The kernels asked for, or all of them.
-pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Series>> {
-    if names.is_empty() {
-        return Ok(SERIES.iter().collect());
-    }
-    names.iter().map(|name| find(name)).collect()
-}
+/// Where Debian has the key of Ubuntu's archive: the suite, the package, and the file in it.
+const KEYRING: (&str, &str, &str) =
+    ("trixie", "ubuntu-keyring", "usr/share/keyrings/ubuntu-archive-keyring.gpg");
 
-fn find(name: &str) -> Result<&'static Series> {
-    SERIES.iter().find(|series| series.name == name).with_context(|| {
-        format!("no kernel {name} to test: it is one of {}", SERIES.map(|series| series.name).join(", "))
-    })
-}
-
-/// A kernel with its modules.
+/// A kernel.
 pub(super) struct Kernel {
     /// What `uname -r` will say.
     pub(super) release: String,
     /// The compressed kernel.
     pub(super) image: PathBuf,
-    /// The directory of its modules.
-    pub(super) modules: PathBuf,
+    /// The directory of its modules; of kernels on which nothing but loading is tried they are not kept.
+    pub(super) modules: Option<PathBuf>,
 }
 
 /// Fetches the newest kernel of `series` into `directory`, unless one is there.
@@ -64,24 +43,54 @@ pub(super) fn ensure(directory: &Path, series: &Series) -> Result<Kernel> {
 fn fetch(directory: &Path, series: &Series, root: &Path) -> Result<()> {
     fs::create_dir_all(directory.join("kernels"))?;
     let scratch = tempfile::tempdir_in(directory)?;
+    let keyring = match series.vendor {
+        Vendor::Debian => None,
+        Vendor::Ubuntu => Some(keyring(directory)?),
+    };
     for suite in series.suites {
-        let archive = Archive::open(&scratch.path().join(suite), suite)?;
-        let packages = archive.names(&format!("{IMAGE}{}.", series.name))?;
-        let Some(release) = newest(&packages) else { continue };
+        let place = scratch.path().join(suite);
+        let archive = match &keyring {
+            None => Archive::open(&place, suite)?,
+            Some(keyring) => Archive::of_ubuntu(&place, suite, keyring)?,
+        };
+        let packages = archive.names(&format!("{IMAGE}{}.", series.version))?;
+        let Some(release) = newest(&packages, series.flavour) else { continue };
         say(format!("{}: fetching {release} from {suite}", series.name));
-        return fs::rename(unpack(&archive, release)?, root)
+        let mut unpacked = unpack(&archive, release, series.whole)?;
+        if !series.whole {
+            unpacked = image_alone(&unpacked, &scratch.path().join("image"))?;
+        }
+        return fs::rename(unpacked, root)
             .with_context(|| format!("cannot move the kernel to {}", root.display()));
     }
-    bail!("no such kernel package in {}", series.suites.join(", "))
+    bail!("no such kernel package in {}, or they cannot be reached", series.suites.join(", "))
 }
 
-/// The release of the newest cloud kernel among image packages; one that is not signed only where no other is.
-fn newest(packages: &[String]) -> Option<&str> {
-    let cloud = |ending| {
+/// The key of Ubuntu's archive: the system's own, or Debian's copy of it, which is only unpacked.
+fn keyring(directory: &Path) -> Result<PathBuf> {
+    let (suite, package, file) = KEYRING;
+    let own = Path::new("/").join(file);
+    let kept = directory.join("ubuntu-archive-keyring.gpg");
+    if let Some(there) = [own, kept.clone()].into_iter().find(|place| place.is_file()) {
+        return Ok(there);
+    }
+    let scratch = tempfile::tempdir_in(directory)?;
+    let archive = Archive::open(scratch.path(), suite)?;
+    let versions = archive.versions(package)?;
+    let version =
+        versions.first().with_context(|| format!("no key of Ubuntu's archive: {suite} has no {package}"))?;
+    fs::rename(archive.unpack(package, version)?.join(file), &kept)
+        .with_context(|| format!("{package} has no {file}"))?;
+    Ok(kept)
+}
+
+/// The release of the newest kernel of a flavour among image packages; one that is not signed only where no other is.
+fn newest<'a>(packages: &'a [String], flavour: &str) -> Option<&'a str> {
+    let of = |ending: String| {
         let releases = packages.iter().filter_map(|package| package.strip_prefix(IMAGE));
-        releases.filter(move |release| release.ends_with(ending)).max_by_key(|release| numbers(release))
+        releases.filter(move |release| release.ends_with(&ending)).max_by_key(|release| numbers(release))
     };
-    cloud("-cloud-amd64").or_else(|| cloud("-cloud-amd64-unsigned"))
+    of(format!("-{flavour}")).or_else(|| of(format!("-{flavour}-unsigned")))
 }
 
 /// The numbers in a version, by which versions are ordered.
@@ -89,10 +98,11 @@ fn numbers(version: &str) -> Vec<u64> {
     version.split(|it: char| !it.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// Unpacks the packages of one kernel: newer ones have more than one.
-fn unpack(archive: &Archive, release: &str) -> Result<PathBuf> {
+/// Unpacks the packages of one kernel: some have more than one.
+fn unpack(archive: &Archive, release: &str, modules: bool) -> Result<PathBuf> {
     let mut root = None;
-    for prefix in [IMAGE, "linux-binary-", "linux-modules-", "linux-base-"] {
+    let others = if modules { &WITH_MODULES[..] } else { &[] };
+    for prefix in WITH_IMAGE.iter().chain(others) {
         let package = format!("{prefix}{release}");
         if let Some(version) = archive.versions(&package)?.first() {
             root = Some(archive.unpack(&package, version)?);
@@ -101,22 +111,35 @@ fn unpack(archive: &Archive, release: &str) -> Result<PathBuf> {
     root.with_context(|| format!("the package of {release} has no version"))
 }
 
+/// Moves what boots out of an unpacked kernel, whose modules can take hundreds of MB.
+fn image_alone(unpacked: &Path, root: &Path) -> Result<PathBuf> {
+    let Kernel { release, image, .. } = open(unpacked)?;
+    fs::create_dir_all(root.join("boot"))?;
+    fs::rename(image, root.join(format!("boot/vmlinuz-{release}")))?;
+    Ok(root.to_owned())
+}
+
 /// Finds the parts of an unpacked kernel, in their old places or the new ones.
 fn open(root: &Path) -> Result<Kernel> {
-    let modules = ["usr/lib/modules", "lib/modules"]
-        .iter()
-        .find_map(|place| only_entry(&root.join(place)))
-        .with_context(|| format!("{} has no modules in it", root.display()))?;
-    let release = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let image = [modules.join("vmlinuz"), root.join(format!("boot/vmlinuz-{release}"))]
-        .into_iter()
-        .find(|image| image.is_file())
+    let places = ["usr/lib/modules", "lib/modules"].map(|place| root.join(place));
+    let modules = places.iter().flat_map(|place| entries(place)).next();
+    let boot = entries(&root.join("boot")).find_map(|path| {
+        let release = path.file_name()?.to_str()?.strip_prefix("vmlinuz-")?.to_owned();
+        Some((release, path))
+    });
+    let beside = || {
+        let modules = modules.as_ref()?;
+        Some((modules.file_name()?.to_str()?.to_owned(), modules.join("vmlinuz")))
+    };
+    let (release, image) = boot
+        .or_else(beside)
+        .filter(|(_, image)| image.is_file())
         .with_context(|| format!("{} has no kernel in it", root.display()))?;
     Ok(Kernel { release, image, modules })
 }
 
-fn only_entry(directory: &Path) -> Option<PathBuf> {
-    Some(fs::read_dir(directory).ok()?.next()?.ok()?.path())
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
 }
 
 #[cfg(test)]
@@ -136,23 +159,15 @@ mod tests {
             "6.12.118+deb12-amd64",
             "6.12.119+deb12-cloud-amd64-unsigned",
         ]);
-        assert_eq!(newest(&packages), Some("6.12.117+deb12-cloud-amd64"));
+        assert_eq!(newest(&packages, "cloud-amd64"), Some("6.12.117+deb12-cloud-amd64"));
+        assert_eq!(newest(&packages, "rt-amd64"), None);
     }
 
     #[test]
     fn what_is_unsigned_is_better_than_nothing() {
-        assert_eq!(
-            newest(&packages(&["6.1.0-56-cloud-amd64-unsigned", "6.1.0-56-amd64"])),
-            Some("6.1.0-56-cloud-amd64-unsigned")
-        );
-        assert_eq!(newest(&[]), None);
-    }
-
-    #[test]
-    fn kernels_are_asked_for_by_series() {
-        assert_eq!(chosen(&["6.1".to_owned()]).unwrap(), [find("6.1").unwrap()]);
-        assert_eq!(chosen(&[]).unwrap().len(), SERIES.len());
-        assert!(chosen(&["2.4".to_owned()]).unwrap_err().to_string().contains("5.10, 6.1"));
+        let packages = packages(&["6.1.0-56-cloud-amd64-unsigned", "6.1.0-56-amd64"]);
+        assert_eq!(newest(&packages, "cloud-amd64"), Some("6.1.0-56-cloud-amd64-unsigned"));
+        assert_eq!(newest(&[], "cloud-amd64"), None);
     }
 
     #[test]
@@ -168,6 +183,9 @@ mod tests {
             let kernel = open(root.path()).unwrap();
             assert_eq!(kernel.image, root.path().join(image));
             assert!(modules.ends_with(&kernel.release));
+            assert_eq!(kernel.modules, Some(root.path().join(modules)));
+            let alone = open(&image_alone(root.path(), &root.path().join("alone")).unwrap()).unwrap();
+            assert_eq!((alone.release, alone.modules), (kernel.release, None));
         }
     }
 }

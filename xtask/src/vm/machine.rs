@@ -47,7 +47,7 @@ const HARDWARE: [&str; 15] = [
 /// that it comes from are checked ones.
 const COMMAND_LINE: &str = "console=ttyS0 panic=-1 loglevel=5 slub_debug=F,kmalloc-*";
 
-/// Tells the guest to run faults, with this hierarchy of cgroups (`guest/init.rs`).
+/// Tells the guest what it is for (`guest/init.rs`).
 const GUEST: &str = "GUEST";
 
 /// How slow the second disk is, which guests have that run faults: each request takes 10 ms, and a MiB some 120 ms.
@@ -55,6 +55,28 @@ const SLOW: &str = "throttling.iops-total=100,throttling.bps-total=8388608";
 
 /// Variables of this name reach osdiag in the guest: a kernel hands what it does not know to process 1.
 const PASSED_ON: &str = "OSDIAG_";
+
+/// What a guest is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Running osdiag around workloads.
+    Steps,
+    /// Making faults, with this hierarchy of cgroups.
+    Faults(&'static str),
+    /// Loading all that osdiag has.
+    Loading,
+}
+
+impl Purpose {
+    /// What the guest and the judge of its report are told.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Steps => None,
+            Self::Faults(hierarchy) => Some(hierarchy),
+            Self::Loading => Some("load"),
+        }
+    }
+}
 
 /// An emulator that can be run.
 pub(super) struct Machine(());
@@ -80,28 +102,28 @@ impl Machine {
         Ok(Self(()))
     }
 
-    /// Boots a kernel and waits for its guest to power off; files go to the directory `run`. With a hierarchy of cgroups the
-    /// guest runs faults, and has another disk, which is slow.
+    /// Boots a kernel and waits for its guest to power off; files go to the directory `run`. A guest for faults has another
+    /// disk, which is slow.
     pub(super) fn run(
         &self,
         kernel: &Path,
         initramfs: &Path,
         disk: &Path,
-        hierarchy: Option<&str>,
+        purpose: Purpose,
         run: &Path,
     ) -> Result<End> {
         let console = run.join("console");
         let report = run.join("report");
         let mut guest = Command::new(QEMU);
         guest.args(HARDWARE).arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-        let told = hierarchy.map(|hierarchy| format!(" {GUEST}={hierarchy}")).unwrap_or_default();
+        let told = purpose.word().map(|word| format!(" {GUEST}={word}")).unwrap_or_default();
         guest.arg("-append").arg(command_line(env::vars()) + &told);
         for line in [&console, &report] {
             guest.arg("-serial").arg(format!("file:{}", line.display()));
         }
         let drive = format!("file={},if=virtio,format=raw,cache=unsafe,snapshot=on", disk.display());
         guest.arg("-drive").arg(&drive);
-        if hierarchy.is_some() {
+        if let Purpose::Faults(_) = purpose {
             guest.arg("-drive").arg(format!("{drive},{SLOW}"));
         }
         // The snapshot is a temporary file.

@@ -5,6 +5,7 @@
 //! and reports; another program of ours (`check/`) judges the report.
 //!
 //! `cargo xtask test truth` boots the same guests to make faults (`guest/faults/`), of which `truth.rs` prints the table.
+//! `cargo xtask test load` boots kernels of many more series, and only loads what osdiag has for them.
 
 use std::env;
 use std::fmt::Display;
@@ -23,17 +24,20 @@ mod console;
 mod disk;
 mod image;
 mod kernel;
+mod load;
 mod machine;
 mod modules;
 mod programs;
+mod series;
 mod truth;
 
-use kernel::{Kernel, Series};
-use machine::Machine;
+use kernel::Kernel;
+use machine::{Machine, Purpose};
+use series::{For, Series};
 
 /// Boots each kernel and counts the steps made on it.
 pub(crate) fn run(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
-    on_each(workspace, kernels, |bench, series| {
+    on_each(workspace, kernels, For::Everything, |bench, series| {
         let mut total = Outcome::default();
         series.iter().for_each(|series| total += bench.test(series));
         total
@@ -42,15 +46,21 @@ pub(crate) fn run(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> 
 
 /// Boots each kernel once for each hierarchy of cgroups, makes faults on it, and prints the table of what osdiag said.
 pub(crate) fn truth(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
-    on_each(workspace, kernels, truth::run)
+    on_each(workspace, kernels, For::Everything, truth::run)
+}
+
+/// Boots each kernel to load every tool on it, and prints the table of what was loaded.
+pub(crate) fn load(workspace: &Workspace, kernels: &[String]) -> Result<Outcome> {
+    on_each(workspace, kernels, For::Loading, load::run)
 }
 
 fn on_each(
     workspace: &Workspace,
     kernels: &[String],
+    what: For,
     test: impl FnOnce(&Bench, &[&'static Series]) -> Outcome,
 ) -> Result<Outcome> {
-    let series = kernel::chosen(kernels)?;
+    let series = series::chosen(kernels, what)?;
     match Machine::ready(&workspace.shell()?) {
         Ok(machine) => Ok(test(&Bench::set_up(workspace, machine)?, &series)),
         Err(error) => {
@@ -116,7 +126,7 @@ impl Bench {
 
     /// Runs the guest; the answer is the count of its steps, and what was wrong, a line each.
     fn boot(&self, name: &str, kernel: &Kernel) -> Result<(Outcome, Vec<String>)> {
-        let Heard { lines, complaints } = self.guest(name, kernel, None)?;
+        let Heard { lines, complaints } = self.guest(name, kernel, Purpose::Steps)?;
         let mut outcome = Outcome::default();
         let mut troubles = Vec::new();
         for line in lines {
@@ -137,19 +147,23 @@ impl Bench {
     }
 
     /// Runs a guest in a directory of this name, and the judge of its report.
-    fn guest(&self, name: &str, kernel: &Kernel, hierarchy: Option<&str>) -> Result<Heard> {
+    fn guest(&self, name: &str, kernel: &Kernel, purpose: Purpose) -> Result<Heard> {
         let run = self.directory.join("runs").join(name);
         if run.exists() {
             fs::remove_dir_all(&run)?;
         }
         fs::create_dir_all(&run)?;
-        let modules = modules::collect(kernel)?;
+        let modules = match purpose {
+            Purpose::Loading => Vec::new(),
+            Purpose::Steps | Purpose::Faults(_) => modules::collect(kernel)?,
+        };
         let initramfs = run.join("initramfs");
         image::write(&initramfs, &self.guest, &self.osdiag, &modules)?;
-        let end = self.machine.run(&kernel.image, &initramfs, &self.disk, hierarchy, &run)?;
+        let end = self.machine.run(&kernel.image, &initramfs, &self.disk, purpose, &run)?;
         let (check, report, release) = (&self.check, &end.report, &kernel.release);
+        let word = purpose.word();
         let shell = xshell::Shell::new()?;
-        let lines = cmd!(shell, "{check} {report} {release} {hierarchy...}").quiet().ignore_status().read();
+        let lines = cmd!(shell, "{check} {report} {release} {word...}").quiet().ignore_status().read();
         let lines = lines.context("cannot run the judge of reports")?;
         Ok(Heard {
             lines: lines.lines().map(str::to_owned).collect(),

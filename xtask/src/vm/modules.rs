@@ -21,9 +21,11 @@ pub(super) struct Module {
 
 /// The modules in an order in which they load; what is built into the kernel is left out.
 pub(super) fn collect(kernel: &Kernel) -> Result<Vec<Module>> {
+    let modules = kernel.modules.as_ref();
+    let modules = modules.with_context(|| format!("{} has no modules", kernel.release))?;
     let mut files = HashMap::new();
-    index(&kernel.modules.join("kernel"), &mut files)?;
-    let list = kernel.modules.join("modules.builtin");
+    index(&modules.join("kernel"), &mut files)?;
+    let list = modules.join("modules.builtin");
     let builtin = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let builtin: Vec<_> = builtin.lines().filter_map(|line| module_name(Path::new(line))).collect();
     let mut loaded = Vec::new();

@@ -11,6 +11,8 @@ pub(crate) enum Report {
         /// What `uname -r` says.
         kernel: String,
     },
+    /// The names of the tracepoints that this kernel has.
+    Tracepoints(Vec<String>),
     /// A step has run.
     Step(Step),
     /// osdiag has run beside a fault.
@@ -109,6 +111,21 @@ pub(crate) mod step {
         ("hung", &[SCHEMA, STUCK, RAW]),
         ("vmexit", &[SCHEMA, COMMAND, RAW]),
     ];
+}
+
+/// Runs that are about nothing but loading.
+pub(crate) mod load {
+    /// What makes a guest do these rather than steps or faults.
+    pub(crate) const GUEST: &str = "load";
+    /// Everything, with the hooks that osdiag prefers.
+    pub(crate) const PREFERRED: &str = "preferred hooks";
+    /// The same with what programs have for a target, of which a cgroup needs most: without one, the verifier leaves it out.
+    pub(crate) const CGROUP: &str = "target cgroup";
+
+    /// Whether the hooks were raw ones, by what `-v` says.
+    pub(crate) fn is_raw(stderr: &str) -> bool {
+        stderr.lines().any(|line| line.starts_with("hooks: raw_tp"))
+    }
 }
 
 /// The faults that osdiag has to name, in the order in which they are made.

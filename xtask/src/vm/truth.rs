@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use super::kernel::{self, Series};
+use super::kernel;
+use super::machine::Purpose;
+use super::series::Series;
 use super::{Bench, Heard, say};
 use crate::test::Outcome;
 
@@ -96,7 +98,8 @@ pub(super) fn run(bench: &Bench, series: &[&'static Series]) -> Outcome {
             Ok(kernel) => {
                 for hierarchy in HIERARCHIES {
                     let start = Instant::now();
-                    let heard = bench.guest(&format!("{name}-{hierarchy}"), &kernel, Some(hierarchy));
+                    let heard =
+                        bench.guest(&format!("{name}-{hierarchy}"), &kernel, Purpose::Faults(hierarchy));
                     let took = start.elapsed().as_secs();
                     say(format!("{name}: faults, cgroup {hierarchy}: {}, {took} s", kernel.release));
                     total += hear(name, heard, &mut cells);

@@ -11,6 +11,9 @@ use crate::privilege;
 
 mod sources;
 
+/// Where an archive's sources are in its directory.
+const PARTS: &str = "sources";
+
 /// Installs `packages` from the suites that the system is configured for.
 pub(crate) fn install(shell: &Shell, packages: &[&str]) -> Result<()> {
     let wanted = packages.join(" ");
@@ -28,7 +31,7 @@ pub(crate) fn install(shell: &Shell, packages: &[&str]) -> Result<()> {
     run_as_root(&install).with_context(|| format!("cannot install {wanted}"))
 }
 
-/// One suite of the system's own mirrors, reached without touching the system's configuration.
+/// One suite of the system's own mirrors or of Ubuntu's archive, reached without touching the system's configuration.
 pub(crate) struct Archive {
     shell: Shell,
     directory: PathBuf,
@@ -38,19 +41,28 @@ pub(crate) struct Archive {
 impl Archive {
     /// Fetches the package lists of `suite` into `directory`, which may hold an earlier fetch.
     pub(crate) fn open(directory: &Path, suite: &str) -> Result<Self> {
-        let parts = directory.join("sources");
-        for state in ["sources", "lists/partial", "cache/archives/partial", "root"] {
-            fs::create_dir_all(directory.join(state))?;
-        }
-        if sources::write(suite, &parts)? == 0 {
+        if sources::write(suite, &parts(directory)?)? == 0 {
             bail!("this system has no apt sources to derive the suite {suite} from");
+        }
+        Self::update(directory)
+    }
+
+    /// The same of a suite of Ubuntu's archive, which has to be signed by a key in `keyring`.
+    pub(crate) fn of_ubuntu(directory: &Path, suite: &str, keyring: &Path) -> Result<Self> {
+        sources::write_ubuntu(suite, keyring, &parts(directory)?)?;
+        Self::update(directory)
+    }
+
+    fn update(directory: &Path) -> Result<Self> {
+        for state in ["lists/partial", "cache/archives/partial", "root"] {
+            fs::create_dir_all(directory.join(state))?;
         }
         let shell = Shell::new()?;
         shell.change_dir(directory);
         let shown = directory.display();
         let options = [
             "Dir::Etc::SourceList=/dev/null".to_owned(),
-            format!("Dir::Etc::SourceParts={}", parts.display()),
+            format!("Dir::Etc::SourceParts={shown}/{PARTS}"),
             format!("Dir::State::Lists={shown}/lists"),
             format!("Dir::Cache={shown}/cache"),
             "APT::Sandbox::User=root".to_owned(),
@@ -94,6 +106,13 @@ impl Archive {
         fs::remove_file(&file)?;
         Ok(root)
     }
+}
+
+/// The directory of an archive's sources, made.
+fn parts(directory: &Path) -> Result<PathBuf> {
+    let parts = directory.join(PARTS);
+    fs::create_dir_all(&parts)?;
+    Ok(parts)
 }
 
 /// Runs a command as root that must succeed; what it prints goes to standard error.

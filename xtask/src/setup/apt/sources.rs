@@ -8,6 +8,9 @@ use anyhow::Result;
 /// Where apt keeps its configuration.
 const ETC: &str = "/etc/apt";
 
+/// Ubuntu's archive.
+const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
+
 /// Writes the system's sources into `directory`, each for `suite`; the answer is how many there are.
 pub(super) fn write(suite: &str, directory: &Path) -> Result<usize> {
     let mut written = 0;
@@ -23,6 +26,12 @@ pub(super) fn write(suite: &str, directory: &Path) -> Result<usize> {
         written += sources.len();
     }
     Ok(written)
+}
+
+/// Writes a source for a suite of Ubuntu's archive into `directory`.
+pub(super) fn write_ubuntu(suite: &str, keyring: &Path, directory: &Path) -> Result<()> {
+    let line = format!("deb [signed-by={}] {UBUNTU} {suite} main\n", keyring.display());
+    Ok(fs::write(directory.join("ubuntu.list"), line)?)
 }
 
 /// The files that apt itself would read.

@@ -1,8 +1,10 @@
 //! Judges what a guest reported: `vm-check REPORT RELEASE` prints `ok STEP` or `failed STEP: why`, and what is behind
 //! a failure in lines of their own. `vm-check REPORT RELEASE HIERARCHY` judges faults: after the name, the place and a
-//! judgement, with tabs between them, stands what was seen.
+//! judgement, with tabs between them, stands what was seen. `vm-check REPORT RELEASE load` judges runs that only load: with
+//! tabs between them `loaded`, tool, hook and number of programs; `field`, `tracepoint` or `function`, and the name of
+//! one that the kernel lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use serde_json::Value;
 
 mod hung;
 mod iolat;
+mod load;
 mod lock;
 mod record;
 #[path = "../report.rs"]
@@ -22,7 +25,7 @@ mod trial;
 mod vmexit;
 
 use record::Judge;
-use report::{Ending, Report, Step, Trial, fault, step};
+use report::{Ending, Report, Step, Trial, fault, load as loading, step};
 
 /// How much of a tool's standard error is shown.
 const SHOWN: usize = 10;
@@ -45,7 +48,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     let (path, release, guest) = match arguments {
         [path, release] => (path, release, None),
         [path, release, guest] => (path, release, Some(guest)),
-        _ => bail!("usage: vm-check REPORT RELEASE [HIERARCHY]"),
+        _ => bail!("usage: vm-check REPORT RELEASE [HIERARCHY | load]"),
     };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     let reports = text.lines().map(serde_json::from_str).collect::<Result<Vec<Report>, _>>();
@@ -53,6 +56,10 @@ fn run(arguments: &[String]) -> Result<bool> {
     ensure!(!reports.is_empty(), "the guest reported nothing");
     let directory = Path::new(path).parent().context("the report is in no directory")?.to_owned();
     let mut verdict = Verdict { good: true, heard: Vec::new(), schemas: BTreeMap::new(), directory };
+    if guest.is_some_and(|guest| guest == loading::GUEST) {
+        verdict.load(&reports, release);
+        return Ok(verdict.good);
+    }
     for report in &reports {
         verdict.hear(report, release);
     }
@@ -92,7 +99,48 @@ impl Verdict {
             }
             Report::Step(step) => self.judge(step, release),
             Report::Trial(trial) => self.hold(trial),
-            Report::Booted { .. } | Report::Done => {}
+            Report::Booted { .. } | Report::Tracepoints(_) | Report::Done => {}
+        }
+    }
+
+    /// Each tool is loaded with the hooks that it prefers, with and without a target, and with raw ones where these are others.
+    fn load(&mut self, reports: &[Report], release: &str) {
+        let targets = [loading::PREFERRED, loading::CGROUP];
+        let of_tool = |(tool, _): &(&str, _)| targets.map(|target| format!("{tool} {target}"));
+        let mut expected: BTreeSet<_> = step::ALL.iter().flat_map(of_tool).collect();
+        let mut lacks = BTreeSet::new();
+        let mut tracepoints: &[String] = &[];
+        for report in reports {
+            let Report::Step(step) = report else {
+                if let Report::Tracepoints(names) = report {
+                    tracepoints = names;
+                }
+                self.hear(report, release);
+                continue;
+            };
+            let name = format!("{} {}", step.tool, step.name);
+            self.heard.push(name.clone());
+            if !loading::is_raw(&step.stderr) {
+                expected.insert(format!("{} {}", step.tool, step::RAW));
+            }
+            match load::loaded(step, release, tracepoints) {
+                Ok(load::Loaded { hook, programs, fields, tracepoints, functions }) => {
+                    println!("loaded\t{}\t{hook}\t{programs}", step.tool);
+                    lacks.extend(fields.into_iter().map(|name| ("field", name)));
+                    lacks.extend(tracepoints.into_iter().map(|name| ("tracepoint", name)));
+                    lacks.extend(functions.into_iter().map(|name| ("function", name)));
+                }
+                Err(error) => {
+                    self.fail(&name, &format!("{error:#}"));
+                    self.keep(&name, step);
+                }
+            }
+        }
+        for (kind, name) in lacks {
+            println!("{kind}\t{name}");
+        }
+        for name in expected.iter().filter(|name| !self.heard.contains(name)).collect::<Vec<_>>() {
+            self.fail(name, "it did not run");
         }
     }
 
@@ -152,6 +200,11 @@ impl Verdict {
         for line in &lines[lines.len().saturating_sub(SHOWN)..] {
             println!("{name} stderr: {}", line.escape_debug().take(WIDTH).collect::<String>());
         }
+        self.keep(name, step);
+    }
+
+    /// Leaves all that a step said beside the report.
+    fn keep(&self, name: &str, step: &Step) {
         for (text, kind) in [(&step.stdout, "stdout"), (&step.stderr, "stderr")] {
             let file = self.directory.join(format!("{}.{kind}", name.replace(' ', "-")));
             if let Err(error) = fs::write(&file, text) {

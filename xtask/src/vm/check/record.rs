@@ -48,7 +48,7 @@ impl<'a> Judge<'a> {
             bail!("{} records, but not one summary", records.len());
         };
         if step.name != step::RAW {
-            self.hooks(&step.tool, summary)?;
+            hooks(self.release, &step.tool, summary)?;
         }
         ensure!(!step.truth.is_empty(), "the workload left no count");
         let holds = match step.tool.as_str() {
@@ -62,19 +62,6 @@ impl<'a> Judge<'a> {
         for truth in &step.truth {
             holds(summary, truth).with_context(|| truth.op.clone())?;
         }
-        Ok(())
-    }
-
-    /// Which kind of hooks serves is what the kernel allows, and the record says so.
-    fn hooks(&self, tool: &str, summary: &Value) -> Result<()> {
-        let without = list(summary, "unavailable")?.iter().any(|missing| missing["name"] == "typed-hooks");
-        let release = version(self.release);
-        let raw = WITH_STATES.contains(&tool) && release < STORAGE_IS_SAFE
-            || tool == "vmexit" && release < TYPED_CURRENT_TASK;
-        ensure!(without == raw, "typed-hooks is in unavailable: {without}");
-        let hook = if raw { "raw_tp" } else { "tp_btf" };
-        let probes = list(summary, "probes")?;
-        ensure!(probes.iter().any(|probe| probe["hook"] == hook), "no hook is {hook}: {probes:?}");
         Ok(())
     }
 
@@ -95,6 +82,19 @@ impl<'a> Judge<'a> {
         }
         if tool == "iolat" { iolat::adds_up(record) } else { Ok(()) }
     }
+}
+
+/// Which kind of hooks serves is what the kernel allows, and the record says so.
+pub(crate) fn hooks(release: &str, tool: &str, summary: &Value) -> Result<()> {
+    let without = list(summary, "unavailable")?.iter().any(|missing| missing["name"] == "typed-hooks");
+    let release = version(release);
+    let raw = WITH_STATES.contains(&tool) && release < STORAGE_IS_SAFE
+        || tool == "vmexit" && release < TYPED_CURRENT_TASK;
+    ensure!(without == raw, "typed-hooks is in unavailable: {without}");
+    let hook = if raw { "raw_tp" } else { "tp_btf" };
+    let probes = list(summary, "probes")?;
+    ensure!(probes.iter().any(|probe| probe["hook"] == hook), "no hook is {hook}: {probes:?}");
+    Ok(())
 }
 
 /// A list of a record.

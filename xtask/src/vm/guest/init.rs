@@ -14,13 +14,14 @@ use rustix::system::{RebootCommand, finit_module, reboot, uname};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
 use crate::faults::{self, Hierarchy};
-use crate::report::{Report, fault, step};
-use crate::steps;
+use crate::report::{Report, fault, load, step};
+use crate::{load as loading, steps};
 
 /// The serial line to the host; the first one is the kernel's console.
 const CHANNEL: &str = "/dev/ttyS1";
 
-/// What makes a guest run faults rather than steps: the hierarchy of cgroups that it mounts. The kernel hands it on.
+/// What makes a guest run faults rather than steps: the hierarchy of cgroups that it mounts; or load what there is, and
+/// no more. The kernel hands it on.
 const GUEST: &str = "GUEST";
 
 /// The disk, with an ext4 on it.
@@ -64,9 +65,13 @@ fn up_and_report() -> Result<()> {
     }
     let guest = env::var(GUEST).ok();
     let mut channel = Channel::open()?;
+    let loads = guest.as_deref() == Some(load::GUEST);
+    let guest = guest.filter(|_| !loads);
     let up = Hierarchy::mount(guest.as_deref()).and_then(|hierarchy| {
         load_modules()?;
-        bring_up(DISK, MOUNT)?;
+        if !loads {
+            bring_up(DISK, MOUNT)?;
+        }
         if guest.is_some() {
             bring_up(SLOW_DISK, SLOW_MOUNT)?;
         }
@@ -85,6 +90,7 @@ fn up_and_report() -> Result<()> {
                 channel.send(&Report::Trial(faults::run(&hierarchy, name, place)))?;
             }
         }
+        None if loads => load_all(&mut channel)?,
         None => steps(&mut channel)?,
     }
     channel.send(&Report::Done)
@@ -97,6 +103,16 @@ fn steps(channel: &mut Channel) -> Result<()> {
                 Ok(step) => Report::Step(step),
                 Err(error) => Report::Broken { step: format!("{tool} {name}"), why: format!("{error:#}") },
             })?;
+        }
+    }
+    Ok(())
+}
+
+fn load_all(channel: &mut Channel) -> Result<()> {
+    channel.send(&Report::Tracepoints(loading::tracepoints()?))?;
+    for (tool, _) in step::ALL {
+        for report in loading::run(tool) {
+            channel.send(&report)?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 mod faults;
 mod init;
+mod load;
 #[path = "../report.rs"]
 mod report;
 mod steps;

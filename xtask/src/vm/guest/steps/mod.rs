@@ -38,7 +38,7 @@ fn around(tool: &str, name: &str, workload: &[&str]) -> Result<Step> {
 }
 
 /// What makes osdiag use the hooks that need no BTF.
-const RAW_HOOKS: &[(&str, &str)] = &[("OSDIAG_HOOKS", "raw")];
+pub(crate) const RAW_HOOKS: &[(&str, &str)] = &[("OSDIAG_HOOKS", "raw")];
 
 /// `osdiag TOOL --json -- workload`, and what the workload knows of itself.
 fn trace(tool: &str, name: &str, environment: &[(&str, &str)], workload: &[&str]) -> Result<Step> {
