@@ -14,6 +14,7 @@ pub mod hung;
 pub mod iolat;
 pub mod lock;
 pub mod loss;
+pub mod preemption;
 pub mod quota;
 pub mod runq;
 pub mod scope;

@@ -1,13 +1,13 @@
 //! Keeping the CPU while a program runs.
 //!
-//! From 6.13 on a task can be preempted inside a program on a system call's tracepoint. The program is then skipped for
-//! every other task on that CPU (`prog->active`, kernel/trace/bpf_trace.c, 6.18), and their operations are lost: on a
-//! 7.3 kernel with PREEMPT_LAZY one in some thousands.
+//! 7.x calls programs on tracepoints without disabling preemption. While a task is preempted inside a program, the program is
+//! skipped for every other task on that CPU (`prog->active`, kernel/trace/bpf_trace.c, 6.18), and their operations are lost:
+//! on a 7.3 kernel with PREEMPT_LAZY one in some thousands.
 
 use aya_ebpf::Global;
 use diag_common::calls::{PREEMPT_DISABLE_CALL, PREEMPT_ENABLE_CALL};
 
-/// Whether this kernel preempts programs, and has functions against it; the loader knows.
+/// Whether this kernel can preempt programs, and has functions against it; the loader has tried.
 #[unsafe(no_mangle)]
 pub static HOLD_CPU: Global<u32> = Global::new(0);
 

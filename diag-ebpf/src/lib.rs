@@ -21,6 +21,7 @@ pub mod level;
 pub mod lock;
 pub mod loss;
 pub mod memory;
+pub mod preemption;
 pub mod program;
 pub mod quota;
 pub mod request;

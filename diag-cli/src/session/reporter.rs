@@ -16,6 +16,7 @@ use crate::{
         log::KernelLog,
         losses::Losses,
         object::Object,
+        preemption::Preemption,
         probes::{Attached, one_line},
         scope::Followed,
     },
@@ -42,6 +43,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) selected: &'a target::Target,
     pub(crate) followed: Followed,
     pub(crate) attached: Attached,
+    pub(crate) preemption: Preemption,
     pub(crate) cgroups: Option<CgroupNames>,
 }
 
@@ -348,6 +350,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
             None => streams::note(format_args!("hooks: {hooks}, the cheapest kind that there is")),
             Some(why) => streams::note(format_args!("hooks: {hooks}, because {}", one_line(why))),
         }
+        streams::note(format_args!("preemption: {}", self.scene.preemption));
         for probe in &self.scene.attached.probes {
             streams::note(format_args!("attached: {} ({})", probe.name, probe.hook));
         }

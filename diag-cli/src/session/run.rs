@@ -15,7 +15,8 @@ use crate::{
         limits,
         log::{self, KernelLog},
         object::{Kernel, Object, Value, Wanted},
-        preemption, privileges,
+        preemption::Preemption,
+        privileges,
         probes::{self, Attached},
         scope::{self, Followed},
     },
@@ -65,6 +66,8 @@ fn trace<T: Tool>(
     if let Some(naming) = naming.filter(|_| T::CONTROLLER.is_some()) {
         globals.push(("NAMES_SUBSYS", Value::U32(naming.subsystem(&kernel.types)?)));
     }
+    let preemption = Preemption::of(&kernel.types);
+    globals.push(("HOLD_CPU", Value::U32(u32::from(preemption.is_held()))));
     let mut object = load::<T>(args, kernel, &existing, globals, verbose)?;
     let mut followed = Followed::of(&mut object.ebpf)?;
     let tool = T::open(args, target, &mut object)?;
@@ -103,6 +106,7 @@ fn trace<T: Tool>(
         selected: target,
         followed,
         attached,
+        preemption,
         cgroups,
     };
     let mut reporter = Reporter::new(scene, tool, object, log)?;
@@ -175,11 +179,9 @@ fn load<T: Tool>(
     globals: Vec<(&'static str, Value)>,
     verbose: bool,
 ) -> Result<Object> {
-    let hold = preemption::preempts_programs() && kernel.types.function_id("bpf_preempt_disable").is_some();
     let mut settings = T::settings(args, &kernel)?;
     settings.globals.extend(globals);
     settings.globals.push(log::level(verbose));
-    settings.globals.push(("HOLD_CPU", Value::U32(u32::from(hold))));
     let side = T::KERNEL_SIDE;
     let wanted = Wanted {
         settings: &settings,

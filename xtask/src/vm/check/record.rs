@@ -18,6 +18,14 @@ const STORAGE_IS_SAFE: (u32, u32) = (6, 4);
 /// From here on typed programs can ask for the current task: `bpf_get_current_task_btf`, 5.11.
 const TYPED_CURRENT_TASK: (u32, u32) = (5, 11);
 
+/// What osdiag says of preemption around its programs, by the first kernel of which it is true, newest first: who has no
+/// function to disable it, who disables it around every program, and who does not (include/trace/bpf_probe.h).
+const PREEMPTION: [((u32, u32), &str); 3] = [
+    ((7, 2), "programs disable it, because the kernel does not around those on system calls"),
+    ((6, 10), "the kernel disables it around programs"),
+    ((0, 0), "programs do not disable it, because this kernel has no bpf_preempt_disable"),
+];
+
 /// The first two numbers of a kernel's release.
 fn version(release: &str) -> (u32, u32) {
     let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
@@ -50,6 +58,9 @@ impl<'a> Judge<'a> {
         if step.name != step::RAW {
             hooks(self.release, &step.tool, summary)?;
         }
+        if step.name == step::COMMAND {
+            self.preemption(&step.stderr)?;
+        }
         ensure!(!step.truth.is_empty(), "the workload left no count");
         let holds = match step.tool.as_str() {
             "iolat" => iolat::holds,
@@ -62,6 +73,15 @@ impl<'a> Judge<'a> {
         for truth in &step.truth {
             holds(summary, truth).with_context(|| truth.op.clone())?;
         }
+        Ok(())
+    }
+
+    /// Programs disable preemption where the kernel does not, and `-v` says so.
+    fn preemption(&self, stderr: &str) -> Result<()> {
+        let said = stderr.lines().find_map(|line| line.strip_prefix("preemption: "));
+        let release = version(self.release);
+        let expected = PREEMPTION.into_iter().find(|&(first, _)| release >= first).map(|(_, says)| says);
+        ensure!(said == expected, "of preemption, -v says {said:?} instead of {expected:?}");
         Ok(())
     }
 

@@ -40,11 +40,11 @@ fn around(tool: &str, name: &str, workload: &[&str]) -> Result<Step> {
 /// What makes osdiag use the hooks that need no BTF.
 pub(crate) const RAW_HOOKS: &[(&str, &str)] = &[("OSDIAG_HOOKS", "raw")];
 
-/// `osdiag TOOL --json -- workload`, and what the workload knows of itself.
+/// `osdiag TOOL --json -v -- workload`, and what the workload knows of itself.
 fn trace(tool: &str, name: &str, environment: &[(&str, &str)], workload: &[&str]) -> Result<Step> {
     let truth = "/run/truth";
     remove(truth)?;
-    let arguments = [&[tool, "--json", "--", SELF], workload, &[truth]].concat();
+    let arguments = [&[tool, "--json", "-v", "--", SELF], workload, &[truth]].concat();
     let mut step = Tool::start(&arguments, environment)?.finish(tool, name)?;
     step.truth = read_truth(truth).unwrap_or_default();
     Ok(step)
