@@ -63,12 +63,17 @@ impl<T> TaskStorage<T> {
     }
 
     /// The state of `task`, where it has one.
+    ///
+    /// None means just that, so nothing is counted as lost. From 5.13 to 6.1 a look-up also fails while the CPU's counter of
+    /// storage at work is up (`bpf_task_storage_trylock`, kernel/bpf/bpf_task_storage.c). Since 6.2 the counter only keeps
+    /// tracing programs from making storage (e8b02296a6b8). The loader takes this object from 6.4 on, by
+    /// `bpf_local_storage_map.selem_ma` and what came after it.
     #[inline(always)]
     pub fn get(&self, task: Ptr) -> Option<&'static mut T> {
         self.lookup(task, 0)
     }
 
-    /// The state of `task`, all zero where it had none.
+    /// The state of `task`, all zero where it had none. None where it could not be made: the caller counts that as lost.
     #[inline(always)]
     pub fn get_or_create(&self, task: Ptr) -> Option<&'static mut T> {
         const CREATE: u64 = 1; // BPF_LOCAL_STORAGE_GET_F_CREATE
@@ -76,14 +81,16 @@ impl<T> TaskStorage<T> {
     }
 }
 
-/// The state of `task` in a hash by thread id.
+/// The state of `task` in a hash by thread id. Looking it up takes no lock, so it does not fail for a task that has one
+/// (`htab_map_lookup_elem`, kernel/bpf/hashtab.c, 5.10 to 6.18).
 #[inline(always)]
 pub fn hashed<T>(map: &HashMap<u32, T>, task: Ptr) -> Option<&'static mut T> {
     // SAFETY: entries are preallocated, and freed only when the task exits.
     unsafe { map.get_ptr_mut(pid::<Raw>(task))?.as_mut() }
 }
 
-/// The state of `task` in a hash by thread id; a copy of `zero`'s element where it had none.
+/// The state of `task` in a hash by thread id; a copy of `zero`'s element where it had none. None where the hash is full, or
+/// its bucket is being written on this CPU (5.12 and up): the caller counts that as lost.
 #[inline(always)]
 pub fn hashed_or_create<T>(map: &HashMap<u32, T>, zero: &Array<T>, task: Ptr) -> Option<&'static mut T> {
     if let Some(state) = hashed(map, task) {
