@@ -26,6 +26,8 @@ pub mod owner {
     pub const READER: u64 = 1;
     /// `MUTEX_FLAG_PICKUP`: the lock was handed to its owner, which has yet to wake up (`__mutex_handoff`, 4.11 and up).
     pub const PICKUP: u64 = 4;
+    /// `RWSEM_WRITER_LOCKED` and `RWSEM_READER_MASK` of an rwsem's count: it is held (kernel/locking/rwsem.c, 5.10 to 7.3).
+    pub const HELD: u64 = !0xfe;
     /// Bits of `task_struct.blocker` that are its type (include/linux/hung_task.h, 6.18).
     pub const BLOCKER_TYPE: u64 = 3;
 }

@@ -35,6 +35,8 @@ fields! {
     /// A `task_struct`, to be read where only its address is known. Absent where the kernel cannot cast (before 6.2).
     TYPE_TASK;
     MUTEX_OWNER; RWSEM_OWNER; RTMUTEX_OWNER;
+    /// How an rwsem is held, and who is first in its queue. Absent with CONFIG_PREEMPT_RT.
+    RWSEM_COUNT; RWSEM_FIRST; RWSEM_WAITER_LIST; RWSEM_WAITER_TASK;
     /// The spinlocks inside of locks; the user side alone wants them, to name them.
     MUTEX_WAIT_LOCK; RWSEM_WAIT_LOCK; RWLOCK_WAIT_LOCK;
     MM_MMAP_LOCK; SIGHAND_LOCK; FILES_LOCK; RQ_LOCK;

@@ -78,6 +78,16 @@ pub(crate) const FIELDS: &[Field] = &[
             ("rw_semaphore", "rwbase.rtmutex.owner", "with CONFIG_PREEMPT_RT")
         ),
     ),
+    optional("RWSEM_COUNT", offset!(("rw_semaphore", "count", "without CONFIG_PREEMPT_RT"))),
+    optional(
+        "RWSEM_FIRST",
+        offset!(
+            ("rw_semaphore", "first_waiter", "7.1, 1ea4b473504b"),
+            ("rw_semaphore", "wait_list.next", "before 7.1, without CONFIG_PREEMPT_RT")
+        ),
+    ),
+    optional("RWSEM_WAITER_LIST", offset!(("rwsem_waiter", "list", "without CONFIG_PREEMPT_RT"))),
+    optional("RWSEM_WAITER_TASK", offset!(("rwsem_waiter", "task", "without CONFIG_PREEMPT_RT"))),
     required(
         "MUTEX_WAIT_LOCK",
         offset!(

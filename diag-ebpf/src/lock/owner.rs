@@ -5,8 +5,9 @@ use diag_common::lock::{Kind, Wait, doing, owner};
 use super::state::{Tasks, cpu};
 use crate::{
     fields::{
-        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_OWNER, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT,
-        TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
+        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_COUNT, RWSEM_FIRST, RWSEM_OWNER, RWSEM_WAITER_LIST,
+        RWSEM_WAITER_TASK, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_STATE,
+        TYPE_TASK, present,
     },
     memory::store,
     side::{Ptr, Raw, Side},
@@ -39,8 +40,15 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
     let word: u64 = unsafe { Raw::read(wait.lock as Ptr, offset) };
     let rwsem = matches!(kind, Kind::RwsemRead | Kind::RwsemWrite);
     let mut task = word & !owner::FLAGS;
-    let handed = matches!(kind, Kind::Mutex) && word & owner::PICKUP != 0;
-    if rwsem && word & owner::READER != 0 {
+    let mut handed = matches!(kind, Kind::Mutex) && word & owner::PICKUP != 0;
+    let writer = task != 0 && word & owner::READER == 0;
+    if rwsem && !writer && is_free(wait.lock) {
+        task = first_in_queue(wait.lock);
+        if task == S::current() as u64 {
+            return;
+        }
+        handed = true;
+    } else if rwsem && word & owner::READER != 0 {
         store(&mut wait.doing, doing::READERS);
         // Elsewhere a reader that has let go still stands there.
         if !present(&TASK_BLOCKER) {
@@ -55,6 +63,41 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
         describe::<S, S>(wait, task as Ptr, handed, now);
     } else {
         describe::<S, Raw>(wait, task as Ptr, handed, now);
+    }
+}
+
+/// Whether an rwsem is held by no task, whatever its owner's word says: the last reader to let go leaves itself there. A
+/// reader that calls the slow path stands in the count itself, so to it the lock is never free.
+#[inline(always)]
+fn is_free(lock: u64) -> bool {
+    if !present(&RWSEM_COUNT) {
+        return false;
+    }
+    // SAFETY: any address will do.
+    let count: u64 = unsafe { Raw::read(lock as Ptr, RWSEM_COUNT.load()) };
+    count & owner::HELD == 0
+}
+
+/// The task that is first in an rwsem's queue; 0 where there is none. A free rwsem is on its way to that task: a writer there
+/// was woken when the lock was let go of, and takes it when it runs, unless a task that spins is faster (`rwsem_mark_wake`,
+/// `rwsem_try_write_lock`, kernel/locking/rwsem.c, 5.10 to 7.3).
+#[inline(always)]
+fn first_in_queue(lock: u64) -> u64 {
+    if !present(&RWSEM_FIRST) || !present(&RWSEM_WAITER_LIST) || !present(&RWSEM_WAITER_TASK) {
+        return 0;
+    }
+    let head = lock + RWSEM_FIRST.load() as u64;
+    // SAFETY: any addresses will do.
+    unsafe {
+        let first: u64 = Raw::read(head as Ptr, 0);
+        // An empty list is its own first element.
+        if first == 0 || first == head {
+            return 0;
+        }
+        let waiter = first - RWSEM_WAITER_LIST.load() as u64;
+        let task = Raw::read(waiter as Ptr, RWSEM_WAITER_TASK.load());
+        // A waiter is on the stack of its task, so it was one only if it is still the first.
+        if Raw::read::<u64>(head as Ptr, 0) == first { task } else { 0 }
     }
 }
 
