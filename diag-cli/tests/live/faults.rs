@@ -16,7 +16,7 @@ use crate::{
     osdiag::{trace, trace_with},
     record::device_of,
     stalls::{assert_share, assert_verdict, explained, explained_within, happened},
-    workload::{Call, Desk, Job, Open, Plan, Step},
+    workload::{Call, Desk, Job, Plan, Step},
 };
 
 /// The tests of this room.
@@ -124,14 +124,15 @@ fn memcg_reclaim() -> Outcome {
     Ok(())
 }
 
-/// Reads on a CPU that three others want: the scheduler's own count of the delay is the truth.
+/// Cached reads on a CPU that three others want: the scheduler's own count of the delay is the truth. A read that needs its
+/// disk would wait for that as well, beside a busy one longer than for the CPU.
 fn run_queue_wait() -> Outcome {
     let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 128 * MIB)?;
-    let file = disk.mount.file("data", 64 << 20);
+    let disk = PlainDisk::new(&lab, 64 * MIB)?;
+    let file = disk.mount.file("data", 16 << 20);
+    warm(&file);
     let desk = Desk::new(&lab);
-    let open = Open { direct: true, ..Open::default() };
-    let job = Job::new(&file, Step::transfer(Call::Pread, 4096, 64 * MIB), 0).open(open).lasting(3000 * MS);
+    let job = Job::new(&file, Step::transfer(Call::Pread, 4 << 20, 16 * MIB), 0).lasting(3000 * MS);
     let plan = Plan { cpu: Some(1), nice: 10, ..desk.plan(vec![job]) };
     let traced = {
         let _hogs = Hogs::on(1, 3);
