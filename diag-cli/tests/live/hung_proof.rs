@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{Read as _, Seek as _, SeekFrom},
+    io::{PipeReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::fd::AsRawFd as _,
     path::Path,
     process::Command,
@@ -76,13 +76,15 @@ fn page_fault_in_a_call() -> Outcome {
     let page = disk.mount.file("page", 4096);
     let source = lab.path("source");
     fs::write(&source, [7; 4096]).expect("a lab takes a file");
-    let pid = std::process::id();
+    let (word, go) = std::io::pipe().expect("pipes exist");
+    let pid = reader_into_mapping(&source, &page, &word);
     let mut session = hung_of(pid);
     let frozen = Frozen::new(disk.mount.path())?;
-    let reader = thread::spawn(move || read_into_mapping(&source, &page));
+    (&go).write_all(b"!").expect("the reader listens");
     let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
     drop(frozen);
-    reader.join().expect("reading does not panic");
+    // SAFETY: a number, and no status.
+    unsafe { libc::waitpid(pid.cast_signed(), std::ptr::null_mut(), 0) };
     session.interrupt();
     let task = event.stuck_of(pid)[0];
     println!("{task:#}");
@@ -96,24 +98,29 @@ fn page_fault_in_a_call() -> Outcome {
     Ok(())
 }
 
-/// Reads a page of `source` into the first page of a shared mapping of `into`.
-fn read_into_mapping(source: &Path, into: &Path) {
+/// A process that waits for a word, and then reads a page of `source` into the first page of a shared mapping of `into`. Not
+/// a thread of the tests: a fault can hold the lock of its process's memory, and then the test, which needs memory, would
+/// never come to thaw what the fault waits for.
+fn reader_into_mapping(source: &Path, into: &Path, word: &PipeReader) -> u32 {
     let source = File::open(source).expect("it is there");
     let into = File::options().read(true).write(true).open(into).expect("it is there");
-    // SAFETY: a new mapping, which nobody else knows, of one page of a file that has one.
-    unsafe {
-        let page = libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            into.as_raw_fd(),
-            0,
-        );
-        assert_ne!(page, libc::MAP_FAILED);
-        libc::read(source.as_raw_fd(), page, 4096);
-        libc::munmap(page, 4096);
-    }
+    // SAFETY: the child makes system calls alone, with descriptors that are open, and a new mapping of one page of a file
+    // that has one.
+    let child = unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            let mut byte = [0u8];
+            libc::read(word.as_raw_fd(), byte.as_mut_ptr().cast(), 1);
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            let page = libc::mmap(std::ptr::null_mut(), 4096, rights, libc::MAP_SHARED, into.as_raw_fd(), 0);
+            libc::read(source.as_raw_fd(), page, 4096);
+            libc::_exit(0);
+        }
+        child
+    };
+    assert!(child > 0, "no process: {}", std::io::Error::last_os_error());
+    child.cast_unsigned()
 }
 
 /// A disk over a file of a FUSE server which `freeze` has frozen until the guard is dropped.
