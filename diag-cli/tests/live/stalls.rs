@@ -138,18 +138,10 @@ impl Disk {
     fn assert_share(&self, operation: Operation<'_>, traced: &Trace, call: Call) {
         let [served, counted] = [self.served, self.counted].map(|part| share(part, traced, call));
         let device = operation.share("block.device");
-        println!(
-            "block.device: {:.1} %, of {:.1} to {:.1} % known",
-            100.0 * device,
-            100.0 * served,
-            100.0 * counted
-        );
+        let known = format!("block.device is {device:.3}, known {served:.3} to {counted:.3}");
+        println!("{known}");
         let holds = device > served - POINTS && device < counted + POINTS;
-        assert!(
-            holds,
-            "block.device is {device:.3}, known {served:.3} to {counted:.3}: {}",
-            operation.outline()
-        );
+        assert!(holds, "{known}: {}", operation.outline());
         let off = (operation.layer_share("block") - counted).abs();
         assert!(off <= POINTS, "block is not {counted:.3}: {}", operation.outline());
     }
@@ -164,14 +156,15 @@ fn slow_reads(open: Open, evict: bool, raw: bool) -> Outcome {
     let desk = Desk::new(&lab);
     let (call, block, span) = (Call::Pread, 4096, 32 << 20);
     let step = Step::Transfer { call, block, span, random: true, evict, sync: None };
-    let plan = Plan { preferred: true, ..desk.plan(vec![Job::new(&file, step, 120).open(open)]) };
+    let plan = desk.preferred(vec![Job::new(&file, step, 120).open(open)]);
     disk.delay(15 * MS);
     let before = Disk::of(&disk);
     let traced = trace(&desk, &[], &plan);
     let known = Disk::of(&disk).since(&before);
     assert!(known.requests >= 120, "not every read reached the disk: {known:?}");
     let device = device_of(&file);
-    known.happened(&traced, call, 0.8);
+    // On a busy machine the way to the server and back takes longer.
+    known.happened(&traced, call, 0.5);
     let summary = explained(&traced, call, &device);
     known.assert_share(summary.operation(call.name(), &device), &traced, call);
     assert_verdict(&summary, call, &device, "block.device");
@@ -204,16 +197,19 @@ fn slow_device_beside_a_busy_one() -> Outcome {
         Job::new(file, Step::transfer(call, 4096, 32 << 20), 300).open(open)
     };
     let beside = direct(Call::Preadv, &busy).threads(3).lasting(2500 * MS);
-    let plan = desk.plan(vec![direct(Call::Pread, &file), beside]);
+    let plan = desk.preferred(vec![direct(Call::Pread, &file), beside]);
     disk.delay(8 * MS);
+    let before = Disk::of(&disk);
     let traced = trace(&desk, &[], &plan);
+    let known = Disk::of(&disk).since(&before);
     let made = traced.report.samples[&Call::Preadv].ns.len();
     assert!(made > 5000, "the other disk was not busy: {made} reads");
     let device = device_of(&file);
     let summary = explained_within(0.05, &traced, Call::Pread, &device);
     let operation = summary.operation(Call::Pread.name(), &device);
-    let [device, wait] = ["block.device", "block.wait"].map(|cause| operation.share(cause));
-    assert!(device > 0.8 && wait < 0.005, "device {device:.3}, wait {wait:.3}: {}", operation.outline());
+    known.assert_share(operation, &traced, Call::Pread);
+    let wait = operation.share("block.wait");
+    assert!(wait < 0.005, "wait {wait:.3}: {}", operation.outline());
     Ok(())
 }
 
@@ -227,7 +223,7 @@ fn journal_commit() -> Outcome {
         Job::new(&disk.mount.path().join("data"), Step::Touch, 0).open(open).threads(8).lasting(3000 * MS);
     disk.delay(5 * MS);
     let mut waited = Duration::ZERO;
-    let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |pid| {
+    let traced = trace_with(&desk, &[], &desk.preferred(vec![job]), |pid| {
         let sampler = Sampler::watch(pid, &["jbd2_log_wait_commit"]);
         thread::sleep(3200 * MS);
         waited = sampler.stop();
@@ -256,7 +252,7 @@ fn inode_lock() -> Outcome {
     let job = Job::new(&file, step, 0).open(open).threads(4).lasting(2500 * MS);
     disk.delay(10 * MS);
     let mut waited = Duration::ZERO;
-    let traced = trace_with(&desk, &[], &desk.plan(vec![job]), |pid| {
+    let traced = trace_with(&desk, &[], &desk.preferred(vec![job]), |pid| {
         let sampler = Sampler::watch(pid, &["^ext4_file_write_iter"]);
         thread::sleep(2700 * MS);
         waited = sampler.stop();

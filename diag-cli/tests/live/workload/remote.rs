@@ -34,6 +34,11 @@ impl Desk {
         Plan { desk: self.path.clone(), jobs, ..Plan::default() }
     }
 
+    /// The same for one that runs before everything else, so that a busy machine does not keep it from a CPU.
+    pub(crate) fn preferred(&self, jobs: Vec<super::Job>) -> Plan {
+        Plan { preferred: true, ..self.plan(jobs) }
+    }
+
     /// Starts a workload, without anybody watching it.
     pub(crate) fn start(&self, plan: &Plan) -> Visitor {
         let child = Command::new(std::env::current_exe().expect("the tests have a path"))
