@@ -161,6 +161,17 @@ impl<'a> Operation<'a> {
         ns as f64 / self.sum() as f64
     }
 
+    /// The time of a cause, ns, and how many operations had any of it.
+    pub(crate) fn cause(self, cause: &str) -> (u64, u64) {
+        let list = self.0["causes"].as_array().expect("causes is a list");
+        let is = |entry: &&Value| {
+            let name = |key: &str| entry[key].as_str().unwrap_or_default();
+            format!("{}.{}", name("layer"), name("cause")) == cause
+        };
+        let numbers = |entry: &Value| (number(&entry["ns"]), number(&entry["operation_count"]));
+        list.iter().filter(is).map(numbers).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// The share of a layer in all time.
     pub(crate) fn layer_share(self, layer: &str) -> f64 {
         number(&self.0["layers"][layer]["ns"]) as f64 / self.sum() as f64

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 mod contention;
 mod culprits;
 mod policies;
+mod quota;
 pub(crate) mod record;
 pub(crate) mod runner;
 mod scale;
@@ -17,7 +18,7 @@ use crate::{
 
 /// The tests of this room.
 pub(crate) const TESTS: &[&[Test]] =
-    &[advice::TESTS, contention::TESTS, culprits::TESTS, policies::TESTS, scale::TESTS];
+    &[advice::TESTS, contention::TESTS, culprits::TESTS, policies::TESTS, quota::TESTS, scale::TESTS];
 
 /// The CPU that tests crowd.
 const CROWDED: usize = 1;
