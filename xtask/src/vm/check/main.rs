@@ -160,7 +160,7 @@ impl Verdict {
         let Trial { fault, place, ending } = trial;
         self.heard.push(format!("{fault} {place}"));
         match ending {
-            Ending::Ran { proof, run } => match trial::names(fault, run) {
+            Ending::Ran { proof, run } => match trial::names(fault, place, run) {
                 Ok(said) => self.rule(fault, place, "right", &format!("{proof}: {said}")),
                 Err(error) => {
                     self.rule(fault, place, "wrong", &format!("{proof}: {error:#}"));

@@ -14,7 +14,7 @@ const HOG: &str = "hog";
 const HOLDER: &str = "holder";
 
 /// What osdiag said, if that names the fault.
-pub(crate) fn names(name: &str, run: &Step) -> Result<String> {
+pub(crate) fn names(name: &str, place: &str, run: &Step) -> Result<String> {
     ensure!(run.status == Some(0), "osdiag ended with {:?}: {}", run.status, run.stderr.trim());
     let records = run.stdout.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
     let records = records.context("a record is not JSON")?;
@@ -48,6 +48,9 @@ pub(crate) fn names(name: &str, run: &Step) -> Result<String> {
     ensure!(cause.is_none_or(|cause| cause == named), "the verdict is {named}: {}", said(summary));
     if let (Some(cause), "iolat") = (cause, run.tool.as_str()) {
         most_lost(summary, cause)?;
+    }
+    if name == fault::QUOTA_RUNQ {
+        advises_quota(summary, place)?;
     }
     Ok(said(summary))
 }
@@ -87,6 +90,21 @@ fn crowded(summary: &Value) -> Result<()> {
     let named = |culprit: &Value| [&culprit["task"], &culprit["group"]].map(|of| word(&of["comm"])).concat();
     let first = culprits.first().map(named).unwrap_or_default();
     ensure!(first.contains(HOG), "the first culprit is '{first}'");
+    Ok(())
+}
+
+/// The advice has what the victim's cgroup says of its quota, and what lifts it, by the file of this version of cgroups.
+fn advises_quota(summary: &Value, place: &str) -> Result<()> {
+    let (file, says, none) = match place {
+        fault::V1 => ("/sys/fs/cgroup/cpu/target/cpu.cfs_quota_us", "20000", "-1"),
+        _ => ("/sys/fs/cgroup/target/cpu.max", "20000 100000", "max"),
+    };
+    let advice = list(&summary["verdict"], "advice")?;
+    let text = advice.iter().find(|advice| advice["rule"] == "quota").map(|advice| word(&advice["text"]));
+    let text = text.with_context(|| format!("no quota in {}", summary["verdict"]["advice"]))?;
+    for words in [format!("{file} says {says}"), format!("echo {none} > {file}")] {
+        ensure!(text.contains(&words), "the advice has no '{words}': {text}");
+    }
     Ok(())
 }
 
@@ -140,8 +158,10 @@ mod tests {
 
     #[test]
     fn the_verdict_and_the_tail_have_to_name_it() {
-        assert_eq!(names(fault::DEVICE, &run("device", "device")).unwrap(), "so it is");
-        let wrong = |verdict, tail| format!("{:#}", names(fault::DEVICE, &run(verdict, tail)).unwrap_err());
+        assert_eq!(names(fault::DEVICE, fault::NONE, &run("device", "device")).unwrap(), "so it is");
+        let wrong = |verdict, tail| {
+            format!("{:#}", names(fault::DEVICE, fault::NONE, &run(verdict, tail)).unwrap_err())
+        };
         assert!(wrong("wait", "device").contains("the verdict is block.wait"));
         assert!(wrong("device", "queue").contains("lost time is block.queue"));
     }
