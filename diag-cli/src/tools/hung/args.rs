@@ -12,10 +12,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Which tasks are stuck, on what, and behind whom, while they are stuck
 ///
 /// Finds tasks in uninterruptible sleep (state D) for longer than --threshold: those that are stuck already, and those
-/// that become so, each within 200 ms, and says so at once. For each it tells what it waits for, where in the kernel, on
-/// which file or device, and behind whom: the owner of the lock, the journal's thread, a FUSE or NFS server; what that
-/// one waits for itself, and so on up to the one at the end. It does not wait for the kernel's own hung-task
-/// watchdog, and hangs nothing on context switches.
+/// that become so, each within 200 ms (later where crowds are stuck, as no more than 5 % of a CPU is spent). For each it
+/// tells what it waits for, where in the kernel, on which file or device, and behind whom: the owner of the lock, the
+/// journal's thread, a FUSE or NFS server; what that one waits for itself, and so on up to the one at the end. It does
+/// not wait for the kernel's own hung-task watchdog, and hangs nothing on context switches.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = EXAMPLES, after_help = "'--help' says more, with examples.")]
 pub(crate) struct Args {

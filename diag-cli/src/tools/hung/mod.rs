@@ -32,7 +32,7 @@ use anyhow::Result;
 pub(crate) use self::{args::Args, record::Hung as Body};
 use self::{
     args::Sort,
-    record::{Complaint, StuckTask},
+    record::{Complaint, Looks, StuckTask},
     scan::{Machine, Scanner},
     scene::Scene,
     watch::{Sleep, Watch},
@@ -79,6 +79,8 @@ struct Hung {
     limits: Limits,
     scanner: Scanner,
     watch: Watch,
+    /// What the process had spent when the watch was last told, ns; none while it does what looks do not answer for.
+    charged_ns: Option<u64>,
     log: Log,
     /// The target is the whole system.
     whole: bool,
@@ -95,6 +97,7 @@ struct Harvest {
     /// Tasks for which there was no room.
     more: u64,
     watchdogs: Vec<Complaint>,
+    looks: Looks,
 }
 
 impl Harvest {
@@ -107,15 +110,34 @@ impl Harvest {
     }
 }
 
+/// What a look has shown.
+#[derive(Default)]
+struct News {
+    /// Tasks that have crossed the threshold or gone on.
+    tasks: Vec<StuckTask>,
+    looks: Looks,
+}
+
 /// A record, and the longest task of each of its groups.
 type Report = session::Report<Hung>;
 
 impl Hung {
+    /// CPU time that the process has spent so far. Reading the kernel's symbols, which is done once, is left out.
+    fn spent_ns(&self) -> u64 {
+        cpu_ns() - self.scanner.symbols_ns()
+    }
+
+    /// Tells the watch what was spent since `charged_ns`.
+    fn charge(&mut self) {
+        if let Some(before) = self.charged_ns.take() {
+            self.watch.spent(Instant::now(), Duration::from_nanos(self.spent_ns() - before));
+        }
+    }
+
     /// Looks at the machine, and says what is new.
-    fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>) -> Result<Vec<StuckTask>> {
-        // Reading the kernel's symbols, which is done once, is no part of what looks cost.
-        let spent_ns = |hung: &Hung| cpu_ns() - hung.scanner.symbols_ns();
-        let began = spent_ns(self);
+    fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>) -> Result<News> {
+        let looks = Looks::one(self.watch.delay(Instant::now()));
+        self.past.looks += looks;
         let sleepers = self.scanner.scan(object)?;
         let news = self.watch.look(&sleepers, Instant::now());
         let now = Timestamp::now();
@@ -138,18 +160,16 @@ impl Hung {
             self.stuck.insert(sleep, task.clone());
             told.push(task);
         }
-        let cost = Duration::from_nanos(spent_ns(self) - began);
-        self.watch.took(Instant::now(), cost);
-        Ok(told)
+        Ok(News { tasks: told, looks })
     }
 
-    /// What has happened, with stuck tasks where somebody looked.
-    fn news(&mut self, tasks: Vec<StuckTask>) -> Vec<(Body, Vec<StuckTask>)> {
+    /// What has happened, with what a look has shown if there was one.
+    fn tell_news(&mut self, news: News) -> Vec<(Body, Vec<StuckTask>)> {
         let watchdogs = self.complaints();
-        if tasks.is_empty() && watchdogs.is_empty() {
+        if news.tasks.is_empty() && watchdogs.is_empty() {
             return Vec::new();
         }
-        vec![body(self.limits, tasks, 0, watchdogs)]
+        vec![body(self.limits, news.tasks, 0, watchdogs, news.looks)]
     }
 
     /// What the kernel's own watchdogs have said.
@@ -166,6 +186,7 @@ fn body(
     mut tasks: Vec<StuckTask>,
     more: u64,
     watchdogs: Vec<Complaint>,
+    looks: Looks,
 ) -> (Body, Vec<StuckTask>) {
     tasks.sort_by_key(|task| (Reverse(task.blocked_ns), task.task.tid));
     let (mut groups, longest): (Vec<_>, Vec<_>) = groups::grouped(&tasks, limits.sort).into_iter().unzip();
@@ -187,6 +208,7 @@ fn body(
             groups
         },
         watchdogs,
+        looks,
         verdict,
         threshold: limits.threshold,
     };
@@ -222,6 +244,7 @@ impl Tool for Hung {
             limits: Limits { threshold: args.threshold, top: args.top as usize, sort: args.sort },
             scanner: Scanner::of(&mut object.ebpf)?,
             watch: Watch::new(args.threshold, Instant::now()),
+            charged_ns: None,
             log: Log::open(),
             whole: matches!(target, Target::System),
             stuck: BTreeMap::new(),
@@ -234,9 +257,12 @@ impl Tool for Hung {
         object: &mut Object,
         cgroups: Option<&mut CgroupNames>,
     ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
+        // What the last news took to write is part of it.
+        self.charge();
+        self.charged_ns = Some(self.spent_ns());
         let is_due = self.watch.is_due(Instant::now());
-        let tasks = if is_due { self.look(object, cgroups)? } else { Vec::new() };
-        Ok(self.news(tasks))
+        let news = if is_due { self.look(object, cgroups)? } else { News::default() };
+        Ok(self.tell_news(news))
     }
 
     fn last_events(
@@ -244,12 +270,15 @@ impl Tool for Hung {
         object: &mut Object,
         cgroups: Option<&mut CgroupNames>,
     ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
-        let tasks = self.look(object, cgroups)?;
-        Ok(self.news(tasks))
+        let news = self.look(object, cgroups)?;
+        Ok(self.tell_news(news))
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
+        // Intervals are as frequent as they were asked for, and do not make looks rarer.
+        self.charge();
         let mut harvest = std::mem::take(&mut self.past);
+        harvest.looks.delayed(self.watch.delay(Instant::now()));
         for (&sleep, task) in &self.stuck {
             harvest.keep(sleep, task.clone());
         }
@@ -261,6 +290,7 @@ impl Tool for Hung {
             total.keep(sleep, task.clone());
         }
         total.more += interval.more;
+        total.looks += interval.looks;
         total.watchdogs.extend_from_slice(&interval.watchdogs);
     }
 
@@ -272,7 +302,7 @@ impl Tool for Hung {
         _cgroups: Option<&mut CgroupNames>,
     ) -> (Body, Vec<StuckTask>) {
         let tasks = harvest.tasks.values().cloned().collect();
-        body(self.limits, tasks, harvest.more, harvest.watchdogs.clone())
+        body(self.limits, tasks, harvest.more, harvest.watchdogs.clone(), harvest.looks)
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {

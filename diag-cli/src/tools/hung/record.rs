@@ -1,6 +1,6 @@
 //! `osdiag.hung/1`: what a record of `osdiag hung` adds to the common keys.
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub(crate) struct Hung {
     pub(crate) stuck_groups_omitted: Omitted,
     /// What the kernel's own watchdogs complained of.
     pub(crate) watchdogs: Vec<Complaint>,
+    /// How often the machine was looked at, and how late; in an event, the look that has shown what it tells.
+    pub(crate) looks: Looks,
     /// What is the matter.
     pub(crate) verdict: Verdict,
     /// From when on a task counts as stuck.
@@ -74,6 +76,38 @@ impl Body for Hung {
         pair.map(|(listed_ns, counted_ns)| Contradiction::LongestMissing { listed_ns, counted_ns })
             .into_iter()
             .collect()
+    }
+}
+
+/// Looks at all tasks of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Looks {
+    /// How many.
+    pub(crate) count: u64,
+    /// How long after the moment for which it was wanted the latest one came, ns; one that is still to come included. They are put
+    /// off while those before have taken more than their share of a CPU, and what happens is told of that much later.
+    pub(crate) longest_delay_ns: u64,
+}
+
+impl Looks {
+    /// One look that came so late.
+    pub(super) fn one(delay: Duration) -> Looks {
+        let mut looks = Looks { count: 1, longest_delay_ns: 0 };
+        looks.delayed(delay);
+        looks
+    }
+
+    /// There is a look that is so late.
+    pub(super) fn delayed(&mut self, delay: Duration) {
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_delay_ns = self.longest_delay_ns.max(delay_ns);
+    }
+}
+
+impl AddAssign for Looks {
+    fn add_assign(&mut self, more: Looks) {
+        self.count += more.count;
+        self.longest_delay_ns = self.longest_delay_ns.max(more.longest_delay_ns);
     }
 }
 

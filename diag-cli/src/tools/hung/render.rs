@@ -16,6 +16,8 @@ const GROUPS: usize = 8;
 const FRAMES: usize = 5;
 /// Where every stack begins, which tells nothing.
 const ENTRY: &[&str] = &["do_syscall_64", "x64_sys_call", "entry_SYSCALL_64_after_hwframe", "ret_from_fork"];
+/// A look that is later than this is worth a word.
+const LATE_NS: u64 = 500_000_000;
 /// Columns of the bar that says how long a group was stuck.
 const BAR: usize = 24;
 
@@ -109,6 +111,14 @@ pub(super) fn summary(page: &mut Page, report: &Report) {
         page.wrapped(bar::FAINT, "", &format!("and {groups} more groups of {tasks}; --json has them"));
     }
     complaints(page, &body.watchdogs);
+    if body.looks.longest_delay_ns > LATE_NS {
+        let late = units::time(body.looks.longest_delay_ns);
+        let words = format!(
+            "looked up to {late} late, to spend little CPU: what came and went in between is not told of"
+        );
+        page.gap();
+        page.wrapped(bar::FAINT, "", &words);
+    }
 }
 
 /// The end of a summary.
@@ -226,7 +236,10 @@ mod tests {
     use super::*;
     use crate::{
         output::terminal::Screen,
-        tools::hung::sample::{chain, crowd_of, nothing, report},
+        tools::hung::{
+            record::Looks,
+            sample::{chain, crowd_of, nothing, report, report_of},
+        },
     };
 
     fn page(draw: impl Fn(&mut Page)) -> String {
@@ -259,6 +272,15 @@ mod tests {
         let text = whole(&report(tasks));
         assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn looks_that_came_late_are_told_of() {
+        let late = "looked up to 4.2 s late";
+        let text =
+            |delay_ns| whole(&report_of(vec![chain()], Looks { count: 9, longest_delay_ns: delay_ns }));
+        assert!(text(4_200_000_000).contains(late));
+        assert!(!text(60_000_000).contains("late,"));
     }
 
     #[test]

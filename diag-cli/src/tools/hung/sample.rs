@@ -8,7 +8,7 @@ use super::{
     Limits, Report,
     args::Sort,
     body,
-    record::{Complaint, Link, Relation, StuckPlace, StuckTask, Watchdog},
+    record::{Complaint, Link, Looks, Relation, StuckPlace, StuckTask, Watchdog},
 };
 use crate::output::{
     record::{
@@ -139,13 +139,18 @@ pub(super) fn crowd_of(tasks: u32) -> Vec<StuckTask> {
 
 /// A summary of these tasks.
 pub(super) fn report(tasks: Vec<StuckTask>) -> Report {
+    report_of(tasks, Looks { count: 120, longest_delay_ns: 50_000_000 })
+}
+
+/// The same after these looks.
+pub(super) fn report_of(tasks: Vec<StuckTask>, looks: Looks) -> Report {
     let watchdogs = tasks.first().map(|task| Complaint {
         watchdog: Watchdog::HungTask,
         at: task.since,
         text: "INFO: task postgres:812 blocked for more than 10 seconds.".into(),
     });
     let limits = Limits { threshold: Duration::from_secs(10), top: 100, sort: Sort::Tasks };
-    let (body, picture) = body(limits, tasks, 0, watchdogs.into_iter().collect());
+    let (body, picture) = body(limits, tasks, 0, watchdogs.into_iter().collect(), looks);
     Report { record: Record::new(envelope(), body), picture }
 }
 
