@@ -211,7 +211,7 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "steal",
         when: When::On(Reason::Steal),
-        text: "the host had no CPU for this guest: nothing in the guest helps; show steal_ns to the provider, or take a dedicated type",
+        text: "the host ran something else on the CPU of this guest's vCPU, which no setting of the guest decides; steal_ns is what to show to those who run the host",
         source: "Documentation/virt/kvm/x86/msr.rst: MSR_KVM_STEAL_TIME",
     },
     Rule {
@@ -223,7 +223,7 @@ pub(super) const RULES: &[Rule<When>] = &[
     Rule {
         id: "idle-wake-up",
         when: When::On(Reason::IdleCpu),
-        text: "the time is that of waking an idle CPU, and of its vCPU on the host: guest_halt_poll_ns (module haltpoll), or idle=poll, trade power for it",
+        text: "the time is that of waking an idle CPU, and of its vCPU on the host; where /sys/devices/system/cpu/cpuidle/current_governor_ro says haltpoll, CPUs can look for work for so many ns before they halt, at the expense of the host's CPU: echo 200000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns",
         source: "Documentation/admin-guide/pm/cpuidle.rst; Documentation/virt/guest-halt-polling.rst",
     },
     Rule {

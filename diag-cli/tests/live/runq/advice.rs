@@ -1,6 +1,6 @@
 //! The advice: what it says is carried out, and what it is against is gone, by the scheduler's own account.
 
-use std::process::Command;
+use std::{fs, process::Command, time::Duration};
 
 use super::{
     CROWDED, favoured,
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     Outcome, Skip, Test,
-    lab::{Lab, cgroup::Cgroup},
+    lab::{Lab, cgroup::Cgroup, setting::Setting},
     record::Record,
+    storm::{self, Storm},
 };
 
 /// The tests of this room.
@@ -20,6 +21,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("runq_advice_policy", policy),
     ("runq_advice_quota", quota),
     ("runq_advice_affinity", affinity),
+    ("runq_advice_autogroup", autogroup),
+    ("runq_advice_idle_cpu", idle_cpu),
 ];
 
 const SPIN: Order = Order::Spin(700);
@@ -54,8 +57,16 @@ fn ratio(account: Account) -> f64 {
 /// One that does something on a CPU where another spins all the time; carries out what is advised to the one, and says how long
 /// it waited before and after.
 fn before_and_after(victim: &Kind, rival: &Kind, order: &Order, rule: &str, first: &str) -> (f64, f64) {
-    let mut victim = Runner::start(victim);
-    let mut rival = Runner::start(rival);
+    before_and_after_of(Runner::start(victim), Runner::start(rival), order, rule, first)
+}
+
+fn before_and_after_of(
+    mut victim: Runner,
+    mut rival: Runner,
+    order: &Order,
+    rule: &str,
+    first: &str,
+) -> (f64, f64) {
     let session = trace(&["-p", &victim.pid.to_string()]);
     rival.order(&Order::Spin(10_000));
     let mut turn = || {
@@ -92,9 +103,53 @@ fn weight() -> Outcome {
     Ok(())
 }
 
+/// Two sessions, each a group of its own to the scheduler as long as their tasks are in the root cgroup.
+fn autogroup() -> Outcome {
+    let enabled = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled").unwrap_or_default();
+    if enabled.trim() != "1" {
+        return Err(Skip::because("the kernel makes no groups of sessions, or is told not to"));
+    }
+    let member = |comm: &str| {
+        let runner = Runner::start(&Kind { session: true, ..kind(comm, None) });
+        // Before all others, so that these two have the CPU for themselves also on a busy machine.
+        let group = format!("/proc/{}/autogroup", runner.pid);
+        fs::write(&group, "-20").unwrap_or_else(|error| panic!("{group}: {error}"));
+        runner
+    };
+    let (victim, rival) = (member("victim"), member("rival"));
+    let (before, after) = before_and_after_of(victim, rival, &SPIN, "culprit-autogroup", "echo");
+    assert!(before > 0.7 && after < before / 2.0, "{before} before, {after} after");
+    Ok(())
+}
+
+/// Two threads that wake each other on CPUs that are idle each time: where these do not halt at once, a round trip is shorter,
+/// by the threads' own count.
+fn idle_cpu() -> Outcome {
+    let governor =
+        fs::read_to_string("/sys/devices/system/cpu/cpuidle/current_governor_ro").unwrap_or_default();
+    if governor.trim() != "haltpoll" {
+        return Err(Skip::because(format!("the governor of idle CPUs is {governor:?}, and not haltpoll")));
+    }
+    let lab = Lab::new();
+    let _none = Setting::change(&lab, "/sys/module/haltpoll/parameters/guest_halt_poll_ns", "0")?;
+    let mut storm = Storm::ready(storm::Kind::Pipes, None);
+    let mut turn = || storm.rage(Duration::from_millis(1_000));
+    let session = trace(&["--slow", "0", "--comm", storm::COMM]);
+    let before = turn();
+    let summary = session.interrupt().summary();
+    if summary.verdict_group().reason() != Some("idle-cpu") {
+        return Err(Skip::because(format!("the CPUs were not idle: {}", summary.0["verdict"])));
+    }
+    carry_out(&summary, "idle-wake-up", "echo");
+    let after = turn();
+    println!("{before} round trips before, {after} after");
+    assert!(after > before / 4 * 5, "{before} round trips before, {after} after");
+    Ok(())
+}
+
 /// The policies of all threads of a process, by their numbers.
 fn policies(pid: u32) -> Vec<i32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     let numbers = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok());
     // SAFETY: it takes a number.
     numbers.map(|tid: i32| unsafe { libc::sched_getscheduler(tid) }).collect()

@@ -31,6 +31,8 @@ pub(crate) struct Kind {
     pub(crate) cgroup: Option<std::path::PathBuf>,
     /// How many threads follow commands; 0 for one.
     pub(crate) threads: usize,
+    /// Whether it begins a session of its own.
+    pub(crate) session: bool,
 }
 
 /// What its threads are to do.
@@ -169,6 +171,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let kind: Kind = serde_json::from_str(text.to_str().expect("text")).expect("a kind");
     if let Some(cgroup) = &kind.cgroup {
         fs::write(cgroup.join("cgroup.procs"), "0").expect("a process can move");
+    }
+    if kind.session {
+        // SAFETY: no preconditions.
+        assert!(unsafe { libc::setsid() } > 0, "{}", std::io::Error::last_os_error());
     }
     crate::workload::set_comm(kind.comm.as_bytes());
     if let Some(cpu) = kind.cpu {
