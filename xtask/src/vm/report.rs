@@ -106,6 +106,7 @@ pub(crate) mod step {
     /// All of them, by tool.
     pub(crate) const ALL: &[(&str, &[&str])] = &[
         ("iolat", &[SCHEMA, COMMAND, RAW, CGROUP]),
+        ("delays", &[SCHEMA, COMMAND, RAW]),
         ("runq", &[SCHEMA, COMMAND, RAW]),
         ("lock", &[SCHEMA, COMMAND, RAW]),
         ("hung", &[SCHEMA, STUCK, RAW]),

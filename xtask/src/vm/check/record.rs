@@ -5,7 +5,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::report::{Step, step};
-use crate::{hung, iolat, lock, runq, vmexit};
+use crate::{delays, hung, iolat, lock, runq, vmexit};
 
 /// Runs of a program that the kernel itself left out, as a preemptible one does now and then: then so many calls may be
 /// missing, and no more.
@@ -13,7 +13,7 @@ pub(crate) const MISSED: &str = "missed_runs";
 
 /// The tools that keep a state for each task, and the first kernel that makes it in a way that is safe in the scheduler:
 /// before it, there is none or it is allocated there (kernel/bpf/bpf_local_storage.c).
-const WITH_STATES: [&str; 3] = ["iolat", "runq", "lock"];
+const WITH_STATES: [&str; 4] = ["delays", "iolat", "runq", "lock"];
 const STORAGE_IS_SAFE: (u32, u32) = (6, 4);
 /// From here on typed programs can ask for the current task: `bpf_get_current_task_btf`, 5.11.
 const TYPED_CURRENT_TASK: (u32, u32) = (5, 11);
@@ -64,6 +64,7 @@ impl<'a> Judge<'a> {
         ensure!(!step.truth.is_empty(), "the workload left no count");
         let holds = match step.tool.as_str() {
             "iolat" => iolat::holds,
+            "delays" => delays::holds,
             "runq" => runq::holds,
             "lock" => lock::holds,
             "hung" => hung::holds,

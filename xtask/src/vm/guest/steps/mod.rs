@@ -19,6 +19,16 @@ pub(crate) const SELF: &str = "/init";
 pub(crate) fn run(tool: &str, name: &str) -> Result<Step> {
     match tool {
         "iolat" => iolat::run(tool, name),
+        "delays" => match name {
+            step::SCHEMA => schema(tool),
+            _ => traced(
+                tool,
+                name,
+                &["--by", "comm"],
+                if name == step::RAW { RAW_HOOKS } else { &[] },
+                &["hogs"],
+            ),
+        },
         "runq" => around(tool, name, &["hogs"]),
         "lock" => around(tool, name, &["appenders", &place("append")?]),
         "hung" => hung::run(tool, name),
@@ -42,9 +52,20 @@ pub(crate) const RAW_HOOKS: &[(&str, &str)] = &[("OSDIAG_HOOKS", "raw")];
 
 /// `osdiag TOOL --json -v -- workload`, and what the workload knows of itself.
 fn trace(tool: &str, name: &str, environment: &[(&str, &str)], workload: &[&str]) -> Result<Step> {
+    traced(tool, name, &[], environment, workload)
+}
+
+/// The same with further flags.
+fn traced(
+    tool: &str,
+    name: &str,
+    flags: &[&str],
+    environment: &[(&str, &str)],
+    workload: &[&str],
+) -> Result<Step> {
     let truth = "/run/truth";
     remove(truth)?;
-    let arguments = [&[tool, "--json", "-v", "--", SELF], workload, &[truth]].concat();
+    let arguments = [&[tool, "--json", "-v"], flags, &["--", SELF], workload, &[truth]].concat();
     let mut step = Tool::start(&arguments, environment)?.finish(tool, name)?;
     step.truth = read_truth(truth).unwrap_or_default();
     Ok(step)
