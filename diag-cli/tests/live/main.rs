@@ -9,6 +9,7 @@
 
 mod bench;
 mod counting;
+mod delays;
 mod engines;
 mod faults;
 mod guards;
@@ -105,7 +106,7 @@ fn main() -> ExitCode {
         session::course::TESTS,
         query::TESTS,
     ];
-    let tests = [&tests[..], runq::TESTS].concat().concat();
+    let tests = [&tests[..], runq::TESTS, delays::TESTS].concat().concat();
     let benches =
         [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS, vmexit_bench::TESTS].concat();
     libtest_mimic::run(&arguments, tier.trials(&tests, engines::TESTS, &benches)).exit_code()

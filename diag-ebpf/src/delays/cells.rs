@@ -16,7 +16,7 @@ use diag_common::{
 };
 
 use crate::{
-    epoch, loss,
+    clock, epoch, loss,
     memory::{add_u64, store},
 };
 
@@ -38,6 +38,8 @@ static BOUNDARIES: Array<u64> = Array::with_max_entries(3, 0);
 pub struct Counter {
     half: &'static mut Half,
     parity: u32,
+    /// The moment of what is counted, ns.
+    pub now: u64,
 }
 
 /// Of a program that runs with interrupts off, so that no other one comes between.
@@ -48,7 +50,7 @@ pub fn counter() -> Option<Counter> {
     let cpu = unsafe { bpf_get_smp_processor_id() };
     // SAFETY: written on this CPU alone, in programs that run without interrupts.
     let half = unsafe { ACCOUNT_HALVES.get_ptr_mut(cpu << 1 | parity)?.as_mut()? };
-    Some(Counter { half, parity })
+    Some(Counter { half, parity, now: clock::now() })
 }
 
 /// Where cells are counted.

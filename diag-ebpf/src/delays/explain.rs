@@ -48,14 +48,19 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
         return;
     }
     let Some(mut counter) = cells::counter() else { return };
-    let now = clock::now();
-    woken_at::<S>(&mut counter, thread, &Ending { program, task, until: now }, now);
+    let now = counter.now;
+    woken_at::<S, true>(&mut counter, thread, &Ending { program, task, until: now }, now);
     become_runnable::<S>(&mut counter, thread, task, now);
 }
 
-/// Ends the sleep of a thread; from its end until `now` it was runnable.
+/// Ends the sleep of a thread; from its end until `now` it was runnable. `SEEN` where the current context is the one that ended it.
 #[inline(always)]
-pub fn woken_at<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, now: u64) {
+pub fn woken_at<S: Tasks, const SEEN: bool>(
+    counter: &mut Counter,
+    thread: &mut Thread,
+    ending: &Ending,
+    now: u64,
+) {
     let Ending { task, until, .. } = *ending;
     let state = what::state(thread.what);
     thread.contexts &= !DIRTY_THROTTLE;
@@ -76,13 +81,17 @@ pub fn woken_at<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &E
     if until < now {
         cells::charge(counter, thread, RUNNABLE, until, now);
     }
-    if state == what::IOWAIT
+    if SEEN
+        && state == what::IOWAIT
         && let Some(request) = request::completing(now)
     {
         by_request::<S>(counter, thread, ending, &request);
         return;
     }
-    if (state == what::IOWAIT || state == what::UNEXPLAINED) && tasks::writes_journal::<S>(S::current()) {
+    if SEEN
+        && (state == what::IOWAIT || state == what::UNEXPLAINED)
+        && tasks::writes_journal::<S>(S::current())
+    {
         let what = what::with_state(thread.what, Cause::Journal as u32);
         cells::charge(counter, thread, what, thread.since, until);
         ended::<S>(counter, thread, task, what, whole);

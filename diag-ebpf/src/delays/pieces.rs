@@ -94,17 +94,16 @@ fn again<S: Tasks>(
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let Some(mut counter) = cells::counter() else { return };
-    let now = clock::now();
     let stolen = stolen::<S>(prev);
     if tasks::pid::<S>(prev) != 0 {
         let left_as = tasks::state_left::<S>(prev, prev_state);
         // SAFETY: a load from a task. A task that has a signal to handle does not fall asleep: its state, which was
         // read before, is put back (kernel/sched/core.c, try_to_block_task, 6.18).
         let stays = preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0;
-        switch_out::<S>(&mut counter, program, prev, if stays { 0 } else { left_as }, stolen, now);
+        switch_out::<S>(&mut counter, program, prev, if stays { 0 } else { left_as }, stolen);
     }
     if tasks::pid::<S>(next) != 0 {
-        switch_in::<S>(&mut counter, program, next, now);
+        switch_in::<S>(&mut counter, program, next);
     }
 }
 
@@ -124,15 +123,10 @@ fn stolen<S: Side>(prev: Ptr) -> u64 {
     }
 }
 
-#[inline(always)]
-fn switch_out<S: Tasks>(
-    counter: &mut Counter,
-    program: Ptr,
-    task: Ptr,
-    sleeping: u32,
-    stolen: u64,
-    now: u64,
-) {
+/// A function of its own, as is the other half, for the stack's sake: 512 bytes for all that call each other (kernel/bpf/verifier.c).
+#[inline(never)]
+fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping: u32, stolen: u64) {
+    let now = counter.now;
     let Some(thread) = known::<S>(counter, task, now) else { return };
     match thread.phase {
         phase::ON_CPU => {
@@ -165,17 +159,20 @@ fn switch_out<S: Tasks>(
     let what = sleep::begins::<S>(thread, task, sleeping);
     thread.interruptible = sleeping & tasks::INTERRUPTIBLE;
     if !S::STACK_OF_SLEEPER {
-        // SAFETY: the task is the current one.
-        thread.stack = if explain::wants_stack(what, thread.interruptible) {
-            unsafe { stack::take::<S>(program, task) }
-        } else {
-            0
-        };
+        thread.stack =
+            if explain::wants_stack(what, thread.interruptible) { own_stack::<S>(program, task) } else { 0 };
     }
     store(&mut thread.began, now);
     cells::enter(counter, thread, what, now);
     // The last thing: from now on the one who wakes it, on another CPU, may end the piece.
     store(&mut thread.phase, phase::ASLEEP);
+}
+
+/// The stack of the current task, which goes to sleep. A function of its own, for the stack's sake.
+#[inline(never)]
+fn own_stack<S: Tasks>(program: Ptr, task: Ptr) -> u32 {
+    // SAFETY: the task is the current one.
+    unsafe { stack::take::<S>(program, task) }
 }
 
 /// Of a run that ends, what the hypervisor had.
@@ -205,8 +202,9 @@ fn note_quota<S: Tasks>(thread: &mut Thread, task: Ptr) {
     thread.held_ns = hold.held_ns;
 }
 
-#[inline(always)]
-fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, now: u64) {
+#[inline(never)]
+fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr) {
+    let now = counter.now;
     let Some(thread) = known::<S>(counter, task, now) else { return };
     match thread.phase {
         phase::RUNNABLE => end_runnable::<S>(counter, thread, task, now),
@@ -256,7 +254,7 @@ fn unwoken<S: Tasks>(counter: &mut Counter, program: Ptr, thread: &mut Thread, t
         loss::count(Loss::MissedRuns);
         now - queued_for::<S>(task).min(now.saturating_sub(thread.since))
     };
-    explain::woken_at::<S>(counter, thread, &explain::Ending { program, task, until: woken }, now);
+    explain::woken_at::<S, false>(counter, thread, &explain::Ending { program, task, until: woken }, now);
     if woken < now {
         explain::ended::<S>(counter, thread, task, RUNNABLE, now - woken);
     }
@@ -285,7 +283,7 @@ fn queued_for<S: Side>(task: Ptr) -> u64 {
 #[inline(always)]
 pub fn born<S: Tasks>(task: Ptr) {
     let Some(mut counter) = cells::counter() else { return };
-    let now = clock::now();
+    let now = counter.now;
     if let Some(thread) = known::<S>(&mut counter, task, now)
         && thread.phase == phase::UNKNOWN
     {

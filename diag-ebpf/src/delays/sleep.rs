@@ -34,8 +34,9 @@ const PF_FROZEN: u32 = 0x1_0000;
 #[map]
 static PLACES: Array<u32> = Array::with_max_entries(place::COUNT, 0);
 
-/// What `task`, which goes to sleep with the bits `state`, is said to sleep for as long as no more is known.
-#[inline(always)]
+/// What `task`, which goes to sleep with the bits `state`, is said to sleep for as long as no more is known. A function of its own,
+/// for the stack's sake.
+#[inline(never)]
 pub fn begins<S: Side>(thread: &Thread, task: Ptr, state: u32) -> u32 {
     let flags = group::flags::<S>(task);
     let at = places::of::<S>(task, flags);
