@@ -96,7 +96,7 @@ pub fn shared() -> Option<Shared> {
 impl Count for Shared {
     #[inline(always)]
     fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
-        add(u64::from(who) << 32 | u64::from(what), self.parity, count, ns);
+        add_shared(u64::from(who) << 32 | u64::from(what), self.parity, count, ns);
     }
 
     #[inline(always)]
@@ -128,6 +128,12 @@ fn zero() -> Cell {
 }
 
 #[inline(never)]
+fn add_shared(of: u64, parity: u32, count: u64, ns: u64) {
+    add(of, parity, count, ns);
+}
+
+/// A part of its callers: each call costs 32 bytes of stack at least, and the ways here are long.
+#[inline(always)]
 fn add(of: u64, parity: u32, count: u64, ns: u64) {
     let key = CellKey { of, parity: u64::from(parity) };
     if ACCOUNT.get_ptr_mut(key).is_none() {

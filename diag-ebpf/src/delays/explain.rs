@@ -26,6 +26,7 @@ use crate::{
 static SHORT_WAITS: PerCpuArray<u32> = PerCpuArray::with_max_entries(1024, 0);
 
 /// A sleep that ends.
+#[derive(Clone, Copy)]
 pub struct Ending {
     /// The context of the program that sees it.
     pub program: Ptr,
@@ -85,7 +86,13 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
         && state == what::IOWAIT
         && let Some(request) = request::completing(now)
     {
-        by_request::<S>(counter, thread, ending, &request);
+        let made = by_request::<S>(counter, thread, ending, &request);
+        if made > thread.began {
+            // What it waited for before there was a request.
+            let what = what::with_state(thread.what, what::UNEXPLAINED);
+            let whole = made - thread.began;
+            unexplained::<S>(counter, thread, &Ending { until: made, ..*ending }, what, whole);
+        }
         return;
     }
     if SEEN
@@ -102,10 +109,16 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     unexplained::<S>(counter, thread, ending, what, whole);
 }
 
-/// Splits a sleep by the request that ended it: at the device, queued, and before it was a request at all.
+/// Splits a sleep by the request that ended it: at the device, and queued. Returns when the request was made, or when the sleep began
+/// where that is later.
 #[inline(never)]
-fn by_request<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, request: &Completion) {
-    let Ending { program, task, until } = *ending;
+fn by_request<S: Tasks>(
+    counter: &mut Counter,
+    thread: &mut Thread,
+    ending: &Ending,
+    request: &Completion,
+) -> u64 {
+    let Ending { task, until, .. } = *ending;
     let began = thread.began;
     let issued = request.issued.max(began).min(until);
     let queued = request.queued.max(began).min(issued);
@@ -113,7 +126,7 @@ fn by_request<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &End
         let what = what::with_state(thread.what, Cause::BlockWait as u32);
         cells::charge(counter, thread, what, began, until);
         ended::<S>(counter, thread, task, what, until - began);
-        return;
+        return began;
     }
     let device = what::with_state(thread.what, Cause::Device as u32);
     cells::charge(counter, thread, device, issued, until);
@@ -123,10 +136,7 @@ fn by_request<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &End
         cells::charge(counter, thread, what, queued, issued);
         ended::<S>(counter, thread, task, what, issued - queued);
     }
-    if began < queued {
-        let what = what::with_state(thread.what, what::UNEXPLAINED);
-        unexplained::<S>(counter, thread, &Ending { program, task, until: queued }, what, queued - began);
-    }
+    queued
 }
 
 /// Whether a stack is taken when a task goes to sleep, where it cannot be taken later: of each uninterruptible sleep that nothing

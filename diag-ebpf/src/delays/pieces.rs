@@ -262,7 +262,7 @@ fn unwoken<S: Tasks>(counter: &mut Counter, program: Ptr, thread: &mut Thread, t
 
 /// How long a task that is switched in has been on a run queue, ns; 0 where the kernel does not tell. `sched_switch` comes before
 /// the scheduler takes note of the arrival (`prepare_task_switch`, kernel/sched/core.c, 6.18).
-#[inline(always)]
+#[inline(never)]
 fn queued_for<S: Side>(task: Ptr) -> u64 {
     if !present(&TASK_LAST_QUEUED) {
         return 0;

@@ -117,7 +117,7 @@ fn short_processes() -> Outcome {
 /// A thread that moves counts for one cgroup up to the move, and for the other from there on.
 fn moved_between_cgroups() -> Outcome {
     let lab = Lab::new();
-    let above = Cgroup::of(&lab, "cpu")?;
+    let above = Cgroup::of(&lab, "memory")?;
     let (from, to) = (above.child("from")?, above.child("to")?);
     let kind =
         Kind { comm: "delay-mover".to_owned(), cgroup: Some(from.path().to_owned()), ..Kind::default() };
