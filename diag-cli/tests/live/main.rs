@@ -107,7 +107,14 @@ fn main() -> ExitCode {
         query::TESTS,
     ];
     let tests = [&tests[..], runq::TESTS, delays::TESTS].concat().concat();
-    let benches =
-        [bench::TESTS, lock::BENCHES, hung_cost::TESTS, runq::bench::TESTS, vmexit_bench::TESTS].concat();
+    let benches = [
+        bench::TESTS,
+        lock::BENCHES,
+        hung_cost::TESTS,
+        runq::bench::TESTS,
+        delays::bench::TESTS,
+        vmexit_bench::TESTS,
+    ]
+    .concat();
     libtest_mimic::run(&arguments, tier.trials(&tests, engines::TESTS, &benches)).exit_code()
 }

@@ -1,5 +1,6 @@
 //! `osdiag delays` on the running kernel: the time of threads against the scheduler's account, the workload's own clocks and counts.
 
+pub(crate) mod bench;
 pub(crate) mod record;
 mod running;
 mod sleeping;

@@ -13,6 +13,7 @@ use crate::{
     Outcome, Test,
     bench::{quantile, show, starts},
     lab::{fault::pin, peer::Peer},
+    osdiag::Session,
 };
 
 /// The benches of this room.
@@ -78,14 +79,19 @@ fn runqlat() -> Option<Peer> {
     Some(peer)
 }
 
-/// Rounds of three: without anything, with osdiag, with runqlat, one right after the other.
 fn switch() -> Outcome {
+    switch_beside_runqlat("runq", || trace(&[]));
+    Ok(())
+}
+
+/// Rounds of three: without anything, with a tool of osdiag, with runqlat, one right after the other.
+pub(crate) fn switch_beside_runqlat(tool: &str, begin: impl Fn() -> Session) {
     println!("\nns for each switch, median of {ROUNDS} rounds of {} switches [p10, p90]", 2 * TURNS);
     for (name, cpus) in [("on one CPU", [1, 1]), ("across two CPUs", [0, 1])] {
         let (mut off, mut ours, mut theirs, mut ratio) = (vec![], vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
             let without = ping_pong(cpus);
-            let session = trace(&[]);
+            let session = begin();
             // The first of the short samples in which it measures its own cost.
             thread::sleep(Duration::from_millis(200));
             let with = ping_pong(cpus);
@@ -101,7 +107,7 @@ fn switch() -> Outcome {
         }
         println!("{name}");
         show("a switch, without", &off);
-        show("added by osdiag runq", &ours);
+        show(&format!("added by osdiag {tool}"), &ours);
         if theirs.is_empty() {
             println!("  runqlat is not installed: nothing to compare with");
             continue;
@@ -110,7 +116,6 @@ fn switch() -> Outcome {
         show("osdiag / runqlat, round by round", &ratio);
         println!("  {:<44} {:8.2}", "median / median", quantile(&ours, 0.5) / quantile(&theirs, 0.5));
     }
-    Ok(())
 }
 
 /// How long a wait is by osdiag's account and by the scheduler's, where each wait begins with a wake-up that makes the CPU
