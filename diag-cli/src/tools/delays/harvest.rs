@@ -74,6 +74,8 @@ pub(crate) struct Account {
 pub(crate) struct Harvest {
     /// By group.
     pub(crate) groups: HashMap<Key, Account>,
+    /// Whether it was seen who had a CPU while others waited for it.
+    pub(crate) culprits_seen: bool,
     /// The longest waits of the class `lost`, longest first: at most [`LONGEST`].
     pub(crate) longest: Vec<Longest>,
     /// Sampled stacks of waits, and the time that each stands for, ns.
@@ -133,6 +135,7 @@ pub(crate) struct Longest {
 impl Harvest {
     /// Adds the stretch that follows.
     pub(crate) fn add(&mut self, more: &Harvest) {
+        self.culprits_seen |= more.culprits_seen;
         for (key, account) in &more.groups {
             match self.groups.get_mut(key) {
                 Some(known) => known.add(account),

@@ -134,7 +134,8 @@ fn one(
     let (places, places_omitted) = places(&account, accounted_ns);
     let (longest, longest_omitted) =
         cut(counted.longest.iter().map(|wait| (*wait, wait.ns)).collect(), LONGEST);
-    let (culprits, culprits_omitted) = culprits(&account, harvest, naming);
+    let seen = harvest.culprits_seen.then(|| culprits(&account, harvest, naming));
+    let (culprits, culprits_omitted) = seen.unzip();
     let loss_ns = counted.ns_of(is_lost);
     Group {
         group: group.clone(),

@@ -78,7 +78,8 @@ pub(super) fn listed(harvest: &Harvest) -> Vec<Group> {
 }
 
 fn alone(key: Key, account: Account, longest: Vec<Longest>) -> Group {
-    let harvest = Harvest { groups: [(key, account)].into(), longest, ..Harvest::default() };
+    let harvest =
+        Harvest { groups: [(key, account)].into(), longest, culprits_seen: true, ..Harvest::default() };
     listed(&harvest).remove(0)
 }
 
@@ -139,7 +140,8 @@ pub(super) fn busy() -> Group {
         cgroup_id: Some(12),
         ..parties::Group::of(GroupType::Unit)
     };
-    for culprit in group.culprits.iter_mut().filter(|culprit| culprit.group.as_ref() == Some(&own)) {
+    for culprit in group.culprits.iter_mut().flatten().filter(|culprit| culprit.group.as_ref() == Some(&own))
+    {
         culprit.group = Some(group.group.clone());
     }
     group

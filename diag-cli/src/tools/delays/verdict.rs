@@ -66,7 +66,7 @@ fn weight(group: &Group) -> f64 {
 
 /// The time for which a group's threads waited while others of them had the CPU, ns.
 fn own_ns(group: &Group) -> u64 {
-    group.culprits.iter().filter(|culprit| is_own(culprit, group)).map(|culprit| culprit.ns).sum()
+    group.culprits.iter().flatten().filter(|culprit| is_own(culprit, group)).map(|culprit| culprit.ns).sum()
 }
 
 fn is_own(culprit: &Culprit, group: &Group) -> bool {
@@ -77,8 +77,12 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
     let causes = by_cause(group);
     let &(cause, ns) = causes.first()?;
     let via = largest_via(&group.causes, cause, ns);
-    let culprit =
-        group.culprits.first().filter(|culprit| cause == Cause::Runqueue && culprit.share >= NOTABLE);
+    let culprit = group
+        .culprits
+        .iter()
+        .flatten()
+        .next()
+        .filter(|culprit| cause == Cause::Runqueue && culprit.share >= NOTABLE);
     let open = still_waits(group, cause);
     let situation =
         Situation { cause, via, victim: &group.group, stuck: open.is_some(), divisible: found.divisible };

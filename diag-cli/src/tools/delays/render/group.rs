@@ -117,7 +117,7 @@ fn places(page: &mut Page, places: &[Place]) {
 
 /// Who had the CPU while the group waited for one.
 fn culprits(page: &mut Page, group: &Group) {
-    let worth = group.culprits.iter().filter(|culprit| culprit.share >= LEAST).take(NAMED);
+    let worth = group.culprits.iter().flatten().filter(|culprit| culprit.share >= LEAST).take(NAMED);
     let words: Vec<String> = worth
         .map(|culprit| {
             let own = culprit.group.as_ref() == Some(&group.group);
