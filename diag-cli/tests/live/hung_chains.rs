@@ -232,7 +232,7 @@ fn vfork() -> Outcome {
     println!("{chain:#?}");
     assert_eq!(cause(task), "ipc.child", "{task}");
     assert!(
-        chain.len() == 1 && chain[0].starts_with("vfork-child ") && chain[0].ends_with(" sleeping"),
+        chain.len() == 1 && chain[0].starts_with("vfork-child ") && chain[0].ends_with(" sleeping ipc.pipe"),
         "{chain:?}"
     );
     let child = &links(task)[0];

@@ -49,7 +49,7 @@ pub(super) fn storm() -> Outcome {
         "{told} waits of {waits}, {told_ns} ns of {ns}, longest {told_longest} of {longest}, lost {}",
         summary.0["lost"]
     );
-    assert!(waits > 20_000, "few had to wait: {waits}");
+    assert!(waits > 1_000, "few had to wait: {waits}");
     assert!(
         told_longest <= 2 * longest && longest <= 2 * told_longest,
         "{told_longest} ns, perf's longest {longest}"
