@@ -3,6 +3,7 @@
 mod advice;
 mod args;
 mod attach;
+mod budget;
 mod causes;
 mod chain;
 mod groups;
@@ -81,6 +82,8 @@ struct Hung {
     watch: Watch,
     /// What the process had spent when the watch was last told, ns; none while it does what looks do not answer for.
     charged_ns: Option<u64>,
+    /// The look since then, if there was one.
+    looked: Option<Looked>,
     log: Log,
     /// The target is the whole system.
     whole: bool,
@@ -118,6 +121,14 @@ struct News {
     looks: Looks,
 }
 
+/// What a look has done.
+struct Looked {
+    /// What its pass over all tasks cost.
+    pass: Duration,
+    /// How many tasks it has described.
+    described: usize,
+}
+
 /// A record, and the longest task of each of its groups.
 type Report = session::Report<Hung>;
 
@@ -130,16 +141,24 @@ impl Hung {
     /// Tells the watch what was spent since `charged_ns`.
     fn charge(&mut self) {
         if let Some(before) = self.charged_ns.take() {
-            self.watch.spent(Instant::now(), Duration::from_nanos(self.spent_ns() - before));
+            let cost = Duration::from_nanos(self.spent_ns() - before);
+            self.watch.budget.spent(Instant::now(), cost);
+            if let Some(looked) = self.looked.take() {
+                self.watch.budget.looked(looked.pass, cost, looked.described);
+            }
         }
     }
 
-    /// Looks at the machine, and says what is new.
-    fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>) -> Result<News> {
-        let looks = Looks::one(self.watch.delay(Instant::now()));
-        self.past.looks += looks;
+    /// Looks at the machine, and says what is new; of the tasks that have become stuck, at most so many.
+    fn look(&mut self, object: &mut Object, cgroups: Option<&mut CgroupNames>, room: usize) -> Result<News> {
+        let delay = self.watch.delay(Instant::now());
+        let before = self.spent_ns();
         let sleepers = self.scanner.scan(object)?;
-        let news = self.watch.look(&sleepers, Instant::now());
+        let pass = Duration::from_nanos(self.spent_ns() - before);
+        let news = self.watch.look(&sleepers, Instant::now(), room);
+        let looks = Looks::one(delay, self.watch.left());
+        self.past.looks += looks;
+        self.looked = Some(Looked { pass, described: news.crossed.len() });
         let now = Timestamp::now();
         let mut told = Vec::new();
         for sleep in news.ended {
@@ -245,6 +264,7 @@ impl Tool for Hung {
             scanner: Scanner::of(&mut object.ebpf)?,
             watch: Watch::new(args.threshold, Instant::now()),
             charged_ns: None,
+            looked: None,
             log: Log::open(),
             whole: matches!(target, Target::System),
             stuck: BTreeMap::new(),
@@ -261,7 +281,8 @@ impl Tool for Hung {
         self.charge();
         self.charged_ns = Some(self.spent_ns());
         let is_due = self.watch.is_due(Instant::now());
-        let news = if is_due { self.look(object, cgroups)? } else { News::default() };
+        let room = self.watch.budget.tasks();
+        let news = if is_due { self.look(object, cgroups, room)? } else { News::default() };
         Ok(self.tell_news(news))
     }
 
@@ -270,7 +291,8 @@ impl Tool for Hung {
         object: &mut Object,
         cgroups: Option<&mut CgroupNames>,
     ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
-        let news = self.look(object, cgroups)?;
+        // There is no other look to leave anything to.
+        let news = self.look(object, cgroups, usize::MAX)?;
         Ok(self.tell_news(news))
     }
 
@@ -279,6 +301,7 @@ impl Tool for Hung {
         self.charge();
         let mut harvest = std::mem::take(&mut self.past);
         harvest.looks.delayed(self.watch.delay(Instant::now()));
+        harvest.looks.left_count = self.watch.left() as u64;
         for (&sleep, task) in &self.stuck {
             harvest.keep(sleep, task.clone());
         }

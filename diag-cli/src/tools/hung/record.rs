@@ -87,12 +87,15 @@ pub(crate) struct Looks {
     /// How long after the moment for which it was wanted the latest one came, ns; one that is still to come included. They are put
     /// off while those before have taken more than their share of a CPU, and what happens is told of that much later.
     pub(crate) longest_delay_ns: u64,
+    /// How many tasks the last one found stuck beside those that are told of: describing them all would have taken too much of a CPU,
+    /// and later looks tell of them.
+    pub(crate) left_count: u64,
 }
 
 impl Looks {
-    /// One look that came so late.
-    pub(super) fn one(delay: Duration) -> Looks {
-        let mut looks = Looks { count: 1, longest_delay_ns: 0 };
+    /// One look that came so late, and left so many tasks to later ones.
+    pub(super) fn one(delay: Duration, left: usize) -> Looks {
+        let mut looks = Looks { count: 1, longest_delay_ns: 0, left_count: left as u64 };
         looks.delayed(delay);
         looks
     }
@@ -108,6 +111,7 @@ impl AddAssign for Looks {
     fn add_assign(&mut self, more: Looks) {
         self.count += more.count;
         self.longest_delay_ns = self.longest_delay_ns.max(more.longest_delay_ns);
+        self.left_count = more.left_count;
     }
 }
 

@@ -42,6 +42,10 @@ pub(super) fn event(page: &mut Page, report: &Report) {
             block(page, group, longest, None, &mut drawn);
         }
     }
+    if body.looks.left_count > 0 {
+        let more = units::counted(body.looks.left_count, "more task");
+        page.wrapped(Style::new(), &format!("{at}  "), &format!("{more} stuck, to be told of later"));
+    }
     if resolved > 0 {
         let went_on =
             body.stuck_groups.iter().zip(&report.picture).filter(|(group, _)| group.resolved_count > 0);
@@ -277,10 +281,14 @@ mod tests {
     #[test]
     fn looks_that_came_late_are_told_of() {
         let late = "looked up to 4.2 s late";
-        let text =
-            |delay_ns| whole(&report_of(vec![chain()], Looks { count: 9, longest_delay_ns: delay_ns }));
+        let text = |delay_ns| {
+            whole(&report_of(vec![chain()], Looks { count: 9, longest_delay_ns: delay_ns, left_count: 0 }))
+        };
         assert!(text(4_200_000_000).contains(late));
         assert!(!text(60_000_000).contains("late,"));
+        let looks = Looks { count: 1, longest_delay_ns: 0, left_count: 2170 };
+        let text = page(|page| event(page, &report_of(vec![chain()], looks)));
+        assert!(text.contains("2,170 more tasks stuck, to be told of later"), "{text}");
     }
 
     #[test]

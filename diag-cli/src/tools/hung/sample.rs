@@ -139,7 +139,7 @@ pub(super) fn crowd_of(tasks: u32) -> Vec<StuckTask> {
 
 /// A summary of these tasks.
 pub(super) fn report(tasks: Vec<StuckTask>) -> Report {
-    report_of(tasks, Looks { count: 120, longest_delay_ns: 50_000_000 })
+    report_of(tasks, Looks { count: 120, longest_delay_ns: 50_000_000, left_count: 0 })
 }
 
 /// The same after these looks.

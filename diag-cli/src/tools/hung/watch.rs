@@ -1,23 +1,18 @@
 //! When to look, and what a look has shown that is new.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use diag_common::hung::{AWAKE, BLOCKED, IN_TARGET, Sleeper};
 
-use super::scan::Sleepers;
+use super::{budget::Budget, scan::Sleepers};
 
 /// The least time between two looks, and the time between them while something is stuck, so that its end is seen soon.
 const SOON: Duration = Duration::from_millis(50);
 const WHILE_STUCK: Duration = Duration::from_millis(100);
-/// Looks and what follows from them may take this share of a CPU: one in so many parts. It is 4 %, so that all stays below the 5 %
-/// that are promised, with what was saved up and a last look that takes more than there is left.
-const SHARE: u32 = 25;
-/// CPU time that can be saved up for a costly look: what little more than a second without any earns.
-const MOST_CREDIT: Duration = Duration::from_millis(50);
-
 /// Which sleep of which thread: a thread, and how often it has been switched out.
 pub(super) type Sleep = (u32, u64);
 
@@ -27,12 +22,12 @@ pub(super) struct Watch {
     threshold: Duration,
     /// When the next look is called for by what is known of the sleeps; the first one, at once.
     wanted: Option<Instant>,
-    /// When there is CPU time for it.
-    affordable: Instant,
     stuck: BTreeMap<u32, u64>,
-    /// CPU time that may be spent before the next look has to wait, or that was spent too much, ns; as of `credited`.
-    credit_ns: i64,
-    credited: Instant,
+    /// Tasks that have crossed the threshold and for which there was no room, and since when there are any.
+    left: usize,
+    left_since: Option<Instant>,
+    /// What it costs.
+    pub(super) budget: Budget,
 }
 
 /// What a look has shown.
@@ -47,19 +42,19 @@ pub(super) struct News {
 impl Watch {
     /// The first look is due at once.
     pub(super) fn new(threshold: Duration, now: Instant) -> Watch {
-        Watch {
-            threshold,
-            wanted: None,
-            affordable: now,
-            stuck: BTreeMap::new(),
-            credit_ns: 0,
-            credited: now,
-        }
+        let budget = Budget::new(now);
+        Watch { threshold, wanted: None, stuck: BTreeMap::new(), left: 0, left_since: None, budget }
     }
 
     /// Whether it is time to look.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.wanted.is_none_or(|wanted| now >= wanted.max(self.affordable))
+        let affordable = self.budget.affordable(self.left > 0);
+        self.wanted.is_none_or(|wanted| now >= wanted.max(affordable))
+    }
+
+    /// Tasks that had crossed the threshold at the last look and have not been told of.
+    pub(super) fn left(&self) -> usize {
+        self.left
     }
 
     /// How late the next look is by now.
@@ -67,10 +62,12 @@ impl Watch {
         self.wanted.map_or(Duration::ZERO, |wanted| now.saturating_duration_since(wanted))
     }
 
-    /// Takes a look, which has ended `now`.
-    pub(super) fn look(&mut self, sleepers: &Sleepers, now: Instant) -> News {
+    /// Takes a look, which has ended `now`. Of the tasks that have crossed the threshold it tells of so many, the longest first, and
+    /// leaves the others to the next looks.
+    pub(super) fn look(&mut self, sleepers: &Sleepers, now: Instant, room: usize) -> News {
         let mut next = if self.stuck.is_empty() { self.threshold } else { WHILE_STUCK };
         let mut news = News::default();
+        let mut crossed = Vec::new();
         let blocked = |sleeper: &Sleeper| sleeper.flags & BLOCKED != 0;
         self.stuck.retain(|&tid, &mut switches| {
             let same = sleepers.get(&tid).is_some_and(|now| blocked(now) && now.switches == switches);
@@ -89,32 +86,28 @@ impl Watch {
                 // Just woken, or about to sleep.
                 next = next.min(self.threshold.saturating_sub(asleep).max(SOON));
             } else if asleep >= self.threshold {
-                self.stuck.insert(sleeper.pid, sleeper.switches);
-                news.crossed.insert(sleeper.pid);
+                crossed.push(sleeper);
                 next = next.min(WHILE_STUCK);
             } else {
                 next = next.min(self.threshold - asleep);
             }
         }
-        self.wanted = Some(now + next.max(SOON));
+        crossed.sort_by_key(|sleeper| Reverse(sleeper.asleep_ns));
+        for sleeper in crossed.iter().take(room) {
+            self.stuck.insert(sleeper.pid, sleeper.switches);
+            news.crossed.insert(sleeper.pid);
+        }
+        self.left = crossed.len().saturating_sub(room);
+        self.left_since = (self.left > 0).then(|| self.left_since.unwrap_or(now));
+        self.wanted = Some(self.left_since.unwrap_or(now + next.max(SOON)));
         news
-    }
-
-    /// So much CPU time was spent, up to `now`: the next look comes once all of them have had no more than their share. What was
-    /// not used is there for a while, so that one costly look does not put off the next.
-    pub(super) fn spent(&mut self, now: Instant, cost: Duration) {
-        let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-        let earned = ns(now.saturating_duration_since(self.credited) / SHARE);
-        self.credit_ns = self.credit_ns.saturating_add(earned).min(ns(MOST_CREDIT)).saturating_sub(ns(cost));
-        self.credited = now;
-        let owed = Duration::from_nanos(self.credit_ns.min(0).unsigned_abs());
-        self.affordable = now + owed * SHARE;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::hung::budget::SHARE;
 
     const THRESHOLD: Duration = Duration::from_secs(10);
 
@@ -126,7 +119,7 @@ mod tests {
     }
 
     fn after(watch: &Watch, now: Instant) -> Duration {
-        watch.wanted.unwrap_or(now).max(watch.affordable).saturating_duration_since(now)
+        watch.wanted.unwrap_or(now).saturating_duration_since(now)
     }
 
     #[test]
@@ -134,7 +127,7 @@ mod tests {
         let now = Instant::now();
         let mut watch = Watch::new(THRESHOLD, now);
         assert!(watch.is_due(now));
-        assert_eq!(watch.look(&Sleepers::new(), now), News::default());
+        assert_eq!(watch.look(&Sleepers::new(), now, usize::MAX), News::default());
         assert_eq!(after(&watch, now), THRESHOLD);
     }
 
@@ -144,7 +137,7 @@ mod tests {
         let mut watch = Watch::new(THRESHOLD, now);
         let ages = [Duration::from_secs(3), Duration::from_secs(7), Duration::from_millis(1)];
         let sleepers = (1..).zip(ages).map(|(pid, age)| sleeper(pid, age, 1)).collect();
-        assert_eq!(watch.look(&sleepers, now), News::default());
+        assert_eq!(watch.look(&sleepers, now, usize::MAX), News::default());
         assert_eq!(after(&watch, now), Duration::from_secs(3));
     }
 
@@ -153,14 +146,14 @@ mod tests {
         let now = Instant::now();
         let mut watch = Watch::new(THRESHOLD, now);
         let stuck = Sleepers::from([sleeper(7, THRESHOLD, 3)]);
-        assert_eq!(watch.look(&stuck, now).crossed, BTreeSet::from([7]));
+        assert_eq!(watch.look(&stuck, now, usize::MAX).crossed, BTreeSet::from([7]));
         assert_eq!(after(&watch, now), WHILE_STUCK);
-        assert_eq!(watch.look(&stuck, now), News::default());
+        assert_eq!(watch.look(&stuck, now, usize::MAX), News::default());
         // It went on, and is stuck again.
         let again = Sleepers::from([sleeper(7, THRESHOLD, 5)]);
         let expected = News { crossed: BTreeSet::from([7]), ended: vec![(7, 3)] };
-        assert_eq!(watch.look(&again, now), expected);
-        assert_eq!(watch.look(&Sleepers::new(), now).ended, vec![(7, 5)]);
+        assert_eq!(watch.look(&again, now, usize::MAX), expected);
+        assert_eq!(watch.look(&Sleepers::new(), now, usize::MAX).ended, vec![(7, 5)]);
     }
 
     #[test]
@@ -170,24 +163,8 @@ mod tests {
         let (_, old) = sleeper(7, 2 * THRESHOLD, 3);
         let others = [Sleeper { flags: old.flags | AWAKE, ..old }, Sleeper { pid: 8, flags: BLOCKED, ..old }];
         let sleepers = others.map(|sleeper| (sleeper.pid, sleeper)).into();
-        assert_eq!(watch.look(&sleepers, now), News::default());
+        assert_eq!(watch.look(&sleepers, now, usize::MAX), News::default());
         assert_eq!(after(&watch, now), SOON);
-    }
-
-    #[test]
-    fn looks_that_cost_much_are_rare() {
-        let now = Instant::now();
-        let mut watch = Watch::new(Duration::from_millis(100), now);
-        watch.look(&Sleepers::new(), now);
-        watch.spent(now, Duration::from_millis(20));
-        assert_eq!(after(&watch, now), Duration::from_millis(500));
-        // What was not used before is there for a while, but not for ever.
-        let later = now + Duration::from_secs(60);
-        watch.look(&Sleepers::new(), later);
-        watch.spent(later, Duration::from_millis(40));
-        assert_eq!(after(&watch, later), Duration::from_millis(100));
-        watch.spent(later, Duration::from_millis(40));
-        assert_eq!(after(&watch, later), Duration::from_millis(750));
     }
 
     #[test]
@@ -199,14 +176,14 @@ mod tests {
         for now in (0..1200).map(|number| start + number * turn) {
             let mut cost = Duration::from_micros(100);
             if watch.is_due(now) {
-                watch.look(&Sleepers::new(), now);
+                watch.look(&Sleepers::new(), now, usize::MAX);
                 looks += 1;
                 cost += Duration::from_millis(12);
             }
-            watch.spent(now, cost);
+            watch.budget.spent(now, cost);
             spent += cost;
         }
-        assert!(spent <= 1200 * turn / SHARE + Duration::from_millis(12), "{spent:?}");
+        assert!(spent <= 1200 * turn / SHARE + Duration::from_millis(50 + 12), "{spent:?}");
         assert!(looks > 150, "{looks} looks");
     }
 
@@ -214,10 +191,27 @@ mod tests {
     fn a_look_that_is_put_off_is_late_by_that() {
         let now = Instant::now();
         let mut watch = Watch::new(Duration::from_millis(100), now);
-        watch.look(&Sleepers::new(), now);
-        watch.spent(now, Duration::from_millis(20));
+        watch.look(&Sleepers::new(), now, usize::MAX);
+        watch.budget.spent(now, Duration::from_millis(70));
         assert_eq!(watch.delay(now), Duration::ZERO);
         assert!(!watch.is_due(now + Duration::from_millis(499)));
+        assert!(watch.is_due(now + Duration::from_millis(500)));
         assert_eq!(watch.delay(now + Duration::from_millis(500)), Duration::from_millis(400));
+    }
+
+    #[test]
+    fn a_crowd_is_told_in_parts_the_longest_first_and_the_rest_is_late() {
+        let now = Instant::now();
+        let mut watch = Watch::new(THRESHOLD, now);
+        let stuck: Sleepers =
+            (1..=5).map(|pid| sleeper(pid, THRESHOLD + Duration::from_millis(u64::from(pid)), 1)).collect();
+        assert_eq!(watch.look(&stuck, now, 2).crossed, BTreeSet::from([4, 5]));
+        assert_eq!(watch.left(), 3);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(watch.delay(later), Duration::from_secs(1));
+        assert_eq!(watch.look(&stuck, later, 2).crossed, BTreeSet::from([2, 3]));
+        assert_eq!(watch.delay(later), Duration::from_secs(1));
+        assert_eq!(watch.look(&stuck, later, 2).crossed, BTreeSet::from([1]));
+        assert_eq!((watch.left(), watch.delay(later)), (0, Duration::ZERO));
     }
 }
