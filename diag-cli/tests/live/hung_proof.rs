@@ -3,11 +3,10 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{PipeReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{PipeReader, Write as _},
     os::fd::AsRawFd as _,
     path::Path,
     process::Command,
-    sync::Arc,
     thread,
 };
 
@@ -15,15 +14,16 @@ use serde_json::Value;
 
 use crate::{
     Outcome, Skip, Test,
-    hung::{MS, asleep, hung_of, writer_on_a_disk},
+    hung::{MS, hung_of, writer_on_a_disk},
     lab::{
         Lab,
         cgroup::Cgroup,
+        crowd::Unanswered,
         disk::SlowDisk,
         fault::Frozen,
         image::{Loop, Mounted, PlainDisk},
         run,
-        stuck::{FrozenCgroup, Stopped},
+        stuck::FrozenCgroup,
         wait_until,
     },
     osdiag::{Session, binary},
@@ -310,40 +310,17 @@ fn behind_the_log_of_an_xfs() -> Outcome {
 /// all of them are told of, each with its own holder.
 fn crowd_behind_sleeping_holders() -> Outcome {
     const PAIRS: u64 = 300;
-    const PAGE: u64 = 4096;
     let lab = Lab::new();
-    let disk = SlowDisk::new(&lab, 64 << 20)?;
-    let pid = std::process::id();
+    let scene = Unanswered::new(&lab)?;
     // Before the files are open: exec would wait for the server to close them.
-    let session = hung_of(pid);
-    let open_at = |pair: u64| {
-        let mut file = File::open(disk.file()).expect("it is there");
-        // SAFETY: a descriptor that is open; the pages are read one by one.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
-        // Nothing has been written there, so nothing is cached.
-        file.seek(SeekFrom::Start((32 << 20) + pair * PAGE)).expect("files have positions");
-        file
-    };
-    let files: Vec<Arc<File>> = (0..PAIRS).map(open_at).map(Arc::new).collect();
-    let stopped = Stopped::new(disk.server());
-    let read_twice = |file: Arc<File>| {
-        (0..2).map(move |_| {
-            let file = Arc::clone(&file);
-            let read = move || (&*file).read(&mut [0; PAGE as usize]).map(drop);
-            thread::Builder::new().stack_size(64 << 10).spawn(read).expect("threads can be had")
-        })
-    };
-    let readers: Vec<_> = files.into_iter().flat_map(read_twice).collect();
-    let asleep = wait_until(20_000 * MS, || asleep(pid) >= PAIRS as usize);
+    let session = hung_of(std::process::id());
+    let crowd = scene.crowd(PAIRS);
+    let asleep = crowd.is_asleep();
     thread::sleep(1000 * MS);
     let summary = session.interrupt().summary();
-    drop(stopped);
-    for reader in readers {
-        reader.join().expect("reading does not panic").expect("the server answers at last");
-    }
+    let server = scene.server();
+    crowd.end();
     assert!(asleep, "one thread of each pair is in uninterruptible sleep");
-    let share = number(&summary.0["self"]["cpu_ns"]) as f64 / number(&summary.0["duration_ns"]) as f64;
-    println!("{:.1} % of a CPU, {} runs in the kernel", 100.0 * share, summary.0["self"]["events"]);
     assert_eq!(number(&summary.0["task_count"]), PAIRS, "{}", summary.0["verdict"]);
     let holders: BTreeSet<u64> =
         summary.stuck().iter().map(|task| number(&links(task)[0]["task"]["tid"])).collect();
@@ -351,7 +328,7 @@ fn crowd_behind_sleeping_holders() -> Outcome {
     for task in summary.stuck() {
         let chain = chain(task);
         assert!(chain[0].contains(" sleeping filesystem.server"), "{chain:?}");
-        assert_eq!(links(task).last().expect("a chain")["task"]["pid"], disk.server(), "{chain:?}");
+        assert_eq!(links(task).last().expect("a chain")["task"]["pid"], server, "{chain:?}");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod guards;
 mod hdr;
 mod hostile;
 mod hung;
+mod hung_budget;
 mod hung_chains;
 mod hung_cost;
 mod hung_proof;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         hostile::TESTS,
         lock::TESTS,
         hung::TESTS,
+        hung_budget::TESTS,
         hung_chains::TESTS,
         hung_proof::TESTS,
         vmexit::TESTS,

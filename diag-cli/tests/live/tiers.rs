@@ -25,6 +25,7 @@ pub(crate) enum Tier {
 
 /// Tests that take long, repeat a shorter one with more, or compare with another tool.
 const LONG: &[&str] = &[
+    "hung_budget_beside_five_thousand_threads",
     "hung_two_thousand_at_once",
     "lock_beside_perf",
     "runq_beside_runqlat",

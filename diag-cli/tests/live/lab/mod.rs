@@ -4,6 +4,7 @@
 //! [`clean_after_the_dead`]: every trace of a lab carries the lab's name, which carries the process that made it.
 
 pub(crate) mod cgroup;
+pub(crate) mod crowd;
 pub(crate) mod disk;
 pub(crate) mod exec;
 pub(crate) mod fault;
