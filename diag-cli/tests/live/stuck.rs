@@ -14,6 +14,8 @@ pub(crate) fn check(record: &Record) {
         let blocked = number(&task["blocked_ns"]);
         assert!(blocked as f64 >= threshold, "not stuck for long enough: {task}");
         assert!(blocked <= before, "not longest first: {tasks:?}");
+        let age = clock_ns() - number(&task["task"]["start_ns"]);
+        assert!(blocked <= age, "stuck for longer than it is there, {age} ns: {task}");
         before = blocked;
     }
     let groups = record.0["stuck_groups"].as_array().expect("stuck_groups is a list");
@@ -28,6 +30,14 @@ pub(crate) fn check(record: &Record) {
     assert!(resolved <= number(&record.0["resolved_count"]), "{}", record.0);
     let status = word(&record.0["verdict"], "status");
     assert_eq!(status, if all == 0 { "nothing" } else { "found" }, "{}", record.0);
+}
+
+/// Now, by the clock of `start_ns`.
+fn clock_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: there is room for a time.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) }, 0);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// A string of a task or a link.

@@ -179,7 +179,8 @@ fn awake(task: Ptr) -> bool {
 /// The scheduler knows when a task last came to a CPU (`sched_info.last_arrival`) and for how long it then ran
 /// (`sum_exec_runtime` against `prev_sum_exec_runtime`, which is set when a task of the fair class is picked). What the
 /// task last ran up to (`exec_start`) is the later bound, for the other classes as well; it is on a clock that leaves out
-/// interrupts and steal, and lags by as much as that CPU has had of them (kernel/sched/{core,fair,stats.h}, 6.18).
+/// interrupts and steal, and lags by as much as that CPU has had of them (kernel/sched/{core,fair,stats.h}, 6.18). It is zero in a
+/// task that is being woken on another CPU, before its `on_rq` is set (`migrate_task_rq_fair` up to 6.2, `enqueue_entity` since).
 #[inline(always)]
 pub fn asleep(task: Ptr) -> u64 {
     // SAFETY: typed pointers: task, cfs_rq, rq.
@@ -198,7 +199,7 @@ pub fn asleep(task: Ptr) -> u64 {
             (Btf::read(rq, RQ_CLOCK.load()), Btf::read(rq, RQ_CLOCK_TASK.load()));
         (Btf::read(task, TASK_EXEC_START.load()), clock.wrapping_sub(task_clock), sum.wrapping_sub(before))
     };
-    let mut since = last_ran.wrapping_add(lag);
+    let mut since = if last_ran == 0 { u64::MAX } else { last_ran.wrapping_add(lag) };
     if present(&TASK_LAST_ARRIVAL) {
         // SAFETY: a load from a task.
         let arrived: u64 = unsafe { Btf::read(task, TASK_LAST_ARRIVAL.load()) };
