@@ -91,7 +91,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
             // What it waited for before there was a request.
             let what = what::with_state(thread.what, what::UNEXPLAINED);
             let whole = made - thread.began;
-            unexplained::<S>(counter, thread, &Ending { until: made, ..*ending }, what, whole);
+            unexplained::<S, SEEN>(counter, thread, &Ending { until: made, ..*ending }, what, whole);
         }
         return;
     }
@@ -106,7 +106,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     }
     let what =
         if state == what::IOWAIT { what::with_state(thread.what, what::UNEXPLAINED) } else { thread.what };
-    unexplained::<S>(counter, thread, ending, what, whole);
+    unexplained::<S, SEEN>(counter, thread, ending, what, whole);
 }
 
 /// Splits a sleep by the request that ended it: at the device, and queued. Returns when the request was made, or when the sleep began
@@ -160,14 +160,21 @@ fn is_next(what: u32) -> bool {
     }
 }
 
-/// A revoked piece, or the first part of one, of which only the stack tells what it was for.
+/// A revoked piece, or the first part of one, of which only the stack tells what it was for. Where its end was not `SEEN`, none is taken:
+/// the functions that are under way then have no room for it on the program's own stack.
 #[inline(never)]
-fn unexplained<S: Tasks>(counter: &mut Counter, thread: &mut Thread, ending: &Ending, what: u32, whole: u64) {
+fn unexplained<S: Tasks, const SEEN: bool>(
+    counter: &mut Counter,
+    thread: &mut Thread,
+    ending: &Ending,
+    what: u32,
+    whole: u64,
+) {
     let Ending { program, task, until } = *ending;
     let long = whole >= LONG_NS;
     let number = if !S::STACK_OF_SLEEPER {
         thread.stack
-    } else if long || is_next(what) {
+    } else if SEEN && (long || is_next(what)) {
         // SAFETY: the task sleeps; the verifier knows it by type.
         unsafe { stack::take::<S>(program, task) }
     } else {
