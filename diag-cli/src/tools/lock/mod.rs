@@ -6,6 +6,7 @@ mod attach;
 mod causes;
 mod collect;
 mod model;
+mod namer;
 mod names;
 mod pending;
 mod record;
@@ -23,7 +24,7 @@ pub(crate) use self::{args::Args, record::Locks as Body};
 use self::{
     args::Sort,
     collect::{Collector, Harvest},
-    model::{Namer, Places},
+    namer::{Namer, Places},
     record::PendingWait,
     render::Options,
 };

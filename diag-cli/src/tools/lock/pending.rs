@@ -4,7 +4,7 @@ use diag_common::lock::{Kind, TaskState, Wait};
 
 use super::{
     collect::{LockKey, Waits},
-    model::Namer,
+    namer::Namer,
     names,
     record::{LockType, PendingWait},
 };

@@ -16,6 +16,7 @@ mod render;
 mod rivalry;
 #[cfg(test)]
 mod sample;
+mod starved;
 mod verdict;
 mod waiting;
 

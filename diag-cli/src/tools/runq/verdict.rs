@@ -11,6 +11,7 @@ use super::{
     reason::{Largest, Policies, of_waiting},
     record::{CpuTime, Group, Reason},
     rivalry::{self, Cgroups},
+    starved::starved,
     waiting::Waiting,
 };
 use crate::output::{
@@ -206,46 +207,6 @@ fn waited(found: Found<'_>, group: &Group, facts: &Facts, slow: Slow, largest: &
 
 fn subject_of(kin: &Kin<'_>) -> String {
     format!("{} {}", kin.name(), if kin.processes() > 1 { "were" } else { "was" })
-}
-
-/// A task that gets no CPU at all: no wait of its has ended, so it is in no number.
-fn starved(found: Found<'_>, waiting: &Waiting) -> Verdict {
-    let held = waiting.throttled == Some(true);
-    let cause = if held { Cause::Throttled } else { Cause::Runqueue };
-    let name = waiting.task.label();
-    let least = if waiting.since_known { "" } else { "at least " };
-    let mut statement = if held {
-        format!("{name} was held by its CPU quota for {least}{}", units::time(waiting.waited_ns))
-    } else {
-        format!("{name} waited {least}{} for a CPU", units::time(waiting.waited_ns))
-    };
-    if let Some(cpu) = waiting.cpu {
-        statement += &format!(" on CPU {cpu}");
-    }
-    if let Some(policy) = waiting.policy.and_then(super::policy::Policy::name) {
-        statement += &format!(", as {policy},");
-    }
-    statement += " and still did when tracing ended.";
-    let task = &waiting.task;
-    let quota = found.cgroups.filter(|_| held).and_then(|cgroups| cgroups.quota(task.cgroup.as_deref()?));
-    let situation = Situation {
-        reason: held.then_some(Reason::Quota),
-        victim: Some(task),
-        quota,
-        starved: !held,
-        ..Situation::default()
-    };
-    Verdict {
-        subject: Some(Subject {
-            task: Some(waiting.task.clone()),
-            ..Subject::named(SubjectType::Task, name)
-        }),
-        layer: Some(LayerWord(cause.layer())),
-        cause: Some(CauseWord(cause)),
-        ns: Some(waiting.waited_ns),
-        advice: Some(advice::advice(&situation)),
-        ..Verdict::without_subject(Status::Found, statement)
-    }
 }
 
 /// Which CPUs were mostly idle while others were not, and all of them.

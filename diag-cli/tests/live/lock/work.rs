@@ -4,14 +4,13 @@
 //! its wait. The process speaks over its standard input and output, which are no lock that anybody looks at.
 
 use std::{
-    ffi::{CString, OsString},
+    ffi::OsString,
     io::{BufRead, BufReader, Write},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -19,8 +18,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::{
+    Turn, appending, ask, copying, looking, open, pipe, protecting, reading, reading_on, seeking, set_group,
+    timing,
+};
 use crate::{
-    lab::fault::{die_with_parent, pin, unpin},
+    lab::fault::{die_with_parent, pin},
     workload::prefer_this_thread,
 };
 
@@ -158,9 +161,6 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     words.next();
     ExitCode::SUCCESS
 }
-
-/// What a thread does again and again.
-type Turn = Box<dyn FnMut() + Send>;
 
 /// A thread that does the same again and again until it is told to stop.
 struct Turning<T> {
@@ -302,161 +302,4 @@ fn sleeps() -> libc::c_long {
         libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
         usage.ru_nvcsw
     }
-}
-
-/// Two words of which threads sleep on one and wake those on the other.
-static WOKEN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
-
-extern "C" fn nothing(_: libc::c_int) {}
-
-fn timing(number: usize, fd: libc::c_int) -> Turn {
-    let [mine, others] = [number % 2, (number + 1) % 2].map(|word| &WOKEN[word]);
-    let least = libc::timespec { tv_sec: 0, tv_nsec: 20_000 + 1_300 * number as libc::c_long };
-    let again = libc::itimerspec { it_interval: least, it_value: least };
-    let mut armed = false;
-    // SAFETY: structs of numbers; the kernel fills in the timer and reads the others, and none has to outlive its call; the
-    // words live for ever.
-    Box::new(move || unsafe {
-        if !armed && number.is_multiple_of(2) {
-            armed = true;
-            let handler: extern "C" fn(libc::c_int) = nothing;
-            libc::signal(libc::SIGALRM, handler as libc::sighandler_t);
-            let mut event: libc::sigevent = std::mem::zeroed();
-            (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_THREAD_ID, libc::SIGALRM);
-            event.sigev_notify_thread_id = libc::gettid();
-            let mut timer: libc::timer_t = std::mem::zeroed();
-            assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer), 0);
-            assert_eq!(libc::timer_settime(timer, 0, &again, std::ptr::null_mut()), 0);
-            unpin();
-        }
-        for _ in 0..16 {
-            libc::close(libc::dup(fd));
-        }
-        libc::syscall(libc::SYS_futex, others.as_ptr(), libc::FUTEX_WAKE, 8);
-        libc::syscall(libc::SYS_futex, mine.as_ptr(), libc::FUTEX_WAIT, 0, &raw const least);
-    })
-}
-
-fn set_group() {
-    // SAFETY: setpgid takes two numbers.
-    unsafe { libc::setpgid(0, 0) };
-}
-
-fn open(path: &Path, flags: libc::c_int) -> libc::c_int {
-    let path = CString::new(path.as_os_str().as_bytes()).expect("a path has no zero");
-    // SAFETY: the path is a C string.
-    let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
-    assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
-    fd
-}
-
-/// 4 KiB where the disk wants them.
-#[repr(align(4096))]
-struct Block([u8; 4096]);
-
-fn appending(path: &Path) -> Turn {
-    let fd = open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_DIRECT);
-    let block = Box::new(Block([7; 4096]));
-    Box::new(move || {
-        // SAFETY: the buffer is as long as said.
-        let written = unsafe { libc::write(fd, block.0.as_ptr().cast(), block.0.len()) };
-        assert!(written > 0, "write: {}", std::io::Error::last_os_error());
-    })
-}
-
-fn reading(path: &Path) -> Turn {
-    let fd = open(path, libc::O_RDONLY | libc::O_DIRECT);
-    let mut block = Box::new(Block([0; 4096]));
-    Box::new(move || {
-        // SAFETY: the buffer is as long as said.
-        unsafe { libc::pread(fd, block.0.as_mut_ptr().cast(), block.0.len(), 0) };
-    })
-}
-
-/// Reads a block at the descriptor's own position, and goes back at the end.
-fn reading_on(fd: libc::c_int) -> Turn {
-    let mut block = Box::new(Block([0; 4096]));
-    Box::new(move || {
-        // SAFETY: the buffer is as long as said.
-        if unsafe { libc::read(fd, block.0.as_mut_ptr().cast(), block.0.len()) } <= 0 {
-            // SAFETY: lseek takes numbers.
-            unsafe { libc::lseek(fd, 0, libc::SEEK_SET) };
-        }
-    })
-}
-
-fn seeking(path: &Path) -> Turn {
-    let fd = open(path, libc::O_RDONLY);
-    Box::new(move || {
-        // SAFETY: lseek takes numbers.
-        unsafe { libc::lseek(fd, 0, libc::SEEK_DATA) };
-    })
-}
-
-/// How much memory the holder of the `mmap_lock` works on.
-const MEMORY: usize = 64 << 20;
-
-fn map(bytes: usize) -> usize {
-    let (protection, flags) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
-    // SAFETY: a new mapping.
-    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
-    assert_ne!(start, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
-    start as usize
-}
-
-fn protecting() -> Turn {
-    let start = map(MEMORY);
-    // SAFETY: the range was mapped above. Small pages, so that there is something to do.
-    unsafe { libc::madvise(start as *mut _, MEMORY, libc::MADV_NOHUGEPAGE) };
-    let mut turn = 0;
-    Box::new(move || {
-        turn += 1;
-        let write = if turn % 2 == 0 { libc::PROT_WRITE } else { 0 };
-        // SAFETY: nobody uses the range.
-        unsafe { libc::mprotect(start as *mut _, MEMORY, libc::PROT_READ | write) };
-    })
-}
-
-fn looking() -> Turn {
-    let start = map(4096);
-    Box::new(move || {
-        let mut resident = 0u8;
-        // SAFETY: one page was mapped above, and one byte tells of it.
-        unsafe { libc::mincore(start as *mut _, 4096, &mut resident) };
-    })
-}
-
-/// As much as a pipe takes.
-const PIPE: usize = 1 << 20;
-
-fn pipe() -> [libc::c_int; 2] {
-    let mut fds = [0; 2];
-    // SAFETY: pipe fills in two descriptors; fcntl takes numbers.
-    let size = unsafe {
-        assert_eq!(libc::pipe(fds.as_mut_ptr()), 0, "pipe: {}", std::io::Error::last_os_error());
-        libc::fcntl(fds[1], libc::F_SETPIPE_SZ, PIPE as libc::c_int)
-    };
-    assert!(size >= PIPE as libc::c_int, "F_SETPIPE_SZ: {}", std::io::Error::last_os_error());
-    fds
-}
-
-/// How much there is in a pipe.
-fn ask(pipe: [libc::c_int; 2]) {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: FIONREAD fills in a number.
-    unsafe { libc::ioctl(pipe[0], libc::FIONREAD, &mut bytes) };
-}
-
-fn copying() -> (Turn, Turn) {
-    let fds = pipe();
-    let mut data = vec![7u8; PIPE];
-    let hold = move || {
-        // SAFETY: the buffer is as long as said, and the pipe takes all of it.
-        unsafe {
-            libc::write(fds[1], data.as_ptr().cast(), data.len());
-            libc::read(fds[0], data.as_mut_ptr().cast(), data.len());
-        }
-    };
-    (Box::new(hold), Box::new(move || ask(fds)))
 }
