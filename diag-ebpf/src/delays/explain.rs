@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
-    delays::{EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, place, what},
+    delays::{EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, what},
     hist,
     loss::Loss,
 };
@@ -12,7 +12,7 @@ use super::{
     cells::{self, Count, Counter},
     context::DIRTY_THROTTLE,
     longest,
-    pieces::{Tasks, become_runnable},
+    pieces::{RUNNABLE, Tasks, become_runnable},
 };
 use crate::{
     clock, loss,
@@ -35,8 +35,6 @@ pub struct Ending {
     /// When it was over, ns.
     pub until: u64,
 }
-
-const RUNNABLE: u32 = what::time(Cause::Runqueue as u32, place::NONE);
 
 /// `sched_waking(struct task_struct *p)`: runs in the context of the one who ends the sleep.
 #[inline(always)]

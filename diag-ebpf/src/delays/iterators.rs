@@ -2,13 +2,13 @@
 
 use aya_ebpf::helpers::generated::bpf_get_task_stack;
 use diag_common::{
-    delays::{Thread, Wait, phase, what},
+    delays::{Wait, phase, what},
     stack::{STACK_FRAMES, Stack},
 };
 
 use super::{
     cells, group, longest,
-    pieces::{Tasks, claim, on_cpu},
+    pieces::{RUNNABLE, Tasks, claim, on_cpu},
     sleep,
 };
 use crate::{
@@ -48,8 +48,6 @@ pub fn begin<S: Tasks>(context: Ptr) {
         cells::enter(&mut counter, thread, what, now);
         store(&mut thread.phase, phase::ON_CPU);
     } else if queued {
-        const RUNNABLE: u32 =
-            what::time(diag_common::cause::Cause::Runqueue as u32, diag_common::delays::place::NONE);
         cells::enter(&mut counter, thread, RUNNABLE, now);
         store(&mut thread.phase, phase::RUNNABLE);
     } else {
@@ -79,16 +77,10 @@ pub fn open<S: Tasks>(context: Ptr) {
     for frame in 0..STACK_FRAMES {
         store(&mut wait.frames[frame], 0);
     }
-    if state >= what::UNEXPLAINED || interests(thread) {
+    if thread.phase == phase::ASLEEP {
         let frames: *mut Stack = &raw mut wait.frames;
         // SAFETY: the verifier knows the task; the buffer has the size that is given.
         unsafe { bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) };
     }
     sleeper::write(context, core::ptr::from_ref(wait).cast(), size_of::<Wait>() as u32);
-}
-
-/// Whether a reader wants to see the stack of a wait whose cause is known.
-#[inline(always)]
-fn interests(thread: &Thread) -> bool {
-    thread.phase == phase::ASLEEP
 }

@@ -29,7 +29,7 @@ pub trait Tasks: storage::Tasks<State = Thread> {}
 impl<T: storage::Tasks<State = Thread>> Tasks for T {}
 
 /// A thread that could run.
-const RUNNABLE: u32 = what::time(Cause::Runqueue as u32, place::NONE);
+pub const RUNNABLE: u32 = what::time(Cause::Runqueue as u32, place::NONE);
 
 /// How long a task takes at most from being woken on its way to sleep to the switch.
 const LOST_WAKEUP_NS: u64 = 1_000_000;
@@ -291,7 +291,7 @@ pub fn born<S: Tasks>(task: Ptr) {
     }
 }
 
-/// `sched_process_exec`, `task_rename`: the current thread has another name. Programs that count can interrupt this one.
+/// `sched_process_exec`: the current thread has another name. Programs that count can interrupt this one.
 #[inline(always)]
 pub fn renamed<S: Tasks>(task: Ptr) {
     let current = S::current();
