@@ -4,7 +4,10 @@
 //! threads: who enters a piece at `t` adds 1 to the cell's count and takes `t` from its sum, who leaves it takes 1 back and adds
 //! `t`. So far as a boundary `b` the cell then has `sum + count * b`, modulo 2^64, whatever is still going on.
 
-use crate::stack::Stack;
+use crate::{
+    runs::{Ring, account::Account},
+    stack::Stack,
+};
 
 /// What a cell counts, in the lower half of its key; the group's number is in the upper half.
 pub mod what {
@@ -130,14 +133,39 @@ pub enum GroupBy {
 /// What stands for the cgroup of kernel threads, where they are one group.
 pub const KERNEL_THREADS: u64 = u64::MAX;
 
+/// What the cells of the shared hash count.
+pub mod table {
+    /// Time and waits of a group, by [`super::what`].
+    pub const ACCOUNT: u32 = 0;
+    /// Time for which threads of one group were runnable while another had the CPU: the group that waited above, the one that ran
+    /// below. A wait counts as a whole where it ends.
+    pub const CPU: u32 = 1;
+    /// Time for which threads of a group waited for requests of a disk: the group above, the disk's number below. A wait counts as a
+    /// whole where it ends.
+    pub const WAITED: u32 = 2;
+    /// Time that requests were at a disk: the group that wanted them above, the disk's number below. A request counts as a whole
+    /// where it is complete.
+    pub const SERVED: u32 = 3;
+    /// How many tables there are.
+    pub const COUNT: usize = 4;
+}
+
 /// A cell of the shared hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct CellKey {
-    /// The group's number above, [`what`] below.
+    /// The group's number above; below, what the [`table`] has there.
     pub of: u64,
-    /// The half, 0 or 1.
-    pub parity: u64,
+    /// [`CellKey::half`].
+    pub half: u64,
+}
+
+impl CellKey {
+    /// The half of this parity, 0 or 1, of a [`table`].
+    #[inline(always)]
+    pub const fn half(parity: u32, table: u32) -> u64 {
+        parity as u64 | (table as u64) << 32
+    }
 }
 
 /// What a cell holds.
@@ -162,18 +190,42 @@ pub struct Slot {
 
 /// Bits of a slot's number.
 pub const SLOT_BITS: u32 = 9;
+/// The same of pairs of groups.
+pub const PAIR_BITS: u32 = 7;
 
 /// What one CPU counted in one epoch.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Half {
-    /// By a hash of the key.
+    /// Of [`table::ACCOUNT`], by a hash of the key.
     pub slots: [Slot; 1 << SLOT_BITS],
+    /// Of [`table::CPU`], likewise.
+    pub pairs: [Slot; 1 << PAIR_BITS],
 }
 
 impl Half {
     /// A half in which nothing is counted.
-    pub const CLEAR: Half = Half { slots: [Slot { of: 0, cell: Cell { count: 0, ns: 0 } }; 1 << SLOT_BITS] };
+    pub const CLEAR: Half = Half { slots: [FREE; 1 << SLOT_BITS], pairs: [FREE; 1 << PAIR_BITS] };
+}
+
+const FREE: Slot = Slot { of: 0, cell: Cell { count: 0, ns: 0 } };
+
+/// What a CPU runs, and who had it before.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Cpu {
+    /// The group that runs; see [`crate::runs::who`] for others.
+    pub who: u64,
+    /// Since when, ns; 0 before the first switch.
+    pub start: u64,
+    /// The group whose thread has waited for the CPU and is about to have it; 0 for none.
+    pub waiter: u64,
+    /// Since when it has waited for those that ran here, ns.
+    pub waited_since: u64,
+    /// The runs that have ended.
+    pub runs: Ring,
+    /// The same in sum.
+    pub account: Account,
 }
 
 /// Stacks of waits that nothing else explains.
@@ -186,12 +238,15 @@ pub struct SampleKey {
     pub what: u32,
     /// The stack's number.
     pub stack: u32,
-    /// The half, 0 or 1; with [`EVERY`] for long waits, each of which has its stack taken.
+    /// The half, 0 or 1; with [`EVERY`] for long waits, each of which has its stack taken; with [`BEFORE`] for what of their time lies
+    /// before the last boundary.
     pub flags: u32,
 }
 
-/// The key is of long waits: their time is in no cell of [`what::TIME`], but here.
+/// The key is of long waits: their time since the last boundary is in no cell of [`what::TIME`], but here.
 pub const EVERY: u32 = 2;
+/// The key has time of such waits that cells of [`what::TIME`] have, too.
+pub const BEFORE: u32 = 4;
 
 /// From this length on, each wait that nothing else explains has its stack taken, ns.
 pub const LONG_NS: u64 = 1_000_000;
@@ -242,6 +297,8 @@ pub struct Thread {
     pub queue: u64,
     /// Likewise.
     pub held_ns: u64,
+    /// Up to when it is known who had the CPU that it waited for, where it has changed queues, ns.
+    pub settled: u64,
     /// Likewise.
     pub quota: u32,
     /// The stack that it took when it went to sleep, where it cannot be taken later; 0 for none.

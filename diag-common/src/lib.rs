@@ -17,6 +17,7 @@ pub mod loss;
 pub mod preemption;
 pub mod quota;
 pub mod runq;
+pub mod runs;
 pub mod scope;
 pub mod stack;
 pub mod vmexit;

@@ -3,22 +3,14 @@
 //! Each CPU counts into a [`Half`] of its own, of which there are two by the parity of an epoch. What finds no room in a
 //! half's tables goes to a hash that all CPUs share.
 
-pub mod account;
-
-use crate::hist;
+use crate::{hist, runs::Ring};
 
 /// Numbers that stand for a [`crate::who::Who`], and those that stand for none.
 pub mod who {
+    pub use crate::runs::who::{IDLE, IRQ, STEAL, UNKNOWN};
+
     /// Nobody.
     pub const NONE: u32 = 0;
-    /// A CPU's idle task.
-    pub const IDLE: u32 = 1;
-    /// Interrupts.
-    pub const IRQ: u32 = 2;
-    /// The hypervisor.
-    pub const STEAL: u32 = 3;
-    /// A thread whose identity found no room.
-    pub const UNKNOWN: u32 = 4;
     /// None of those who had a CPU: time from being woken to being queued.
     pub const WAKE: u32 = 5;
     /// Numbers of identities are a CPU's own count above so many bits of its number, so that no two CPUs give out the
@@ -145,26 +137,6 @@ impl Half {
     };
 }
 
-/// The last runs that a CPU remembers one by one, a power of two; who waited for more than these waited for those who
-/// ran by the CPU's [`account::Account`].
-pub const RING: usize = 128;
-
-/// A run on a CPU: of one thread, or of several of one kind that followed each other.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Run {
-    /// When it began, ns.
-    pub start: u64,
-    /// When it ended, ns.
-    pub end: u64,
-    /// Who ran.
-    pub who: u64,
-    /// Time of it in interrupts, ns.
-    pub irq_ns: u64,
-    /// Time of it that the hypervisor took, ns; with the other at most the whole.
-    pub steal_ns: u64,
-}
-
 /// What a CPU does.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -191,10 +163,8 @@ pub struct Cpu {
     pub softirq_since: u64,
     /// How many identities this CPU has numbered.
     pub numbered: u64,
-    /// How many runs have ended.
-    pub ended: u64,
-    /// The last of them.
-    pub ring: [Run; RING],
+    /// The runs that have ended.
+    pub runs: Ring,
 }
 
 /// What is remembered of a wait, as bits.

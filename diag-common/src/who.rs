@@ -16,7 +16,7 @@ pub struct Who {
 }
 
 impl Who {
-    /// The number to try first.
+    /// The number to try first. It is odd, and none of [`crate::runs::who`].
     #[inline(always)]
     pub fn number(&self) -> u32 {
         let words =
@@ -26,7 +26,7 @@ impl Who {
             hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
             hash ^= hash >> 32;
         }
-        hash as u32 | 1
+        (hash as u32 | 1).max(crate::runs::who::FIRST)
     }
 
     /// The name, up to its first zero.

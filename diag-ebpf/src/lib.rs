@@ -26,6 +26,7 @@ pub mod program;
 pub mod quota;
 pub mod request;
 pub mod runq;
+pub mod runs;
 pub mod scope;
 pub mod side;
 pub mod stack;

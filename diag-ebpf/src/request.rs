@@ -9,8 +9,9 @@ use diag_common::loss::Loss;
 
 use crate::{
     clock,
-    fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_START, present},
+    fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_QUEUE, REQUEST_START, present},
     loss,
+    memory::load,
     side::{Ptr, Side},
 };
 
@@ -25,12 +26,24 @@ pub struct Completion {
     pub context: u64,
     /// The request's device; 0 where it has none.
     pub dev: u64,
+    /// The address of its `struct request_queue`.
+    pub queue: u64,
 }
 
-/// When requests were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`). Sized by the
-/// loader to the number of CPUs.
+/// A request that the device has.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Issue {
+    /// Since when, ns.
+    pub at: u64,
+    /// Who wanted it, as a number of the tool's own; 0 where that is not known.
+    pub submitter: u64,
+}
+
+/// Requests that devices have: when they were issued, for those on which the kernel does not stamp it (no `QUEUE_FLAG_STATS`), and
+/// for whom. Sized by the loader to the number of CPUs.
 #[map]
-static ISSUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+static ISSUED: LruHashMap<u64, Issue> = LruHashMap::with_max_entries(8192, 0);
 
 /// The completion that this CPU last worked on.
 #[map]
@@ -47,28 +60,45 @@ const COMPLETION_NS: u64 = 1_000_000;
 
 /// `block_rq_issue(struct request *rq)`
 #[inline(always)]
-pub fn issue(request: u64) {
-    let now = clock::now();
-    if ISSUED.insert(request, now, 0).is_err() {
+pub fn issue(request: u64, submitter: u64) {
+    let issue = Issue { at: clock::now(), submitter };
+    if ISSUED.insert(request, issue, 0).is_err() {
         loss::count(Loss::Requests);
+    }
+}
+
+/// Who wanted a request that a device has; 0 where that is not known.
+#[inline(always)]
+pub fn submitter(request: u64) -> u64 {
+    // SAFETY: the value is read at once.
+    unsafe { ISSUED.get(request) }.map_or(0, |issue| issue.submitter)
+}
+
+impl Completion {
+    /// A number for the disk, which all its partitions share.
+    #[inline(always)]
+    pub fn disk(&self) -> u64 {
+        // The lowest bits of the address of a `struct request_queue` are all the same. Loaded anew: of a pointer that the verifier
+        // knows by its type it allows no part.
+        load(&self.queue) >> 6 & 0xffff_ffff
     }
 }
 
 /// `block_rq_complete(struct request *rq, blk_status_t error, unsigned int nr_bytes)`: the first thing that
 /// `blk_update_request` does; the wake-ups follow on the same CPU (block/blk-mq.c, 6.18).
 #[inline(always)]
-pub fn complete<S: Side>(request: Ptr) {
+pub fn complete<S: Side>(request: Ptr) -> Option<&'static Completion> {
     let now = clock::now();
     // SAFETY: loads from the request.
     let (mut queued, mut issued): (u64, u64) =
         unsafe { (S::read(request, REQUEST_START.load()), S::read(request, REQUEST_IO_START.load())) };
     let context = current_context();
-    let Some(last) = COMPLETING.get_ptr_mut(0) else { return };
+    let last = COMPLETING.get_ptr_mut(0)?;
     // SAFETY: this CPU's element.
     let last = unsafe { &mut *last };
     if issued == 0 {
         // SAFETY: the value is read at once.
-        issued = unsafe { ISSUED.get(request as u64) }.copied().unwrap_or(0);
+        issued = unsafe { ISSUED.get(request as u64) }.map_or(0, |issue| issue.at);
     }
     // A flush is not issued itself: it ends with the queue's own flush request, which has just completed here
     // (block/blk-flush.c, flush_end_io, 6.18).
@@ -79,12 +109,15 @@ pub fn complete<S: Side>(request: Ptr) {
         queued = issued;
     }
     let dev = device::<S>(request);
-    *last = Completion { queued, issued, done: now, context, dev: dev as u64 };
+    // SAFETY: a load from the request.
+    let queue: u64 = unsafe { S::read(request, REQUEST_QUEUE.load()) };
+    *last = Completion { queued, issued, done: now, context, dev: dev as u64, queue };
     let _ = ISSUED.remove(request as u64);
     remember(0, last);
     if dev != 0 {
         remember(dev, last);
     }
+    Some(last)
 }
 
 #[inline(always)]

@@ -93,6 +93,13 @@ pub fn id<S: Side>(cgroup: Ptr) -> u64 {
     }
 }
 
+/// How deep a cgroup lies below its hierarchy's root.
+#[inline(always)]
+pub fn level<S: Side>(cgroup: Ptr) -> u32 {
+    // SAFETY: a typed pointer.
+    unsafe { S::read(cgroup, CGROUP_LEVEL.load()) }
+}
+
 /// The id of the cgroup of `task` in the hierarchy in which cgroups are named; 0 where it has none.
 #[inline(always)]
 pub fn cgroup_id<S: Side>(task: Ptr) -> u64 {
@@ -111,7 +118,7 @@ fn in_cgroup<S: Side>(task: Ptr) -> bool {
         }
         // SAFETY: typed pointers: cgroup, its own css, the parent's css, the parent.
         unsafe {
-            let level: u32 = S::read(cgroup, CGROUP_LEVEL.load());
+            let level = level::<S>(cgroup);
             if level <= SCOPE_LEVEL.load() {
                 return level == SCOPE_LEVEL.load() && id::<S>(cgroup) == SCOPE_CGROUP.load();
             }

@@ -19,7 +19,7 @@ use crate::{
 static TASKS_BY_NUMBER: HashMap<u32, Who> = HashMap::with_max_entries(16384, 0);
 
 /// Programs that can interrupt each other keep apart what they remember.
-pub const LANES: u32 = 2;
+pub const LANES: u32 = 3;
 const REMEMBERED: u32 = 32;
 
 /// What a CPU has looked up lately.

@@ -158,6 +158,11 @@ pub(crate) const FIELDS: &[Field] = &[
             ("block_device", "bd_dev", "5.12, 1bdd5ae025e5: the part of a request is a block_device")
         ),
     ),
+    required("REQUEST_QUEUE", offset!("request", "q")),
+    required("REQUEST_BIO", offset!("request", "bio")),
+    optional("BIO_BLKG", offset!("bio", "bi_blkg")),
+    optional("BLKG_BLKCG", offset!("blkcg_gq", "blkcg")),
+    optional("BLKCG_CSS", offset!("blkcg", "css")),
     required("CSS_SET_DFL", offset!("css_set", "dfl_cgrp")),
     required("CSS_SET_SUBSYS", offset!("css_set", "subsys")),
     required("CSS_CGROUP", offset!("cgroup_subsys_state", "cgroup")),

@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use diag_common::{
-    delays::{Cell, CellKey, Half, SLOT_BITS, SampleKey, Slot, Thread, what},
+    delays::{Cell, CellKey, Half, PAIR_BITS, SLOT_BITS, SampleKey, Slot, Thread, table, what},
     hist,
     loss::Loss,
 };
@@ -38,6 +38,8 @@ static BOUNDARIES: Array<u64> = Array::with_max_entries(3, 0);
 pub struct Counter {
     half: &'static mut Half,
     parity: u32,
+    /// The number of the CPU.
+    pub cpu: u32,
     /// The moment of what is counted, ns.
     pub now: u64,
 }
@@ -50,7 +52,7 @@ pub fn counter() -> Option<Counter> {
     let cpu = unsafe { bpf_get_smp_processor_id() };
     // SAFETY: written on this CPU alone, in programs that run without interrupts.
     let half = unsafe { ACCOUNT_HALVES.get_ptr_mut(cpu << 1 | parity)?.as_mut()? };
-    Some(Counter { half, parity, now: clock::now() })
+    Some(Counter { half, parity, cpu, now: clock::now() })
 }
 
 /// Where cells are counted.
@@ -61,16 +63,35 @@ pub trait Count {
     fn parity(&self) -> u32;
 }
 
+impl Counter {
+    /// Counts time for which `waiter` waited for a CPU that `runner` had.
+    #[inline(always)]
+    pub fn pair(&mut self, waiter: u32, runner: u32, ns: u64) {
+        let of = u64::from(waiter) << 32 | u64::from(runner);
+        // SAFETY: as below.
+        let slot = unsafe { self.half.pairs.get_unchecked_mut(number(of, PAIR_BITS)) };
+        if slot.of != of {
+            turn_out(slot, of, CellKey::half(self.parity, table::CPU));
+        }
+        slot.cell.count += 1;
+        slot.cell.ns += ns;
+    }
+}
+
+/// Fibonacci hashing: the upper bits of a product with 2^64 / φ.
+#[inline(always)]
+fn number(of: u64, bits: u32) -> usize {
+    (of.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+}
+
 impl Count for Counter {
     #[inline(always)]
     fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
         let of = u64::from(who) << 32 | u64::from(what);
-        // Fibonacci hashing: the upper bits of a product with 2^64 / φ.
-        let number = (of.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOT_BITS)) as usize;
         // SAFETY: the number is below the table's length.
-        let slot = unsafe { self.half.slots.get_unchecked_mut(number) };
+        let slot = unsafe { self.half.slots.get_unchecked_mut(number(of, SLOT_BITS)) };
         if slot.of != of {
-            turn_out(slot, of, self.parity);
+            turn_out(slot, of, CellKey::half(self.parity, table::ACCOUNT));
         }
         slot.cell.count = slot.cell.count.wrapping_add(count);
         slot.cell.ns = slot.cell.ns.wrapping_add(ns);
@@ -96,7 +117,8 @@ pub fn shared() -> Option<Shared> {
 impl Count for Shared {
     #[inline(always)]
     fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
-        add_shared(u64::from(who) << 32 | u64::from(what), self.parity, count, ns);
+        let half = CellKey::half(self.parity, table::ACCOUNT);
+        add_shared(u64::from(who) << 32 | u64::from(what), half, count, ns);
     }
 
     #[inline(always)]
@@ -107,9 +129,9 @@ impl Count for Shared {
 
 /// Hands what is in a slot to the shared hash, and gives the slot to another key.
 #[inline(never)]
-fn turn_out(slot: &mut Slot, of: u64, parity: u32) {
+fn turn_out(slot: &mut Slot, of: u64, half: u64) {
     if slot.of != 0 {
-        add(slot.of, parity, slot.cell.count, slot.cell.ns);
+        add(CellKey { of: slot.of, half }, slot.cell.count, slot.cell.ns);
     }
     store(&mut slot.of, of);
     store(&mut slot.cell.count, 0);
@@ -128,14 +150,19 @@ fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
 }
 
 #[inline(never)]
-fn add_shared(of: u64, parity: u32, count: u64, ns: u64) {
-    add(of, parity, count, ns);
+fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
+    add(CellKey { of, half }, count, ns);
+}
+
+/// Counts time of a group and a disk.
+#[inline(always)]
+pub fn disk(parity: u32, table: u32, who: u32, disk: u64, ns: u64) {
+    add_shared(u64::from(who) << 32 | disk, CellKey::half(parity, table), 1, ns);
 }
 
 /// A part of its callers: each call costs 32 bytes of stack at least, and the ways here are long.
 #[inline(always)]
-fn add(of: u64, parity: u32, count: u64, ns: u64) {
-    let key = CellKey { of, parity: u64::from(parity) };
+fn add(key: CellKey, count: u64, ns: u64) {
     if ACCOUNT.get_ptr_mut(key).is_none() {
         // A lost race means that another CPU made the cell.
         let _ = ACCOUNT.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64);
@@ -210,6 +237,12 @@ pub fn charge(counter: &mut impl Count, thread: &Thread, what: u32, from: u64, u
     if until > from {
         counter.add(thread.who, what, 0, until - from);
     }
+}
+
+/// How much of a piece that began before the boundary `until` lies between the session's beginning and that, ns.
+#[inline(always)]
+pub fn before(thread: &Thread, until: u64) -> u64 {
+    until.saturating_sub(thread.since.max(BOUNDARIES.get(2).copied().unwrap_or(0)))
 }
 
 /// Counts time that earlier records show in the state that a thread was in.

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
-    delays::{EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, what},
+    delays::{BEFORE, EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, table, what},
     hist,
     loss::Loss,
 };
@@ -126,6 +126,7 @@ fn by_request<S: Tasks>(
         ended::<S>(counter, thread, task, what, until - began);
         return began;
     }
+    cells::disk(counter.parity(), table::WAITED, thread.who, request.disk(), until - queued);
     let device = what::with_state(thread.what, Cause::Device as u32);
     cells::charge(counter, thread, device, issued, until);
     ended::<S>(counter, thread, task, device, until - issued);
@@ -186,13 +187,17 @@ fn unexplained<S: Tasks, const SEEN: bool>(
         counter.add(thread.who, what, 0, ns);
     }
     if number != 0 {
-        let key = SampleKey {
+        let mut key = SampleKey {
             who: thread.who,
             what: what::with_bucket(what, hist::bucket(whole)),
             stack: number,
             flags: counter.parity() | if every { EVERY } else { 0 },
         };
         cells::sample(&key, if every { ns } else { whole });
+        if every && thread.since < from {
+            key.flags |= BEFORE;
+            cells::sample(&key, cells::before(thread, from));
+        }
     } else if long {
         loss::count(Loss::Stacks);
     }

@@ -19,6 +19,10 @@ use crate::{
 #[unsafe(no_mangle)]
 pub static GROUP_BY: Global<u32> = Global::new(GroupBy::Cgroup as u32);
 
+/// Not 0 where groups are cgroups of v2, which own what the kernel writes back for them.
+#[unsafe(no_mangle)]
+pub static OWNED: Global<u32> = Global::new(0);
+
 /// `PF_KTHREAD` (include/linux/sched.h, 5.10 to 7.3).
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
@@ -36,6 +40,8 @@ pub fn flags<S: Side>(task: Ptr) -> u32 {
 pub const IN_SCHEDULER: u32 = 0;
 /// Of programs that can be interrupted.
 pub const IN_TASK: u32 = 1;
+/// Of those on block requests, which come in soft interrupts as well.
+pub const IN_BLOCK: u32 = 2;
 
 /// Whether what a thread's group depends on is still as it was.
 #[inline(always)]
@@ -57,16 +63,33 @@ fn css<S: Side>(task: Ptr) -> u64 {
 /// The number of a thread's group.
 #[inline(never)]
 fn number<S: Side>(thread: &mut Thread, task: Ptr, lane: u32) -> u32 {
-    let by = GROUP_BY.load();
     let comm = tasks::comm::<S>(task);
     store(&mut thread.comm[0], comm[0]);
     store(&mut thread.comm[1], comm[1]);
     store(&mut thread.css, css::<S>(task));
+    who::number(&who::<S>(task, comm), lane)
+}
+
+/// The number of the group of a thread that is not counted.
+#[inline(never)]
+pub fn number_of<S: Side>(task: Ptr, lane: u32) -> u32 {
+    who::number(&who::<S>(task, tasks::comm::<S>(task)), lane)
+}
+
+/// The number of a cgroup.
+#[inline(always)]
+pub fn number_of_cgroup(cgroup: u64, lane: u32) -> u32 {
+    who::number(&Who { comm: [0, 0], cgroup, tgid: 0, tid: 0 }, lane)
+}
+
+#[inline(always)]
+fn who<S: Side>(task: Ptr, comm: [u64; 2]) -> Who {
+    let by = GROUP_BY.load();
     let mut who = Who { comm: [0, 0], cgroup: 0, tgid: 0, tid: 0 };
     if by == GroupBy::Cgroup as u32 {
         who.cgroup =
             if flags::<S>(task) & PF_KTHREAD != 0 { KERNEL_THREADS } else { scope::cgroup_id::<S>(task) };
-        return who::number(&who, lane);
+        return who;
     }
     who.comm = comm;
     if by != GroupBy::Comm as u32 {
@@ -83,7 +106,7 @@ fn number<S: Side>(thread: &mut Thread, task: Ptr, lane: u32) -> u32 {
             }
         }
     }
-    who::number(&who, lane)
+    who
 }
 
 /// Brings a thread's group up to date, at a moment at which it is in no piece.

@@ -2,6 +2,8 @@
 
 pub mod cells;
 pub mod context;
+pub mod culprits;
+pub mod disks;
 pub mod explain;
 pub mod group;
 pub mod iterators;

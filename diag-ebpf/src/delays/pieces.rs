@@ -5,12 +5,13 @@ use diag_common::{
     cause::Cause,
     delays::{Thread, phase, place, what},
     loss::Loss,
+    runs::who as runner,
 };
 
 pub use super::context::on_cpu_state as on_cpu;
 use super::{
     cells::{self, Count, Counter},
-    explain, group, sleep,
+    culprits, explain, group, sleep,
 };
 use crate::{
     clock,
@@ -102,9 +103,13 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
         let stays = preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0;
         switch_out::<S>(&mut counter, program, prev, if stays { 0 } else { left_as }, stolen);
     }
-    if tasks::pid::<S>(next) != 0 {
-        switch_in::<S>(&mut counter, program, next);
+    if tasks::pid::<S>(next) == 0 {
+        culprits::switched(&mut counter, runner::IDLE, stolen);
+        return;
     }
+    let counted = switch_in::<S>(&mut counter, program, next);
+    let next = if counted != 0 { counted } else { group::number_of::<S>(next, group::IN_SCHEDULER) };
+    culprits::switched(&mut counter, next, stolen);
 }
 
 /// How long the hypervisor had this CPU since its last switch, ns.
@@ -202,10 +207,11 @@ fn note_quota<S: Tasks>(thread: &mut Thread, task: Ptr) {
     thread.held_ns = hold.held_ns;
 }
 
+/// Returns the thread's group; 0 where it is not counted.
 #[inline(never)]
-fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr) {
+fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr) -> u32 {
     let now = counter.now;
-    let Some(thread) = known::<S>(counter, task, now) else { return };
+    let Some(thread) = known::<S>(counter, task, now) else { return 0 };
     match thread.phase {
         phase::RUNNABLE => end_runnable::<S>(counter, thread, task, now),
         phase::ASLEEP => unwoken::<S>(counter, program, thread, task, now),
@@ -220,6 +226,7 @@ fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr) {
     let what = on_cpu(thread);
     cells::enter(counter, thread, what, now);
     store(&mut thread.phase, phase::ON_CPU);
+    thread.who
 }
 
 /// A runnable thread is given a CPU. What comes after a quota's refill is waiting for a CPU like any other.
@@ -228,6 +235,7 @@ fn end_runnable<S: Tasks>(counter: &mut Counter, thread: &mut Thread, task: Ptr,
     let waited = now.saturating_sub(thread.since);
     let hold = Hold { flags: thread.quota, queue: thread.queue, held_ns: thread.held_ns };
     let held = quota::during::<S>(hold, task, waited);
+    culprits::waited(counter, thread.who, thread.settled.max(thread.since + held));
     if held == 0 {
         cells::leave(counter, thread, now);
         explain::ended::<S>(counter, thread, task, RUNNABLE, waited);

@@ -6,9 +6,9 @@ macro_rules! delays_programs {
     ($kind:ident, $context:ty, $side:ty) => {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
-            delays::{context, explain, iterators, pieces},
+            delays::{context, culprits, disks, explain, iterators, pieces},
             fields::{ARG_PAUSE, ARG_REQUEST},
-            program, request, scope,
+            program, scope,
             side::{Ptr, argument},
             task,
         };
@@ -39,6 +39,7 @@ macro_rules! delays_programs {
             explain::waking::<$side>(ctx.as_ptr() as Ptr, ctx.arg(0))
         });
         program!($kind, $context, sched_wakeup_new, |ctx| pieces::born::<$side>(ctx.arg(0)));
+        program!($kind, $context, sched_migrate_task, |ctx| culprits::migrated::<$side>(ctx.arg(0)));
         program!($kind, $context, sched_process_fork, |ctx| scope::forked::<$side>(ctx.arg(0), ctx.arg(1)));
         program!($kind, $context, sched_process_exit, |ctx| scope::exited::<$side>(ctx.arg(0)));
         program!($kind, $context, sched_process_exec, |ctx| pieces::renamed::<$side>(ctx.arg(0)));
@@ -49,9 +50,9 @@ macro_rules! delays_programs {
                 1 => unsafe { argument::<1>(context) },
                 _ => unsafe { argument::<0>(context) },
             };
-            request::issue(address);
+            disks::issue::<$side>(address as Ptr);
         });
-        program!($kind, $context, block_rq_complete, |ctx| request::complete::<$side>(ctx.arg(0)));
+        program!($kind, $context, block_rq_complete, |ctx| disks::complete::<$side>(ctx.arg(0)));
         program!($kind, $context, contention_begin, |ctx| {
             context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1))
         });

@@ -27,7 +27,7 @@ const TRACED: u32 = 0x8;
 const PARKED: u32 = 0x40;
 const NOLOAD: u32 = 0x400;
 const FROZEN: u32 = 0x8000;
-/// `PF_FROZEN`, before 6.1.
+/// `PF_FROZEN`, before 6.1; later the flag marks kcompactd (include/linux/sched.h, 5.10 and 6.18).
 const PF_FROZEN: u32 = 0x1_0000;
 
 /// The cause of an interruptible sleep by its place, plus one; 0 where the place tells none. The user side fills it.
@@ -49,7 +49,7 @@ pub fn begins<S: Side>(thread: &Thread, task: Ptr, state: u32) -> u32 {
     }
     let interruptible = state & INTERRUPTIBLE != 0;
     let held = interruptible && tasks::flag::<S>(task, &TASK_FROZEN, &TASK_FROZEN_MASK);
-    if state & FROZEN != 0 || flags & PF_FROZEN != 0 || held {
+    if state & FROZEN != 0 || flags & (PF_FROZEN | PF_KTHREAD) == PF_FROZEN || held {
         return is(Cause::StoppedFreezer);
     }
     if let Some(cause) = context::cause(thread.contexts) {

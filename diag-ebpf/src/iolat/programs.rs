@@ -37,9 +37,11 @@ macro_rules! iolat_programs {
                 1 => unsafe { argument::<1>(context) },
                 _ => unsafe { argument::<0>(context) },
             };
-            request::issue(address);
+            request::issue(address, 0);
         });
-        program!($kind, $context, block_rq_complete, |ctx| request::complete::<$side>(ctx.arg(0)));
+        program!($kind, $context, block_rq_complete, |ctx| {
+            request::complete::<$side>(ctx.arg(0));
+        });
         program!($kind, $context, contention_begin, |ctx| {
             context::contention_begin::<$side>(ctx.arg(0), ctx.arg(1))
         });

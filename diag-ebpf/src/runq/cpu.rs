@@ -1,7 +1,10 @@
 //! What each CPU does, and what it counts.
 
 use aya_ebpf::{helpers::generated::bpf_get_smp_processor_id, macros::map, maps::Array};
-use diag_common::runq::{Cpu, Half, account::Account};
+use diag_common::{
+    runq::{Cpu, Half},
+    runs::account::Account,
+};
 
 use crate::epoch;
 

@@ -4,7 +4,8 @@ use diag_common::{
     hist,
     loss::Loss,
     quota::{ACCOUNTED, HELD},
-    runq::{Cpu, Half, Run, account::Account, who},
+    runq::{Cpu, Half, who},
+    runs::{Run, account::Account},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
     loss,
     memory::{at_most, store},
     quota::{self, Hold},
-    scope,
+    runs, scope,
     side::{Ptr, Side},
     task as tasks,
 };
@@ -296,7 +297,7 @@ fn end_run(
     let steal_ns = steal.saturating_sub(cpu.steal).min(whole - irq_ns);
     let run = Run { start: cpu.start, end: now, who: u64::from(cpu.who), irq_ns, steal_ns };
     account.add(&run);
-    culprits::remember(cpu, run);
+    runs::remember(&mut cpu.runs, run);
 }
 
 /// Counts a wait that has ended.

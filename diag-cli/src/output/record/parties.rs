@@ -167,7 +167,7 @@ pub(crate) struct Culprit {
     pub(crate) resource: Resource,
     /// How it is known.
     pub(crate) basis: Basis,
-    /// The group that had it; null where only a task is named.
+    /// The group that had it; null where only a task is named, and where it is not known who had it.
     pub(crate) group: Option<Group>,
     /// The task that had it, or had most of it; null where no single one is known.
     pub(crate) task: Option<Task>,
@@ -178,18 +178,20 @@ pub(crate) struct Culprit {
 }
 
 /// What a victim waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Resource {
     /// A CPU.
     Cpu,
+    /// A block device.
+    Device,
 }
 
 /// How a culprit is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Basis {
-    /// It had the resource while the victim waited.
+    /// It had the resource while the victim waited. Of a device, in proportion to the time of its requests there.
     Overlap,
 }
 

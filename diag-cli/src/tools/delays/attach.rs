@@ -13,6 +13,7 @@ use crate::{
     },
     kernel::cpus,
     session::{FieldMissed, KernelSide},
+    target::{Hierarchies, Hierarchy, Roots},
 };
 
 /// The kernel side.
@@ -59,6 +60,10 @@ const PROBES: &[ProbeSpec] = &[
     helpful("balance_dirty_pages", "dirty throttling is told by stacks alone"),
     helpful("contention_begin", NO_LOCKS),
     helpful("contention_end", NO_LOCKS),
+    helpful(
+        "sched_migrate_task",
+        "a thread that goes to another CPU while it waits for one waited for those that ran where it arrived",
+    ),
     essential("sched_waking"),
     essential("sched_wakeup_new"),
     essential("sched_switch"),
@@ -101,9 +106,20 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) fn settings(by: By) -> Result<Settings> {
     let threads = threads().context("cannot tell how many threads there are")?;
     let room = (2 * threads).max(LEAST_THREADS).min(MOST_BYTES / size_of::<Thread>());
+    // Without cgroups there is none that could own anything.
+    let owned = Hierarchies::read(&Roots::default())
+        .is_ok_and(|all| all.of_controller("blkio").is_some_and(Hierarchy::is_unified));
+    let by = group_by(by);
     Ok(Settings {
-        globals: vec![("GROUP_BY", Value::U32(group_by(by) as u32))],
-        entries: vec![("ACCOUNT_HALVES", 2 * cpus::numbers()?), ("TASKS", u32::try_from(room)?)],
+        globals: vec![
+            ("GROUP_BY", Value::U32(by as u32)),
+            ("OWNED", Value::U32(u32::from(owned && by == GroupBy::Cgroup))),
+        ],
+        entries: vec![
+            ("ACCOUNT_HALVES", 2 * cpus::numbers()?),
+            ("RUNNERS", cpus::numbers()?),
+            ("TASKS", u32::try_from(room)?),
+        ],
     })
 }
 

@@ -13,7 +13,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, RingBuf},
 };
 use diag_common::{
-    delays::{Cell, CellKey, Half, SampleKey, WANTED, Wait, what},
+    delays::{Cell, CellKey, Half, SampleKey, Slot, WANTED, Wait, table, what},
     hist,
     iolat::Threshold,
 };
@@ -23,9 +23,11 @@ use super::{
     args::By,
     attach::{OPEN_WAITS, THREADS, group_by},
     classify::Classifier,
+    counted::Counted,
+    disks,
     harvest::Harvest,
     place,
-    split::{Counted, Splitter},
+    split::Splitter,
 };
 use crate::{
     ebpf::{clock, epoch::Epoch, maps::take, object::Object, stacks::Stacks, who::People},
@@ -64,7 +66,7 @@ pub(super) struct Collector {
     /// Whether the threads that were there have been counted.
     stocked: bool,
     /// What was read ahead of time.
-    early: Option<Harvest>,
+    early: Option<Counted>,
 }
 
 impl Collector {
@@ -115,9 +117,7 @@ impl Collector {
             return Ok(());
         }
         self.turn()?;
-        let harvest = self.read(false)?;
-        self.early.get_or_insert_default().add(&harvest);
-        Ok(())
+        self.read_ahead(false)
     }
 
     /// Ends the epoch, and returns when that was.
@@ -138,14 +138,18 @@ impl Collector {
     /// Takes everything that was counted up to the last turn.
     pub(super) fn harvest(&mut self) -> Result<Harvest> {
         self.drain();
-        let harvest = self.read(true)?;
-        Ok(match self.early.take() {
-            None => harvest,
-            Some(mut early) => {
-                early.add(&harvest);
-                early
-            }
-        })
+        self.read_ahead(true)?;
+        let counted = self.early.take().expect("it was read");
+        Ok(self.splitter.split(&counted))
+    }
+
+    fn read_ahead(&mut self, with_open: bool) -> Result<()> {
+        let more = self.read(with_open)?;
+        match &mut self.early {
+            None => self.early = Some(more),
+            Some(early) => early.add(more),
+        }
+        Ok(())
     }
 
     /// Why counts may have been read while programs still wrote them, or stacks have no names.
@@ -171,29 +175,33 @@ impl Collector {
     }
 
     /// Reads the epoch that ended.
-    fn read(&mut self, with_open: bool) -> Result<Harvest> {
+    fn read(&mut self, with_open: bool) -> Result<Counted> {
         let parity = self.epoch.ended();
-        let mut cells: HashMap<u64, Cell> = HashMap::new();
-        let mut add = |of: u64, more: Cell| {
-            let cell = cells.entry(of).or_default();
+        let mut tables: [HashMap<u64, Cell>; table::COUNT] = Default::default();
+        let mut add = |table: u32, of: u64, more: Cell| {
+            let Some(table) = tables.get_mut(table as usize) else { return };
+            let cell = table.entry(of).or_default();
             cell.count = cell.count.wrapping_add(more.count);
             cell.ns = cell.ns.wrapping_add(more.ns);
         };
         for number in 0..self.cpu_numbers {
             let index = number << 1 | parity;
             let half = self.halves.get(&index, 0)?;
-            let mut used = half.slots.iter().filter(|slot| slot.of != 0).peekable();
-            if used.peek().is_some() {
-                used.for_each(|slot| add(slot.of, slot.cell));
+            let used = |slot: &&Slot| slot.of != 0;
+            let (slots, pairs) = (half.slots.iter().filter(used), half.pairs.iter().filter(used));
+            if slots.clone().chain(pairs.clone()).next().is_some() {
+                slots.for_each(|slot| add(table::ACCOUNT, slot.of, slot.cell));
+                pairs.for_each(|slot| add(table::CPU, slot.of, slot.cell));
                 self.halves.set(index, Half::CLEAR, 0)?;
             }
         }
         let keys: Vec<CellKey> =
             self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
-        for key in keys.into_iter().filter(|key| key.parity == u64::from(parity)) {
-            add(key.of, self.cells.get(&key, 0)?);
+        for key in keys.into_iter().filter(|key| key.half as u32 == parity) {
+            add((key.half >> 32) as u32, key.of, self.cells.get(&key, 0)?);
             self.cells.remove(&key)?;
         }
+        let [cells, pairs, waited, served] = tables;
         let mut samples = Vec::new();
         let keys: Vec<SampleKey> =
             self.samples.keys().collect::<Result<_, _>>().context("cannot read the samples")?;
@@ -202,16 +210,17 @@ impl Collector {
             self.samples.remove(&key)?;
         }
         let stretch = self.totals.take(&cells, self.began);
-        let counted = Counted {
+        Ok(Counted {
             stretch,
+            pairs: pairs.into_iter().collect(),
+            disks: disks::shared(&waited, &served),
             waits: cells.into_iter().filter(|(of, _)| what::kind(*of as u32) >= what::WAITS).collect(),
             samples,
             ended: std::mem::take(&mut self.ended),
             open: if with_open { std::mem::take(&mut self.open) } else { Vec::new() },
             since: self.ended_began,
             until: self.began,
-        };
-        Ok(self.splitter.split(&counted))
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use diag_common::cause::Cause;
 
 use super::place::Place;
+use crate::output::record::parties::Resource;
 
 /// Tasks that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,12 +62,10 @@ pub(crate) struct Account {
     pub(crate) joined_count: u64,
     /// The time for which they were in it, together, ns: from births, deaths and moves alone.
     pub(crate) thread_ns: u64,
-    /// The name of the process or thread, where the group is one.
-    pub(crate) comm: Option<Vec<u8>>,
     /// What that time was spent on.
     pub(crate) parts: HashMap<Part, Spent>,
-    /// Who had the CPU while the group's threads were runnable, ns by group.
-    pub(crate) cpu_culprits: HashMap<Key, u64>,
+    /// Who had what its threads waited for, ns; of waits that ended within the stretch, with their whole time.
+    pub(crate) culprits: HashMap<(Resource, Key), u64>,
 }
 
 /// What was counted in a stretch of time.
@@ -74,8 +73,8 @@ pub(crate) struct Account {
 pub(crate) struct Harvest {
     /// By group.
     pub(crate) groups: HashMap<Key, Account>,
-    /// Whether it was seen who had a CPU while others waited for it.
-    pub(crate) culprits_seen: bool,
+    /// The names of processes and threads that are groups, or culprits.
+    pub(crate) names: HashMap<Key, Vec<u8>>,
     /// The longest waits of the class `lost`, longest first: at most [`LONGEST`].
     pub(crate) longest: Vec<Longest>,
     /// Sampled stacks of waits, and the time that each stands for, ns.
@@ -135,7 +134,7 @@ pub(crate) struct Longest {
 impl Harvest {
     /// Adds the stretch that follows.
     pub(crate) fn add(&mut self, more: &Harvest) {
-        self.culprits_seen |= more.culprits_seen;
+        self.names.extend(more.names.iter().map(|(key, name)| (*key, name.clone())));
         for (key, account) in &more.groups {
             match self.groups.get_mut(key) {
                 Some(known) => known.add(account),
@@ -181,12 +180,11 @@ impl Account {
     fn add(&mut self, more: &Account) {
         self.joined_count += more.joined_count;
         self.thread_ns += more.thread_ns;
-        self.comm = more.comm.clone().or(self.comm.take());
         for (part, spent) in &more.parts {
             self.parts.entry(*part).or_default().add(spent);
         }
-        for (culprit, ns) in &more.cpu_culprits {
-            *self.cpu_culprits.entry(*culprit).or_default() += ns;
+        for (culprit, ns) in &more.culprits {
+            *self.culprits.entry(*culprit).or_default() += ns;
         }
     }
 }

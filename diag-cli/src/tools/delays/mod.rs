@@ -6,6 +6,9 @@ mod args;
 mod attach;
 mod classify;
 mod collect;
+mod counted;
+mod culprits;
+mod disks;
 mod folded;
 mod harvest;
 mod model;
@@ -166,7 +169,7 @@ impl Tool for Delays {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let unwritten = self.folded.as_ref().and_then(Folded::unavailable);
-        self.collector.unavailable().chain([no_culprits()]).chain(unwritten).collect()
+        self.collector.unavailable().chain(unwritten).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {
@@ -184,15 +187,3 @@ impl Tool for Delays {
 
 /// Groups of which one can be the verdict's: those that lost most, whatever `--sort` and `--top` say.
 const CANDIDATES: usize = 50;
-
-/// In `unavailable`: who had a CPU is kept by runq alone.
-pub(crate) const NO_CULPRITS: &str = "culprits";
-
-fn no_culprits() -> Unavailable {
-    Unavailable {
-        name: NO_CULPRITS.to_owned(),
-        why: "this command does not count who had a CPU while others waited for it".to_owned(),
-        effect: "culprits is null, and a group that crowds itself is not told from one that others crowd: osdiag runq does both"
-            .to_owned(),
-    }
-}

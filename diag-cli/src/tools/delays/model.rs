@@ -9,6 +9,7 @@ use diag_common::{
 
 use super::{
     args::Sort,
+    culprits,
     harvest::{Account, Harvest, Key, Longest, Spent},
     naming::Naming,
     place,
@@ -19,7 +20,7 @@ use crate::output::{
     record::{
         cause::CauseKeys,
         layers::Layers,
-        parties::{self, Basis, Culprit, GroupType, Omitted, Resource},
+        parties::{self, GroupType, Omitted},
     },
     units::share,
 };
@@ -134,8 +135,7 @@ fn one(
     let (places, places_omitted) = places(&account, accounted_ns);
     let (longest, longest_omitted) =
         cut(counted.longest.iter().map(|wait| (*wait, wait.ns)).collect(), LONGEST);
-    let seen = harvest.culprits_seen.then(|| culprits(&account, harvest, naming));
-    let (culprits, culprits_omitted) = seen.unzip();
+    let (culprits, culprits_omitted) = cut(culprits::of(&account, harvest, naming), CULPRITS);
     let loss_ns = counted.ns_of(is_lost);
     Group {
         group: group.clone(),
@@ -151,7 +151,7 @@ fn one(
         places_omitted,
         longest: longest.into_iter().map(|(wait, _)| long_wait(wait, naming)).collect(),
         longest_omitted,
-        culprits,
+        culprits: culprits.into_iter().map(|(culprit, _)| culprit).collect(),
         culprits_omitted,
         pressure: None,
     }
@@ -243,34 +243,6 @@ fn long_wait(wait: &Longest, naming: &mut Naming<'_, '_>) -> LongWait {
         file: None,
         open: wait.open,
     }
-}
-
-/// Who had the CPU. Shares are of the time for which the group waited for one.
-fn culprits(account: &Account, harvest: &Harvest, naming: &mut Naming<'_, '_>) -> (Vec<Culprit>, Omitted) {
-    let waited_ns: u64 = account
-        .parts
-        .iter()
-        .filter(|(part, _)| part.cause == Cause::Runqueue)
-        .map(|(_, spent)| spent.ns)
-        .sum();
-    let mut times: HashMap<parties::Group, u64> = HashMap::new();
-    for (&key, &ns) in &account.cpu_culprits {
-        *times.entry(naming.group(key, harvest)).or_default() += ns;
-    }
-    // What two programs count of one wait can come in two records.
-    let whole_ns = waited_ns.max(times.values().sum());
-    let mut list: Vec<(parties::Group, u64)> = times.into_iter().filter(|&(_, ns)| ns > 0).collect();
-    list.sort_by_cached_key(|(group, ns)| (Reverse(*ns), group.label(), group.cgroup_id));
-    let (list, omitted) = cut(list, CULPRITS);
-    let one = |(group, ns): (parties::Group, u64)| Culprit {
-        resource: Resource::Cpu,
-        basis: Basis::Overlap,
-        group: Some(group),
-        task: None,
-        ns,
-        share: share(ns, whole_ns),
-    };
-    (list.into_iter().map(one).collect(), omitted)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
         args::By,
         harvest::Part,
         place::Place as Where,
-        sample::{MS, account, comm, part, time, wait, waits},
+        sample::{MS, account, comm, had_cpu, part, time, wait, waits},
     },
 };
 
@@ -20,7 +20,7 @@ fn of(harvest: &Harvest, top: usize, sort: Sort) -> Groups {
 }
 
 fn harvest(accounts: impl IntoIterator<Item = (Key, Account)>) -> Harvest {
-    Harvest { groups: accounts.into_iter().collect(), culprits_seen: true, ..Harvest::default() }
+    Harvest { groups: accounts.into_iter().collect(), ..Harvest::default() }
 }
 
 #[test]
@@ -100,17 +100,15 @@ fn groups_stand_in_the_order_asked_for() {
 #[test]
 fn lists_that_are_cut_say_so() {
     let parts = (0..25).map(|at| (part(Cause::Device, Where::of_number(at)), waits(1, u64::from(at) + 1)));
-    let mut counted = account(1, parts);
-    counted.cpu_culprits = (1..=23).map(|pid| (Key::Process(pid), 10)).collect();
+    let queued = (part(Cause::Runqueue, None), waits(1, 230));
+    let mut counted = account(1, parts.chain([queued]));
+    counted.culprits = had_cpu((1..=23).map(|pid| (Key::Process(pid), 10)));
     let mut counted = harvest([(Key::Process(7), counted)]);
     counted.longest = (1..=22).rev().map(|ns| wait(Key::Process(7), 7, ns)).collect();
     let group = &of(&counted, 9, Sort::Lost).listed[0];
     assert_eq!((group.places.len(), group.places_omitted), (20, Omitted { count: 5, ns: Some(15) }));
     assert_eq!((group.longest.len(), group.longest_omitted), (20, Omitted { count: 2, ns: Some(3) }));
-    assert_eq!(
-        (group.culprits.as_ref().map(Vec::len), group.culprits_omitted),
-        (Some(20), Some(Omitted { count: 3, ns: Some(30) }))
-    );
+    assert_eq!((group.culprits.len(), group.culprits_omitted), (20, Omitted { count: 4, ns: Some(40) }));
     let via =
         Cause::ALL.iter().map(|&via| (Part { via: Some(via), ..part(Cause::Journal, None) }, waits(1, 2)));
     let counted = harvest([(Key::Process(7), account(1, via))]);
@@ -126,11 +124,12 @@ fn lists_that_are_cut_say_so() {
 fn culprits_have_shares_of_the_waiting_for_a_cpu() {
     let mut counted =
         account(1, [(part(Cause::Runqueue, None), waits(2, 50)), (part(Cause::Run, None), time(900))]);
-    counted.cpu_culprits = [(Key::Process(8), 60), (Key::Process(9), 0)].into();
+    counted.culprits = had_cpu([(Key::Process(8), 60), (Key::Process(9), 0)]);
     let group = &of(&harvest([(Key::Process(7), counted)]), 9, Sort::Lost).listed[0];
-    let Some([culprit]) = group.culprits.as_deref() else { panic!("{:?}", group.culprits) };
+    let [culprit, unknown] = &group.culprits[..] else { panic!("{:?}", group.culprits) };
     assert_eq!((culprit.ns, culprit.share), (60, 0.6));
     assert_eq!(culprit.group.as_ref().and_then(|group| group.pid), Some(8));
+    assert_eq!((unknown.ns, unknown.share, &unknown.group), (40, 0.4, &None));
 }
 
 #[test]
@@ -142,8 +141,8 @@ fn cgroups_of_one_container_are_one_group() {
     names.learn(102, format!("/docker/{WEB}/inner").as_bytes());
     names.learn(103, b"/system.slice/nginx.service/worker");
     let lost = |ns| account(1, [(part(Cause::Device, None), waits(1, ns))]);
-    let mut victim = lost(5);
-    victim.cpu_culprits = [(Key::Cgroup(101), 3), (Key::Cgroup(102), 4), (Key::Kernel, 1)].into();
+    let mut victim = account(1, [(part(Cause::Runqueue, None), waits(1, 8))]);
+    victim.culprits = had_cpu([(Key::Cgroup(101), 3), (Key::Cgroup(102), 4), (Key::Kernel, 1)]);
     let counted = harvest([
         (Key::Cgroup(101), lost(10)),
         (Key::Cgroup(102), lost(20)),
@@ -163,10 +162,7 @@ fn cgroups_of_one_container_are_one_group() {
         [format!("container {WEB:.12}"), "nginx.service".into(), "kernel threads".into()]
     );
     assert_eq!((by_container[0].thread_count, by_container[0].thread_ns), (2, 30));
-    assert_eq!(
-        by_container[1].culprits.as_deref().map(|culprits| (culprits.len(), culprits[0].ns)),
-        Some((2, 7))
-    );
+    assert_eq!(by_container[1].culprits.iter().map(|culprit| culprit.ns).collect::<Vec<_>>(), [7, 1]);
     let by_cgroup = groups(By::Cgroup, &mut names);
     assert_eq!(by_cgroup[0].group.cgroup, Some(format!("/docker/{WEB}/inner")));
     assert_eq!(by_cgroup.len(), 5);

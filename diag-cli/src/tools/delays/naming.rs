@@ -41,10 +41,7 @@ impl<'a, 'n> Naming<'a, 'n> {
 
     fn name(&mut self, key: Key, harvest: &Harvest) -> Group {
         let of = Group::of;
-        let comm = || {
-            let account = harvest.groups.get(&key)?;
-            account.comm.as_deref().map(escape)
-        };
+        let comm = || harvest.names.get(&key).map(|name| escape(name));
         match key {
             Key::Cgroup(0) => of(GroupType::Cgroup),
             Key::Cgroup(id) => self.cgroup(id),
@@ -86,16 +83,13 @@ impl<'a, 'n> Naming<'a, 'n> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::delays::{
-        harvest::Account,
-        sample::{self, comm},
-    };
+    use crate::tools::delays::sample::{self, comm};
 
     #[test]
     fn every_key_has_a_name() {
-        let account = Account { comm: Some(b"post\x1bgres".to_vec()), ..Account::default() };
-        let groups = [(Key::Process(7), account.clone()), (Key::Thread(7, 8), account)];
-        let harvest = Harvest { groups: groups.into(), ..Harvest::default() };
+        let name = b"post\x1bgres".to_vec();
+        let names = [(Key::Process(7), name.clone()), (Key::Thread(7, 8), name)];
+        let harvest = Harvest { names: names.into(), ..Harvest::default() };
         let mut none = None;
         let mut naming = Naming::new(By::Container, &mut none);
         for (key, label) in [

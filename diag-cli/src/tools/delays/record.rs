@@ -4,7 +4,7 @@ use diag_common::cause::{Cause, Class};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{NO_CULPRITS, advice::COMMANDS, attach::KERNEL_SIDE, folded};
+use super::{advice::COMMANDS, attach::KERNEL_SIDE, folded};
 use crate::output::{
     advice::ids,
     cause_advice,
@@ -38,7 +38,7 @@ impl Body for Delays {
     const SCHEMA: &'static str = "osdiag.delays/1";
 
     fn unavailable_names() -> Vec<&'static str> {
-        KERNEL_SIDE.unavailable_names().into_iter().chain([folded::UNAVAILABLE, NO_CULPRITS]).collect()
+        KERNEL_SIDE.unavailable_names().into_iter().chain([folded::UNAVAILABLE]).collect()
     }
 
     fn advice_rules() -> Vec<&'static str> {
@@ -88,10 +88,12 @@ pub(crate) struct Group {
     pub(crate) longest: Vec<LongWait>,
     /// Of the waits of the class `lost` that were kept one by one (200 of all groups together), those that `longest` lacks.
     pub(crate) longest_omitted: Omitted,
-    /// Who had what it waited for, longest first. The group itself can be among them. Null where that was not seen.
-    pub(crate) culprits: Option<Vec<Culprit>>,
-    /// What `culprits` lacks; null where it is.
-    pub(crate) culprits_omitted: Option<Omitted>,
+    /// Who had what it waited for, longest first: a CPU in the time of `cpu.runqueue`, a device in that of `block.device` and
+    /// `block.queue`. The group itself can be among them. Those of a resource add up to that time; what of it nobody is known to
+    /// have had is a culprit without a group.
+    pub(crate) culprits: Vec<Culprit>,
+    /// What `culprits` lacks.
+    pub(crate) culprits_omitted: Omitted,
     /// What the kernel itself says of the group's cgroup (PSI); null where the group is none of cgroup v2, or has no such
     /// files, or nothing was read when the record began.
     pub(crate) pressure: Option<Pressure>,

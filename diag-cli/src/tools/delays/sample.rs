@@ -1,6 +1,9 @@
 //! Built groups and waits, for tests.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use diag_common::{cause::Cause, hist};
 
@@ -13,7 +16,7 @@ use super::{
     record::{Delays, Group, Pressure},
     verdict::{Found, verdict},
 };
-use crate::output::record::parties::{self, Container, GroupType};
+use crate::output::record::parties::{self, Container, GroupType, Resource};
 
 /// A millisecond.
 pub(super) const MS: u64 = 1_000_000;
@@ -78,9 +81,13 @@ pub(super) fn listed(harvest: &Harvest) -> Vec<Group> {
 }
 
 fn alone(key: Key, account: Account, longest: Vec<Longest>) -> Group {
-    let harvest =
-        Harvest { groups: [(key, account)].into(), longest, culprits_seen: true, ..Harvest::default() };
+    let harvest = Harvest { groups: [(key, account)].into(), longest, ..Harvest::default() };
     listed(&harvest).remove(0)
+}
+
+/// Who had the CPU for how long.
+pub(super) fn had_cpu(times: impl IntoIterator<Item = (Key, u64)>) -> HashMap<(Resource, Key), u64> {
+    times.into_iter().map(|(key, ns)| ((Resource::Cpu, key), ns)).collect()
 }
 
 /// A container that waits for its disk.
@@ -100,7 +107,7 @@ pub(super) fn web() -> Group {
             (part(Cause::Poll, Some(Place::Call("epoll_wait"))), waits(1_200, 60 * MS)),
         ],
     );
-    account.cpu_culprits = [(Key::Comm(comm("batch\x1b")), 300 * MS), (Key::Kernel, 20 * MS)].into();
+    account.culprits = had_cpu([(Key::Comm(comm("batch\x1b")), 300 * MS), (Key::Kernel, 20 * MS)]);
     let key = Key::Comm(comm("web"));
     let open = Longest { open: true, ns: 2_500 * MS, ..wait(key, 40, 0) };
     let mut group = alone(key, account, vec![open, wait(key, 30, 80 * MS)]);
@@ -132,7 +139,7 @@ pub(super) fn busy() -> Group {
         ],
     );
     let key = Key::Comm(comm("batch.service"));
-    account.cpu_culprits = [(key, 19_000 * MS), (Key::Kernel, 200 * MS)].into();
+    account.culprits = had_cpu([(key, 19_000 * MS), (Key::Kernel, 200 * MS)]);
     let mut group = alone(key, account, vec![]);
     let own = group.group.clone();
     group.group = parties::Group {
@@ -140,8 +147,7 @@ pub(super) fn busy() -> Group {
         cgroup_id: Some(12),
         ..parties::Group::of(GroupType::Unit)
     };
-    for culprit in group.culprits.iter_mut().flatten().filter(|culprit| culprit.group.as_ref() == Some(&own))
-    {
+    for culprit in group.culprits.iter_mut().filter(|culprit| culprit.group.as_ref() == Some(&own)) {
         culprit.group = Some(group.group.clone());
     }
     group

@@ -4,32 +4,20 @@ use std::collections::HashMap;
 
 use diag_common::{
     cause::Class,
-    delays::{Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, what},
+    delays::{BEFORE, Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, what},
     who::{self, Who},
 };
 
 use super::{
     account::{Stretch, is_presence},
     classify::{Classifier, Told, plain},
+    counted::Counted,
     harvest::{Account, Harvest, Key, LONGEST, Late, Longest, Part, Sampled},
 };
-use crate::{ebpf::who::People, output::record::Unavailable};
-
-/// What was counted between two boundaries.
-pub(super) struct Counted {
-    /// Time by state.
-    pub(super) stretch: Stretch,
-    /// Waits that ended, and time of earlier stretches, by key.
-    pub(super) waits: Vec<(u64, Cell)>,
-    /// Stacks of waits that nothing else explains.
-    pub(super) samples: Vec<(SampleKey, Cell)>,
-    /// Long waits that ended, and waits that go on.
-    pub(super) ended: Vec<Wait>,
-    pub(super) open: Vec<Wait>,
-    /// The boundaries, ns.
-    pub(super) since: u64,
-    pub(super) until: u64,
-}
+use crate::{
+    ebpf::who::People,
+    output::record::{Unavailable, parties::Resource},
+};
 
 /// Names groups and explains waits.
 pub(super) struct Splitter {
@@ -74,10 +62,13 @@ impl Splitter {
         let mut harvest = Harvest::default();
         let mut short = Shares::default();
         let mut long: HashMap<(u32, u32), Vec<(Told, u64)>> = HashMap::new();
+        let mut unexplained = self.known_times(&mut harvest, &counted.stretch);
         for (key, cell) in &counted.samples {
             let told = self.classifier.by_number(key.stack, key.what);
             let base = base(key.what);
-            if key.flags & EVERY == 0 {
+            if key.flags & BEFORE != 0 {
+                self.add_before(&mut harvest, &mut unexplained, key, &told, cell.ns);
+            } else if key.flags & EVERY == 0 {
                 short.add((key.who, base), &told, cell.ns);
                 short.add((ANY, base), &told, cell.ns);
             } else {
@@ -86,7 +77,6 @@ impl Splitter {
                 long.entry((key.who, key.what)).or_default().push((told, cell.count));
             }
         }
-        let mut unexplained = self.known_times(&mut harvest, &counted.stretch);
         for wait in &counted.open {
             self.add_open(&mut harvest, &mut unexplained, wait, counted);
         }
@@ -95,6 +85,12 @@ impl Splitter {
         }
         for &(of, cell) in &counted.waits {
             self.add_waits(&mut harvest, &short, &long, of, cell);
+        }
+        for &(of, cell) in &counted.pairs {
+            self.add_culprit(&mut harvest, Resource::Cpu, (of >> 32) as u32, of as u32, cell.ns);
+        }
+        for share in &counted.disks {
+            self.add_culprit(&mut harvest, Resource::Device, share.waiter, share.submitter, share.ns);
         }
         for wait in &counted.ended {
             let told = (wait.stack != 0).then(|| self.classifier.by_number(wait.stack, wait.what));
@@ -127,6 +123,34 @@ impl Splitter {
             }
         }
         unexplained
+    }
+
+    /// Counts what a long wait had before the last boundary: where that lies in an earlier record, the total is corrected.
+    fn add_before(
+        &mut self,
+        harvest: &mut Harvest,
+        unexplained: &mut HashMap<Of, u64>,
+        key: &SampleKey,
+        told: &Told,
+        ns: u64,
+    ) {
+        let mut earlier = ns;
+        // It may have been taken for a sleep for I/O.
+        for state in [what::state(key.what), what::IOWAIT] {
+            if let Some(left) = unexplained.get_mut(&(key.who, what::with_state(base(key.what), state))) {
+                let here = earlier.min(*left);
+                *left -= here;
+                earlier -= here;
+            }
+        }
+        if earlier < ns {
+            self.add_time(harvest, key.who, told.part, ns - earlier);
+            self.add_stack(harvest, key.who, told, ns - earlier);
+        }
+        if earlier > 0 {
+            let (key, from) = (self.key(key.who).0, plain(key.what));
+            harvest.late.push(Late { key, from, to: told.part, ns: earlier });
+        }
     }
 
     /// Counts the part of a wait that goes on which falls into the stretch.
@@ -249,13 +273,24 @@ impl Splitter {
         }
     }
 
+    /// Counts time for which a group waited for what another had.
+    fn add_culprit(&mut self, harvest: &mut Harvest, resource: Resource, waiter: u32, other: u32, ns: u64) {
+        let other = self.named(harvest, other);
+        *self.account(harvest, waiter).culprits.entry((resource, other)).or_default() += ns;
+    }
+
     fn account<'a>(&mut self, harvest: &'a mut Harvest, who: u32) -> &'a mut Account {
+        let key = self.named(harvest, who);
+        harvest.groups.entry(key).or_default()
+    }
+
+    /// The group behind a number, whose name is kept where it is a process or thread.
+    fn named(&mut self, harvest: &mut Harvest, who: u32) -> Key {
         let (key, comm) = self.key(who);
-        let account = harvest.groups.entry(key).or_default();
-        if account.comm.is_none() {
-            account.comm = comm;
+        if let Some(comm) = comm {
+            harvest.names.entry(key).or_insert(comm);
         }
-        account
+        key
     }
 
     /// The group behind a number, and the name of the process or thread that it is.

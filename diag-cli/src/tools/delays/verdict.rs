@@ -6,13 +6,14 @@ use diag_common::cause::{Cause, Class};
 
 use super::{
     advice::{self, Situation},
+    culprits,
     record::{Group, GroupCause, LongWait},
 };
 use crate::output::{
     causes::{noun, phrase},
     record::{
         cause::{CauseWord, LayerWord, Via},
-        parties::{Culprit, GroupType},
+        parties::{self, Culprit, GroupType, Resource},
         verdict::{Status, Subject, SubjectType, Verdict},
     },
     units::{self, share},
@@ -64,9 +65,21 @@ fn weight(group: &Group) -> f64 {
     group.loss_ns as f64 - own_ns(group) as f64 * (1.0 - OWN_COUNTS)
 }
 
-/// The time for which a group's threads waited while others of them had the CPU, ns.
+/// The time for which a group's threads waited for what others of them had, ns.
 fn own_ns(group: &Group) -> u64 {
-    group.culprits.iter().flatten().filter(|culprit| is_own(culprit, group)).map(|culprit| culprit.ns).sum()
+    group.culprits.iter().filter(|culprit| is_own(culprit, group)).map(|culprit| culprit.ns).sum()
+}
+
+/// The part of the time of a cause for which they did, 0 to 1.
+fn own_share(group: &Group, cause: Cause) -> f64 {
+    let own = culprits_of(group, cause).filter(|culprit| is_own(culprit, group));
+    own.map(|culprit| culprit.share).sum::<f64>().min(1.0)
+}
+
+/// Who had what was waited for in the time of a cause, longest first.
+fn culprits_of(group: &Group, cause: Cause) -> impl Iterator<Item = &Culprit> {
+    let resource = culprits::resource_of(cause);
+    group.culprits.iter().filter(move |culprit| Some(culprit.resource) == resource)
 }
 
 fn is_own(culprit: &Culprit, group: &Group) -> bool {
@@ -77,12 +90,8 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
     let causes = by_cause(group);
     let &(cause, ns) = causes.first()?;
     let via = largest_via(&group.causes, cause, ns);
-    let culprit = group
-        .culprits
-        .iter()
-        .flatten()
-        .next()
-        .filter(|culprit| cause == Cause::Runqueue && culprit.share >= NOTABLE);
+    let culprit = culprits_of(group, cause).find(|culprit| culprit.group.is_some());
+    let culprit = culprit.filter(|culprit| culprit.share >= NOTABLE);
     let open = still_waits(group, cause);
     let situation =
         Situation { cause, via, victim: &group.group, stuck: open.is_some(), divisible: found.divisible };
@@ -94,11 +103,7 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
         statement += &format!(", mostly in {place}");
     }
     if let Some(culprit) = culprit {
-        let had = units::percent(culprit.share);
-        statement += &match culprit.group.as_ref().filter(|_| !is_own(culprit, group)) {
-            Some(other) => format!("; {} had the CPU for {had} of that", other.label()),
-            None => format!("; its own threads had the CPU for {had} of that"),
-        };
+        statement += &had(culprit, group);
     }
     if let Some(&(second, ns)) = causes.get(1)
         && share(causes[0].1, group.loss_ns) < DOMINANT
@@ -127,6 +132,23 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
     })
 }
 
+/// Who had what was waited for, as the end of a sentence.
+fn had(culprit: &Culprit, group: &Group) -> String {
+    let part = units::percent(culprit.share);
+    let other = culprit.group.as_ref().filter(|_| !is_own(culprit, group)).map(parties::Group::label);
+    match culprit.resource {
+        Resource::Cpu => {
+            let who = other.unwrap_or_else(|| "its own threads".to_owned());
+            format!("; {who} had the CPU for {part} of that")
+        }
+        Resource::Device => {
+            let whose =
+                other.map_or_else(|| "its own requests".to_owned(), |who| format!("requests of {who}"));
+            format!("; {whose} had {part} of the device's time meanwhile")
+        }
+    }
+}
+
 /// `container web lost 3.2 s in 10 s (320 ms/s, 44 % of the time in which it had work); 81 % of that was waiting for …`
 fn lost(group: &Group, cause: Cause, ns: u64, found: Found<'_>) -> String {
     let lasted_ns = found.lasted.as_nanos() as u64;
@@ -151,10 +173,8 @@ fn by_cause(group: &Group) -> Vec<(Cause, u64)> {
             None => causes.push((part.keys.cause, part.ns)),
         }
     }
-    let counts = |&(cause, ns): &(Cause, u64)| {
-        let own_ns = if cause == Cause::Runqueue { own_ns(group).min(ns) } else { 0 };
-        ns as f64 - own_ns as f64 * (1.0 - OWN_COUNTS)
-    };
+    let counts =
+        |&(cause, ns): &(Cause, u64)| ns as f64 * (1.0 - own_share(group, cause) * (1.0 - OWN_COUNTS));
     causes.sort_by(|a, b| counts(b).total_cmp(&counts(a)));
     causes
 }

@@ -20,7 +20,7 @@ fn one(parts: &[(Cause, u64)]) -> Group {
         (part(cause, None), spent)
     });
     let groups = [(Key::Comm(comm("one")), account(1, parts))].into();
-    listed(&Harvest { groups, culprits_seen: true, ..Harvest::default() }).remove(0)
+    listed(&Harvest { groups, ..Harvest::default() }).remove(0)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_group_that_crowds_itself_is_told_so() {
 #[test]
 fn others_who_had_the_cpu_are_named() {
     let mut group = busy();
-    group.culprits.as_mut().expect("they are seen")[0].group = Some(parties::Group::of(GroupType::Kernel));
+    group.culprits[0].group = Some(parties::Group::of(GroupType::Kernel));
     assert!(judged(&[group]).statement.contains("; kernel threads had the CPU for 95 % of that."));
 }
 
@@ -70,8 +70,7 @@ fn what_is_behind_the_cause_is_named() {
             )],
         ),
     )];
-    let verdict =
-        judged(&listed(&Harvest { groups: groups.into(), culprits_seen: true, ..Harvest::default() }));
+    let verdict = judged(&listed(&Harvest { groups: groups.into(), ..Harvest::default() }));
     assert_eq!((verdict.cause, verdict.via), (Some(CauseWord(Cause::Journal)), Some(Via(Cause::Device))));
     assert!(
         verdict.statement.ends_with("the journal, which was itself held up by the device, mostly in fsync."),
@@ -112,8 +111,7 @@ fn a_loss_has_to_be_worth_a_word() {
 fn kernel_threads_and_all_others_are_no_victims() {
     for key in [Key::Kernel, Key::Rest] {
         let groups = [(key, account(1, [(part(Cause::Device, None), waits(9, 1_000 * MS))]))];
-        let verdict =
-            judged(&listed(&Harvest { groups: groups.into(), culprits_seen: true, ..Harvest::default() }));
+        let verdict = judged(&listed(&Harvest { groups: groups.into(), ..Harvest::default() }));
         assert_eq!(verdict.status, Status::Nothing);
     }
 }

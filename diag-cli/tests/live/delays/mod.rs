@@ -1,6 +1,7 @@
 //! `osdiag delays` on the running kernel: the time of threads against the scheduler's account, the workload's own clocks and counts.
 
 pub(crate) mod bench;
+mod culprits;
 pub(crate) mod record;
 mod running;
 mod sleeping;
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The tests of this folder.
-pub(crate) const TESTS: &[&[Test]] = &[running::TESTS, sleeping::TESTS];
+pub(crate) const TESTS: &[&[Test]] = &[culprits::TESTS, running::TESTS, sleeping::TESTS];
 
 /// Starts to trace with some flags.
 fn trace(flags: &[&str]) -> Session {

@@ -40,7 +40,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A thread of the tests with a name, which ends when it is asked to.
-fn named_thread(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub(super) fn named_thread(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread starts")
 }
 
@@ -228,7 +228,7 @@ fn direct_reads() -> Outcome {
 
 /// A page, aligned as direct I/O wants it.
 #[repr(align(4096))]
-struct Page([u8; 4096]);
+pub(super) struct Page(pub(super) [u8; 4096]);
 
 /// A file that is read through a mapping: each fault is a wait, at a place of its own.
 fn page_faults() -> Outcome {

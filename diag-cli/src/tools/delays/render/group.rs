@@ -8,7 +8,10 @@ use crate::{
     output::{
         bar,
         page::Page,
-        record::{cause::CauseKeys, parties},
+        record::{
+            cause::CauseKeys,
+            parties::{self, Resource},
+        },
         text,
         units::{self, share},
     },
@@ -115,19 +118,29 @@ fn places(page: &mut Page, places: &[Place]) {
     }
 }
 
-/// Who had the CPU while the group waited for one.
+/// Who had the CPU, or the device, while the group waited for it.
 fn culprits(page: &mut Page, group: &Group) {
-    let worth = group.culprits.iter().flatten().filter(|culprit| culprit.share >= LEAST).take(NAMED);
+    culprits_of(page, group, Resource::Cpu, "  had the CPU meanwhile: ");
+    culprits_of(page, group, Resource::Device, "  had the device meanwhile: ");
+}
+
+fn culprits_of(page: &mut Page, group: &Group, resource: Resource, lead: &str) {
+    let of_it = group.culprits.iter().filter(|culprit| culprit.resource == resource);
+    let worth: Vec<_> = of_it.filter(|culprit| culprit.share >= LEAST).take(NAMED).collect();
+    if worth.iter().all(|culprit| culprit.group.is_none()) {
+        return;
+    }
     let words: Vec<String> = worth
+        .into_iter()
         .map(|culprit| {
             let own = culprit.group.as_ref() == Some(&group.group);
-            let name = culprit.group.as_ref().map_or_else(|| "?".to_owned(), parties::Group::label);
+            let name = culprit.group.as_ref().map_or_else(|| "not known".to_owned(), parties::Group::label);
             let name = if own { "itself".to_owned() } else { name.replace(' ', "\u{a0}") };
             format!("{name}\u{a0}{}", percent(culprit.share))
         })
         .collect();
     if !words.is_empty() {
-        page.wrapped(Style::new(), "  had the CPU meanwhile: ", &words.join(", "));
+        page.wrapped(Style::new(), lead, &words.join(", "));
     }
 }
 

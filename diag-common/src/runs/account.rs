@@ -214,14 +214,14 @@ impl Account {
     /// Tells of each who ran since `from`, and how long, ns. What is not told is not known: who made room for others
     /// meanwhile, and what was before the first mark.
     #[inline(always)]
-    pub fn since(&self, from: u64, mut tell: impl FnMut(u32, u64)) {
+    pub fn since(&self, from: u64, tell: &mut impl FnMut(u32, u64)) {
         let (left, right) = self.around(from);
         let (before_at, after_at) = (self.at[left], self.at[right]);
         let (left, right) = (&self.kept[left], &self.kept[right]);
         if before_at != 0 && before_at <= from && after_at > from {
-            grown(right, left, after_at - from, after_at - before_at, &mut tell);
+            grown(right, left, after_at - from, after_at - before_at, tell);
         }
-        grown(&self.kept[NOW], right, 1, 1, &mut tell);
+        grown(&self.kept[NOW], right, 1, 1, tell);
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
         while at < begin + for_ns {
             let end = at + 1 + chance.below(2 * each_ns);
             let number = chance.below(people);
-            let who = if number == 0 { who::IDLE } else { (number as u32) << who::CPU_BITS };
+            let who = if number == 0 { who::IDLE } else { (number as u32) << 13 };
             let irq_ns = chance.below((end - at) / 4 + 1);
             let run = Run { start: at, end, who: u64::from(who), irq_ns, steal_ns: irq_ns / 2 };
             account.add(&run);
@@ -333,7 +333,7 @@ mod tests {
 
     fn told(account: &Account, from: u64) -> BTreeMap<u32, u64> {
         let mut sums: BTreeMap<u32, u64> = BTreeMap::new();
-        account.since(from, |who, ns| *sums.entry(who).or_default() += ns);
+        account.since(from, &mut |who, ns| *sums.entry(who).or_default() += ns);
         sums
     }
 

@@ -1,0 +1,74 @@
+//! Who had what a group waited for, as records have it.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use diag_common::cause::Cause;
+
+use super::{
+    harvest::{Account, Harvest},
+    naming::Naming,
+};
+use crate::output::{
+    record::parties::{self, Basis, Culprit, Resource},
+    units::share,
+};
+
+/// What has been waited for in the time of a cause, where it is counted who had it.
+pub(super) fn resource_of(cause: Cause) -> Option<Resource> {
+    match cause {
+        Cause::Runqueue => Some(Resource::Cpu),
+        Cause::Device | Cause::Queue => Some(Resource::Device),
+        _ => None,
+    }
+}
+
+fn basis_of(resource: Resource) -> Basis {
+    match resource {
+        Resource::Cpu | Resource::Device => Basis::Overlap,
+    }
+}
+
+/// Culprits with their times, longest first. Those of a resource add up to the time for which it was waited for: what is left is a
+/// culprit without a group. Shares are of that time.
+pub(super) fn of(account: &Account, harvest: &Harvest, naming: &mut Naming<'_, '_>) -> Vec<(Culprit, u64)> {
+    let mut times: HashMap<Resource, HashMap<parties::Group, u64>> = HashMap::new();
+    for (&(resource, key), &ns) in &account.culprits {
+        *times.entry(resource).or_default().entry(naming.group(key, harvest)).or_default() += ns;
+    }
+    let mut list = Vec::new();
+    for resource in [Resource::Cpu, Resource::Device] {
+        let waited_ns = waited_ns(account, resource);
+        let groups = times.remove(&resource).unwrap_or_default();
+        let known_ns: u64 = groups.values().sum();
+        // A wait is counted here as a whole when it ends; its time is spread over the records that it crosses.
+        let scaled = |ns: u64| {
+            (u128::from(ns) * u128::from(waited_ns) / u128::from(known_ns.max(waited_ns).max(1))) as u64
+        };
+        let groups = groups.into_iter().map(|(group, ns)| (Some(group), scaled(ns)));
+        let mut rows: Vec<_> = groups.filter(|&(_, ns)| ns > 0).collect();
+        let unknown_ns = waited_ns - rows.iter().map(|(_, ns)| ns).sum::<u64>();
+        if unknown_ns > 0 {
+            rows.push((None, unknown_ns));
+        }
+        let basis = basis_of(resource);
+        list.extend(rows.into_iter().map(|(group, ns)| {
+            (Culprit { resource, basis, group, task: None, ns, share: share(ns, waited_ns) }, ns)
+        }));
+    }
+    list.sort_by_cached_key(|(culprit, ns)| {
+        let group = culprit.group.as_ref();
+        (
+            Reverse(*ns),
+            culprit.resource,
+            group.map(parties::Group::label),
+            group.and_then(|group| group.cgroup_id),
+        )
+    });
+    list
+}
+
+/// For how long a group waited for a resource, ns.
+fn waited_ns(account: &Account, resource: Resource) -> u64 {
+    let parts = account.parts.iter().filter(|(part, _)| resource_of(part.cause) == Some(resource));
+    parts.map(|(_, spent)| spent.ns).sum()
+}

@@ -1,0 +1,149 @@
+//! Who had what threads waited for: CPU hogs against the scheduler's account, and disk hogs against the number of their requests.
+
+use std::{
+    fs,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    record::{Group, named},
+    sleeping::{Page, named_thread},
+    trace,
+};
+use crate::{
+    Outcome, Test,
+    lab::{Lab, disk::SlowDisk},
+    record::{number, within},
+    runq::runner::{Account, Kind, Order, Runner},
+};
+
+/// The tests of this file.
+pub(crate) const TESTS: &[Test] = &[
+    ("delays_culprits_of_a_cpu", culprits_of_a_cpu),
+    ("delays_culprits_outside_of_the_target", culprits_outside_of_the_target),
+    ("delays_culprits_of_a_disk", culprits_of_a_disk),
+];
+
+/// The CPU that tests crowd.
+const CROWDED: usize = 1;
+
+/// The time of each culprit of a resource, by name; without one where nobody is known.
+fn culprits(group: Group<'_>, resource: &str) -> Vec<(Option<String>, u64)> {
+    let all = group.0["culprits"].as_array().expect("culprits");
+    let of_it = all.iter().filter(|culprit| culprit["resource"] == resource);
+    of_it
+        .map(|culprit| (culprit["group"]["comm"].as_str().map(str::to_owned), number(&culprit["ns"])))
+        .collect()
+}
+
+fn time_of(culprits: &[(Option<String>, u64)], comm: &str) -> u64 {
+    culprits.iter().filter(|(name, _)| name.as_deref() == Some(comm)).map(|(_, ns)| ns).sum()
+}
+
+fn runner(comm: &str, nice: i32) -> Runner {
+    let runner = Runner::start(&Kind { comm: comm.to_owned(), cpu: Some(CROWDED), ..Kind::default() });
+    // SAFETY: numbers alone.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, runner.pid, nice) };
+    runner
+}
+
+/// Runs three that want one CPU, of two classes, and returns what the scheduler says that each had.
+fn crowd(runners: &mut [Runner; 3]) -> [Account; 3] {
+    for runner in runners.iter_mut() {
+        runner.order(&Order::Spin(1_500));
+    }
+    runners.each_mut().map(|runner| runner.answer()[0])
+}
+
+/// Of three threads that crowd a CPU, each waits while one of the others runs: for as long as the scheduler says that one ran.
+fn culprits_of_a_cpu() -> Outcome {
+    let mut runners = [runner("dc-heavy", 0), runner("dc-light", 5), runner("dc-victim", 0)];
+    let session = trace(&["--by", "comm"]);
+    let [heavy, light, _] = crowd(&mut runners);
+    let summary = session.interrupt().summary();
+    let victim = named(&summary, "dc-victim");
+    let culprits = culprits(victim, "cpu");
+    let waited = victim.ns("cpu", "runqueue");
+    assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
+    assert!(heavy.run_ns > 2 * light.run_ns, "no two classes: {heavy:?}, {light:?}");
+    // A run that the kernel did not report may take as much as a time slice or two.
+    let slack = waited / 20 + summary.missed() * 8_000_000;
+    for (comm, ran) in [("dc-heavy", heavy.run_ns), ("dc-light", light.run_ns)] {
+        let had = time_of(&culprits, comm);
+        assert!(had.abs_diff(ran) <= slack, "{comm} ran for {ran} ns: {culprits:?}");
+    }
+    Ok(())
+}
+
+/// Culprits are named that the session does not trace.
+fn culprits_outside_of_the_target() -> Outcome {
+    let mut runners = [runner("dc-heavy", 0), runner("dc-light", 5), runner("dc-victim", 0)];
+    let pid = runners[2].pid;
+    let session = trace(&["--by", "process", "-p", &pid.to_string()]);
+    let [heavy, ..] = crowd(&mut runners);
+    let summary = session.interrupt().summary();
+    let groups = super::record::groups(&summary);
+    assert_eq!(groups.len(), 1, "only the target is accounted for: {}", summary.0["groups"]);
+    let culprits = culprits(groups[0], "cpu");
+    let slack = groups[0].ns("cpu", "runqueue") / 20 + summary.missed() * 8_000_000;
+    let had = time_of(&culprits, "dc-heavy");
+    assert!(had.abs_diff(heavy.run_ns) <= slack, "dc-heavy ran for {} ns: {culprits:?}", heavy.run_ns);
+    Ok(())
+}
+
+/// Readers of one disk, one after another served: who has two requests there has it for twice as long as who has one.
+fn culprits_of_a_disk() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let file = Arc::new(
+        fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(disk.mount.file("data", 32 << 20))
+            .expect("the file opens"),
+    );
+    disk.delay(Duration::from_millis(4));
+    let end = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = ["dc-two", "dc-two", "dc-one", "dc-reader"]
+        .into_iter()
+        .zip(0..)
+        .map(|(comm, place)| {
+            let (file, end) = (Arc::clone(&file), Arc::clone(&end));
+            named_thread(comm, move || {
+                let mut page = Page([0; 4096]);
+                for block in (0..1_000).cycle().take_while(|_| !end.load(Ordering::Relaxed)) {
+                    file.read_exact_at(&mut page.0, (place * 1_000 + block) * 8_192)
+                        .expect("a block is read");
+                }
+            })
+        })
+        .collect();
+    let session = trace(&["--by", "comm", "-p", &std::process::id().to_string()]);
+    thread::sleep(Duration::from_millis(2_000));
+    let summary = session.interrupt().summary();
+    end.store(true, Ordering::Relaxed);
+    disk.delay(Duration::ZERO);
+    for reader in readers {
+        reader.join().ok();
+    }
+    let victim = named(&summary, "dc-reader");
+    let waited = victim.ns("block", "device") + victim.ns("block", "queue");
+    assert!(waited >= 1_000_000_000, "it waited for {waited} ns: {}", victim.0);
+    let culprits = culprits(victim, "device");
+    assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
+    for (comm, of_four) in [("dc-two", 2), ("dc-one", 1), ("dc-reader", 1)] {
+        let had = time_of(&culprits, comm);
+        assert!(
+            had.abs_diff(waited * of_four / 4) <= waited / 20,
+            "{comm} had {of_four} of 4 requests: {culprits:?}"
+        );
+    }
+    assert!(within(0.05, waited, number(&summary.0["duration_ns"])), "{waited} ns");
+    Ok(())
+}
