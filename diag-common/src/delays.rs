@@ -30,6 +30,7 @@ pub mod what {
     const BUCKET_SHIFT: u32 = 17;
     const BUCKET: u32 = (1 << 11) - 1;
     const KIND_SHIFT: u32 = 28;
+    const VIA_SHIFT: u32 = 30;
 
     /// Time in a state.
     pub const TIME: u32 = 0;
@@ -83,11 +84,35 @@ pub mod what {
         what >> BUCKET_SHIFT & BUCKET
     }
 
+    /// The same key, with what the one who ended the wait was itself waiting for: [`super::via`].
+    #[inline(always)]
+    pub const fn with_via(what: u32, via: u32) -> u32 {
+        what & !(3 << VIA_SHIFT) | via << VIA_SHIFT
+    }
+
+    /// [`super::via`].
+    #[inline(always)]
+    pub const fn via(what: u32) -> u32 {
+        what >> VIA_SHIFT
+    }
+
     /// The kind: [`TIME`] to [`LATE`].
     #[inline(always)]
     pub const fn kind(what: u32) -> u32 {
         what >> KIND_SHIFT & 3
     }
+}
+
+/// What the one who ended a wait was itself waiting for.
+pub mod via {
+    /// Nothing, for most of the wait; or it is not known.
+    pub const NONE: u32 = 0;
+    /// A request at a device.
+    pub const DEVICE: u32 = 1;
+    /// A request in a queue.
+    pub const QUEUE: u32 = 2;
+    /// A CPU.
+    pub const RUNQUEUE: u32 = 3;
 }
 
 /// Where a thread sleeps, as a number: a system call by its own, and these.
@@ -297,6 +322,10 @@ pub struct Thread {
     pub queue: u64,
     /// Likewise.
     pub held_ns: u64,
+    /// Its latest waits for one of [`via`], where little else came between them: when they began, ns.
+    pub hindered: u64,
+    /// When they ended, ns, above [`Thread::VIA_BITS`] for what it was.
+    pub hindered_until: u64,
     /// Up to when it is known who had the CPU that it waited for, where it has changed queues, ns.
     pub settled: u64,
     /// Likewise.
@@ -307,6 +336,37 @@ pub struct Thread {
     pub interruptible: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+impl Thread {
+    /// Bits of [`via`] in [`Thread::hindered_until`].
+    pub const VIA_BITS: u32 = 2;
+
+    /// Notes a wait for one of [`via`].
+    #[inline(always)]
+    pub fn hinder(&mut self, via: u32, began: u64, until: u64) {
+        let last_end = self.hindered_until >> Self::VIA_BITS;
+        let last = last_end.saturating_sub(self.hindered);
+        let between = began.saturating_sub(last_end);
+        let same = self.hindered_until as u32 & ((1 << Self::VIA_BITS) - 1) == via;
+        if same && between <= last / 4 {
+            self.hindered_until = until << Self::VIA_BITS | via as u64;
+        } else if until.saturating_sub(began) >= last / 2 || between > last {
+            self.hindered = began;
+            self.hindered_until = until << Self::VIA_BITS | via as u64;
+        }
+    }
+
+    /// What it was waiting for in at least half of the time since `began`, until `until`; [`via::NONE`] where it was not.
+    #[inline(always)]
+    pub fn hindrance(&self, began: u64, until: u64) -> u32 {
+        let end = (self.hindered_until >> Self::VIA_BITS).min(until);
+        let ns = end.saturating_sub(self.hindered.max(began));
+        if ns == 0 || ns < until.saturating_sub(began) / 2 {
+            return via::NONE;
+        }
+        self.hindered_until as u32 & ((1 << Self::VIA_BITS) - 1)
+    }
 }
 
 /// A wait that has ended, or that goes on.
@@ -373,6 +433,26 @@ mod tests {
         assert_eq!(what::kind(wait), what::LATE);
         assert_eq!(what::with_bucket(what::of_kind(wait, what::TIME), 0), time);
         assert_eq!(what::state(what::with_state(wait, 3)), 3);
+        let behind = what::with_via(wait, via::RUNQUEUE);
+        assert_eq!((what::via(wait), what::via(behind)), (via::NONE, via::RUNQUEUE));
+        assert_eq!((what::kind(behind), what::with_via(behind, via::NONE)), (what::LATE, wait));
+    }
+
+    #[test]
+    fn who_ends_a_wait_hindered_it_if_it_waited_itself_for_half_of_it() {
+        let mut waker = Thread::default();
+        assert_eq!(waker.hindrance(1_000, 2_000), via::NONE);
+        waker.hinder(via::DEVICE, 1_100, 1_500);
+        // Not long after the last one, and for the same.
+        waker.hinder(via::DEVICE, 1_550, 1_800);
+        // Next to nothing beside that.
+        waker.hinder(via::RUNQUEUE, 1_810, 1_820);
+        assert_eq!(waker.hindrance(1_000, 2_000), via::DEVICE);
+        assert_eq!(waker.hindrance(1_600, 2_000), via::DEVICE);
+        assert_eq!(waker.hindrance(1_700, 2_000), via::NONE);
+        assert_eq!(waker.hindrance(100, 2_000), via::NONE);
+        waker.hinder(via::QUEUE, 5_000, 5_100);
+        assert_eq!(waker.hindrance(5_000, 5_200), via::QUEUE);
     }
 
     #[test]
@@ -382,7 +462,7 @@ mod tests {
 
     #[test]
     fn what_there_are_many_of_is_small() {
-        assert!(size_of::<Thread>() <= 128, "{}", size_of::<Thread>());
+        assert!(size_of::<Thread>() <= 144, "{}", size_of::<Thread>());
         assert!(size_of::<Half>() <= 32 << 10);
         assert_eq!(size_of::<SampleKey>(), 16);
         assert_eq!(size_of::<Wait>() % 8, 0);

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
-    delays::{BEFORE, EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, table, what},
+    delays::{BEFORE, EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, table, via, what},
     hist,
     loss::Loss,
 };
@@ -64,9 +64,10 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     let state = what::state(thread.what);
     thread.contexts &= !DIRTY_THROTTLE;
     let whole = until.saturating_sub(thread.began);
+    let via = if SEEN && (state == Cause::MmapLock as u32 || is_contended(state)) { via_of_waker::<S>(thread, until) } else { via::NONE };
     if state < what::UNEXPLAINED {
-        let what = thread.what;
-        if until == now {
+        let what = what::with_via(thread.what, via);
+        if until == now && via == via::NONE {
             cells::leave(counter, thread, now);
         } else {
             cells::revoke(counter, thread);
@@ -98,13 +99,34 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
         && tasks::writes_journal::<S>(S::current())
     {
         let what = what::with_state(thread.what, Cause::Journal as u32);
+        let what = what::with_via(what, via_of_waker::<S>(thread, until));
         cells::charge(counter, thread, what, thread.since, until);
         ended::<S>(counter, thread, task, what, whole);
         return;
     }
     let what =
-        if state == what::IOWAIT { what::with_state(thread.what, what::UNEXPLAINED) } else { thread.what };
+        if state == what::IOWAIT { what::with_state(thread.what, what::UNEXPLAINED) } else { what::with_via(thread.what, via) };
     unexplained::<S, SEEN>(counter, thread, ending, what, whole);
+}
+
+/// Whether a state is that of a sleep for a lock that only the stack tells.
+#[inline(always)]
+fn is_contended(state: u32) -> bool {
+    state >= what::UNEXPLAINED && state < what::IOWAIT && (state - what::UNEXPLAINED) & what::CONTENDED != 0
+}
+
+/// What the current thread, which ends the sleep of `thread`, was itself waiting for; so has `thread` in the end.
+#[inline(never)]
+fn via_of_waker<S: Tasks>(thread: &mut Thread, until: u64) -> u32 {
+    let began = thread.began;
+    let via = match S::state(S::current()) {
+        Some(waker) => waker.hindrance(began, until),
+        None => via::NONE,
+    };
+    if via != via::NONE {
+        thread.hinder(via, began, until);
+    }
+    via
 }
 
 /// Splits a sleep by the request that ended it: at the device, and queued. Returns when the request was made, or when the sleep began
@@ -127,6 +149,8 @@ fn by_request<S: Tasks>(
         return began;
     }
     cells::disk(counter.parity(), table::WAITED, thread.who, request.disk(), until - queued);
+    let via = if queued + (until - queued) / 2 < issued { via::QUEUE } else { via::DEVICE };
+    thread.hinder(via, queued, until);
     let device = what::with_state(thread.what, Cause::Device as u32);
     cells::charge(counter, thread, device, issued, until);
     ended::<S>(counter, thread, task, device, until - issued);

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
-    delays::{Thread, phase, place, what},
+    delays::{Thread, phase, place, via, what},
     loss::Loss,
     runs::who as runner,
 };
@@ -237,6 +237,8 @@ fn end_runnable<S: Tasks>(counter: &mut Counter, thread: &mut Thread, task: Ptr,
     let held = quota::during::<S>(hold, task, waited);
     culprits::waited(counter, thread.who, thread.settled.max(thread.since + held));
     if held == 0 {
+        let began = thread.since;
+        thread.hinder(via::RUNQUEUE, began, now);
         cells::leave(counter, thread, now);
         explain::ended::<S>(counter, thread, task, RUNNABLE, waited);
         return;

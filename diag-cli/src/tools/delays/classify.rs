@@ -4,7 +4,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use diag_common::{
     cause::Cause,
-    delays::{place, what},
+    delays::{place, via, what},
     stack::Stack,
 };
 
@@ -43,7 +43,7 @@ impl Classifier {
 
     /// What the stack of a number tells of a wait that the kernel side describes so.
     pub(super) fn by_number(&mut self, stack: u32, of: u32) -> Told {
-        let key = (stack, what::time(what::state(of), what::place(of)));
+        let key = (stack, what::with_via(what::time(what::state(of), what::place(of)), what::via(of)));
         if let Some(told) = self.told.get(&key) {
             return told.clone();
         }
@@ -75,7 +75,13 @@ pub(super) fn plain(of: u32) -> Part {
         state if is(state, what::CONTENDED) => Cause::KernelLock,
         _ => Cause::OtherWait,
     };
-    Part { cause, via: None, place: Place::of_number(what::place(of)) }
+    let via = match what::via(of) {
+        via::DEVICE => Some(Cause::Device),
+        via::QUEUE => Some(Cause::Queue),
+        via::RUNQUEUE => Some(Cause::Runqueue),
+        _ => None,
+    };
+    Part { cause, via, place: Place::of_number(what::place(of)) }
 }
 
 fn part(functions: &[String], of: u32) -> Part {
@@ -95,7 +101,7 @@ fn part(functions: &[String], of: u32) -> Part {
         place::FAULT_OR_RETURN if faulted() => Some(Place::Fault),
         _ => unknown.place,
     };
-    Part { cause, place, via: None }
+    Part { cause, place, via: unknown.via }
 }
 
 /// Whether the kernel side says so of a wait that it cannot explain.

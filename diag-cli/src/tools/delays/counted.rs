@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diag_common::delays::{Cell, SampleKey, Wait, what};
+use diag_common::delays::{Cell, SampleKey, Wait, via, what};
 
 use super::{account::Stretch, disks::Share};
 
@@ -54,8 +54,12 @@ impl Counted {
 /// Of a key of [`what::LATE`], the keys of time where it stands, and where it belongs.
 fn earlier(of: u64) -> Option<(u64, u64)> {
     let what = of as u32;
-    let key = |state| of >> 32 << 32 | u64::from(what::time(state, what::place(what)));
-    (what::kind(what) == what::LATE).then(|| (key(what::bucket(what)), key(what::state(what))))
+    let key = |state, via| {
+        let time = what::with_via(what::time(state, what::place(what)), via);
+        of >> 32 << 32 | u64::from(time)
+    };
+    let late = what::kind(what) == what::LATE;
+    late.then(|| (key(what::bucket(what), via::NONE), key(what::state(what), what::via(what))))
 }
 
 /// Moves at most `ns` from one state to another, and returns how much.

@@ -18,7 +18,7 @@ use super::{
 use crate::output::{
     histogram::Histogram,
     record::{
-        cause::CauseKeys,
+        cause::{CauseKeys, CauseWord, LayerWord, Step},
         layers::Layers,
         parties::{self, GroupType, Omitted},
     },
@@ -238,11 +238,15 @@ fn long_wait(wait: &Longest, naming: &mut Naming<'_, '_>) -> LongWait {
         place: wait.part.place.map(|place| place.name().to_owned()),
         keys: CauseKeys { cause: wait.part.cause, via: wait.part.via },
         ns: wait.ns,
-        chain: Vec::new(),
+        chain: wait.part.via.map(|via| vec![step(wait.part.cause), step(via)]).unwrap_or_default(),
         stack: (!wait.stack.is_empty()).then(|| wait.stack.clone()),
         file: None,
         open: wait.open,
     }
+}
+
+fn step(cause: Cause) -> Step {
+    Step { layer: LayerWord(cause.layer()), cause: CauseWord(cause), task: None, device: None }
 }
 
 #[cfg(test)]

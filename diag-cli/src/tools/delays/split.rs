@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diag_common::{
     cause::Class,
-    delays::{BEFORE, Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, what},
+    delays::{BEFORE, Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, via, what},
     who::{self, Who},
 };
 
@@ -182,7 +182,9 @@ impl Splitter {
             let spent = self.add_time(harvest, who, plain(what), ns);
             spent.on_cpu_ns += if on_cpu { ns } else { 0 };
         }
+        let via = plain(what).via;
         for (told, ns) in divided {
+            let told = &Told { part: Part { via, ..told.part }, functions: told.functions.clone() };
             let spent = self.add_time(harvest, who, told.part, ns);
             spent.on_cpu_ns += if on_cpu { ns } else { 0 };
             self.add_stack(harvest, who, told, ns);
@@ -201,7 +203,7 @@ impl Splitter {
         let (who, what) = ((of >> 32) as u32, of as u32);
         let state = what::state(what);
         if what::kind(what) == what::LATE {
-            let from = plain(what::with_state(what, what::bucket(what)));
+            let from = plain(what::with_via(what::with_state(what, what::bucket(what)), via::NONE));
             harvest.late.push(Late { key: self.key(who).0, from, to: plain(what), ns: cell.ns });
             return;
         }
@@ -230,8 +232,9 @@ impl Splitter {
         if divided.is_empty() {
             add(harvest, plain(what), cell.count);
         }
+        let via = plain(what).via;
         for (told, count) in divided {
-            add(harvest, told.part, count);
+            add(harvest, Part { via, ..told.part }, count);
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod culprits;
 pub(crate) mod record;
+mod roots;
 mod running;
 mod sleeping;
 
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// The tests of this folder.
-pub(crate) const TESTS: &[&[Test]] = &[culprits::TESTS, running::TESTS, sleeping::TESTS];
+pub(crate) const TESTS: &[&[Test]] = &[culprits::TESTS, roots::TESTS, running::TESTS, sleeping::TESTS];
 
 /// Starts to trace with some flags.
 fn trace(flags: &[&str]) -> Session {

@@ -1,0 +1,110 @@
+//! What the one who ended a wait was itself waiting for: a journal behind a slow disk, and a lock's holder behind it.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    record::{Group, named},
+    sleeping::{Page, named_thread},
+    trace,
+};
+use crate::{
+    Outcome, Test,
+    lab::{Lab, disk::SlowDisk},
+    record::number,
+};
+
+/// The tests of this file.
+pub(crate) const TESTS: &[Test] = &[
+    ("delays_journal_behind_a_disk", journal_behind_a_disk),
+    ("delays_lock_behind_a_disk", lock_behind_a_disk),
+];
+
+/// The time of a cause, and that of it behind `block.device`, ns.
+fn behind_the_device(group: Group<'_>, layer: &str, cause: &str) -> (u64, u64) {
+    let of = |via: Option<&str>| -> u64 {
+        let all = group.causes().iter().filter(|found| found["layer"] == layer && found["cause"] == cause);
+        let wanted = all.filter(|found| via.is_none_or(|via| found["via"] == via));
+        wanted.map(|found| number(&found["ns"])).sum()
+    };
+    (of(None), of(Some("block.device")))
+}
+
+/// Who waits for a commit of the journal waits for the disk: jbd2 itself does nothing else in that time.
+fn journal_behind_a_disk() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let path = disk.mount.file("data", 4096);
+    disk.delay(Duration::from_millis(5));
+    let end = Arc::new(AtomicBool::new(false));
+    let writer = named_thread("dr-writer", {
+        let end = Arc::clone(&end);
+        move || {
+            while !end.load(Ordering::Relaxed) {
+                let mut file = fs::OpenOptions::new().append(true).open(&path).expect("the file opens");
+                file.write_all(&[1; 512]).expect("it is written to");
+                file.sync_all().expect("it is synced");
+            }
+        }
+    });
+    let session = trace(&["--by", "comm"]);
+    thread::sleep(Duration::from_millis(2_000));
+    let summary = session.interrupt().summary();
+    end.store(true, Ordering::Relaxed);
+    disk.delay(Duration::ZERO);
+    writer.join().ok();
+    let group = named(&summary, "dr-writer");
+    let (journal, behind) = behind_the_device(group, "filesystem", "journal");
+    assert!(journal >= 500_000_000, "it waited {journal} ns for the journal: {}", group.0);
+    assert!(behind >= journal / 10 * 8, "{behind} of {journal} ns behind the device: {}", group.0);
+    Ok(())
+}
+
+/// Two threads write to one file, past the cache: while one waits for the disk with the inode's lock, the other waits for that lock.
+fn lock_behind_a_disk() -> Outcome {
+    let lab = Lab::new();
+    let disk = SlowDisk::new(&lab, 64 << 20)?;
+    let path = disk.mount.file("data", 1 << 20);
+    disk.delay(Duration::from_millis(5));
+    let end = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = [0, 1]
+        .map(|place| {
+            let (end, path) = (Arc::clone(&end), path.clone());
+            named_thread("dr-rival", move || {
+                let mut options = fs::OpenOptions::new();
+                let file = options.write(true).custom_flags(libc::O_DIRECT | libc::O_SYNC).open(path);
+                let file = file.expect("the file opens");
+                let page = Page([1; 4096]);
+                while !end.load(Ordering::Relaxed) {
+                    // Beyond the end: a write that makes the file longer has the lock for itself.
+                    let end = file.metadata().expect("it is there").len();
+                    file.write_all_at(&page.0, end.next_multiple_of(8192) + place * 4096)
+                        .expect("it is written to");
+                }
+            })
+        })
+        .into_iter()
+        .collect();
+    let session = trace(&["--by", "comm"]);
+    thread::sleep(Duration::from_millis(2_000));
+    let summary = session.interrupt().summary();
+    end.store(true, Ordering::Relaxed);
+    disk.delay(Duration::ZERO);
+    for writer in writers {
+        writer.join().ok();
+    }
+    let group = named(&summary, "dr-rival");
+    let (waited, behind) = behind_the_device(group, "filesystem", "inode-lock");
+    assert!(waited >= 200_000_000, "they waited {waited} ns for the lock: {}", group.0);
+    assert!(behind >= waited / 10 * 5, "{behind} of {waited} ns behind the device: {}", group.0);
+    Ok(())
+}
