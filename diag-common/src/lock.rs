@@ -2,6 +2,10 @@
 //!
 //! Everything is kept twice, by the parity of an epoch, as for every tool.
 
+mod wait;
+
+pub use wait::{HOLDERS, Held, Wait};
+
 /// Bits of the flags of `contention_begin` (include/trace/events/lock.h, 6.18).
 pub mod flags {
     /// `LCB_F_SPIN`
@@ -26,8 +30,12 @@ pub mod owner {
     pub const READER: u64 = 1;
     /// `MUTEX_FLAG_PICKUP`: the lock was handed to its owner, which has yet to wake up (`__mutex_handoff`, 4.11 and up).
     pub const PICKUP: u64 = 4;
-    /// `RWSEM_WRITER_LOCKED` and `RWSEM_READER_MASK` of an rwsem's count: it is held (kernel/locking/rwsem.c, 5.10 to 7.3).
-    pub const HELD: u64 = !0xfe;
+    /// `RWSEM_WRITER_LOCKED` of an rwsem's count (kernel/locking/rwsem.c, 5.10 to 7.3).
+    pub const WRITER_LOCKED: u64 = 1;
+    /// `RWSEM_READER_MASK` of it: how many readers there are.
+    pub const READERS: u64 = !0xff;
+    /// `RWSEM_READER_BIAS`: one reader.
+    pub const ONE_READER: u64 = 0x100;
     /// Bits of `task_struct.blocker` that are its type (include/linux/hung_task.h, 6.18).
     pub const BLOCKER_TYPE: u64 = 3;
 }
@@ -140,7 +148,7 @@ pub mod class {
     pub const RQ_LOCK: u8 = 4;
 }
 
-/// What the owner of a lock was doing when a wait for it began.
+/// What the owner of a lock was doing when it was looked at.
 pub mod doing {
     /// There was none, or it is not known.
     pub const UNKNOWN: u8 = 0;
@@ -198,7 +206,7 @@ pub struct CellKey {
 pub struct Cell {
     /// Time waited, ns.
     pub ns: u64,
-    /// Waits.
+    /// Waits; of one that several owners held the lock in, only the owner that had most of it has one.
     pub waits: u64,
     /// The longest, ns.
     pub max_ns: u64,
@@ -213,6 +221,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether nothing was counted. A part of a wait can be without a wait of its own.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.min_inverted == 0
+    }
+
     /// Adds another one of the same key.
     #[inline(always)]
     pub fn add(&mut self, other: &Cell) {
@@ -250,30 +264,6 @@ pub struct Line {
     pub cell: Cell,
     /// The epoch in which it was written; another one's has been read.
     pub epoch: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-/// A contention that is under way.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct Wait {
-    /// The lock's address; 0 where there is none.
-    pub lock: u64,
-    /// When it began, ns of the monotonic clock.
-    pub since: u64,
-    /// The owner's number; 0 for none.
-    pub owner: u32,
-    /// The owner's stack; 0 for none.
-    pub owner_stack: u32,
-    /// [`Kind`]
-    pub kind: u8,
-    /// [`class`]
-    pub class: u8,
-    /// [`doing`]
-    pub doing: u8,
-    /// Whether the kernel said last that the waiter spins.
-    pub spinning: u8,
     /// Zero.
     pub reserved: u32,
 }
@@ -372,7 +362,6 @@ mod tests {
         assert_eq!(size_of::<CellKey>(), 16);
         assert_eq!(size_of::<Cell>(), 48);
         assert_eq!(size_of::<Line>(), 72);
-        assert_eq!(size_of::<Wait>(), 32);
         assert!(LINES.is_power_of_two());
     }
 
@@ -388,6 +377,7 @@ mod tests {
             stack_ns: if stack == 0 { 0 } else { ns },
         };
         let mut cell = Cell::default();
+        assert!(cell.is_empty() && !Cell { waits: 0, ..one(0, 0) }.is_empty());
         for (ns, stack) in [(5, 1), (9, 0), (7, 2), (3, 3)] {
             cell.add(&one(ns, stack));
         }

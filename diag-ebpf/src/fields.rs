@@ -29,9 +29,10 @@ fields! {
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
     TASK_FLAGS; TASK_SIGHAND; TASK_LEADER; TASK_START;
     TASK_FROZEN; TASK_FROZEN_MASK;
-    /// What a task that sleeps for a lock says of it. Where a kernel has it, a lock's last reader takes itself out of the
-    /// lock's owner when it lets go.
+    /// What a task that sleeps for a lock says of it.
     TASK_BLOCKER;
+    /// Present where a reader that lets go of an rwsem takes itself out of its owner's word.
+    RWSEM_READERS_LEAVE;
     /// A `task_struct`, to be read where only its address is known. Absent where the kernel cannot cast (before 6.2).
     TYPE_TASK;
     MUTEX_OWNER; RWSEM_OWNER; RTMUTEX_OWNER;

@@ -27,6 +27,7 @@ pub mod quota;
 pub mod request;
 pub mod runq;
 pub mod runs;
+pub mod rwsem;
 pub mod scope;
 pub mod side;
 pub mod stack;

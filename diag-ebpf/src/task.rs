@@ -13,6 +13,8 @@ use crate::{
 
 /// `TASK_INTERRUPTIBLE` (include/linux/sched.h, 6.18).
 pub const INTERRUPTIBLE: u32 = 0x01;
+/// `TASK_UNINTERRUPTIBLE`, which `TASK_KILLABLE` includes (include/linux/sched.h, 6.18).
+pub const UNINTERRUPTIBLE: u32 = 0x2;
 /// `TASK_DEAD`
 pub const DEAD: u32 = 0x80;
 

@@ -78,6 +78,12 @@ pub(crate) const FIELDS: &[Field] = &[
             ("rw_semaphore", "rwbase.rtmutex.owner", "with CONFIG_PREEMPT_RT")
         ),
     ),
+    // 6.17, 77da18de55ac, with CONFIG_DETECT_HUNG_TASK_BLOCKER; or with CONFIG_DEBUG_RWSEMS: without either the kernel has no use
+    // for the function, nor for a word that is true (kernel/locking/rwsem.c).
+    optional(
+        "RWSEM_READERS_LEAVE",
+        Source::TypeFor { function: "is_rwsem_reader_owned", of: "rw_semaphore" },
+    ),
     optional("RWSEM_COUNT", offset!(("rw_semaphore", "count", "without CONFIG_PREEMPT_RT"))),
     optional(
         "RWSEM_FIRST",

@@ -28,9 +28,8 @@ use crate::{
     task as tasks,
 };
 
-/// `TASK_UNINTERRUPTIBLE`, which `TASK_KILLABLE` includes, and what makes it no alarm: `TASK_NOLOAD`, with which it is
-/// `TASK_IDLE`, and `TASK_FROZEN` from 6.1 on (include/linux/sched.h, 6.18).
-const UNINTERRUPTIBLE: u32 = 0x2;
+/// What makes an uninterruptible sleep no alarm: `TASK_NOLOAD`, with which it is `TASK_IDLE`, and `TASK_FROZEN` from 6.1 on
+/// (include/linux/sched.h, 6.18).
 const NO_ALARM: u32 = 0x400 | 0x8000;
 /// `PF_FROZEN`, before 6.1 (include/linux/sched.h, 5.10).
 const PF_FROZEN: u32 = 0x1_0000;
@@ -87,7 +86,7 @@ pub fn tell(context: Ptr) {
             Btf::read(task, TASK_VFORK_DONE.load()),
         )
     };
-    let blocked = state & UNINTERRUPTIBLE != 0 && state & NO_ALARM == 0 && flags & PF_FROZEN == 0;
+    let blocked = state & tasks::UNINTERRUPTIBLE != 0 && state & NO_ALARM == 0 && flags & PF_FROZEN == 0;
     if !blocked && vfork == 0 && WANTED.get_ptr(pid).is_none() {
         return;
     }

@@ -37,8 +37,14 @@ static LOCK_REST: HashMap<CellKey, Cell> = HashMap::with_max_entries(4096, 0);
 /// Counts a wait of `ns` in a cell.
 #[inline(always)]
 pub fn add(key: &CellKey, ns: u64, stack: u32, epoch: u32) {
+    add_part(key, ns, stack, true, epoch);
+}
+
+/// Counts `ns` of a wait in a cell, and the wait itself if it is `counted` there.
+#[inline(always)]
+pub fn add_part(key: &CellKey, ns: u64, stack: u32, counted: bool, epoch: u32) {
     let (lock, tag) = words(key);
-    add_one(lock, tag, ns, stack, epoch);
+    add_one(lock, tag, ns, stack as u64 | (counted as u64) << 32, epoch);
 }
 
 /// A key as two words.
@@ -52,8 +58,10 @@ fn words(key: &CellKey) -> (u64, u64) {
     (key.lock, tag)
 }
 
+/// A function has five arguments at most: above the stack's number is how many waits it is.
 #[inline(never)]
-fn add_one(lock: u64, tag: u64, ns: u64, stack: u32, epoch: u32) {
+fn add_one(lock: u64, tag: u64, ns: u64, rest: u64, epoch: u32) {
+    let (stack, waits) = (rest as u32, rest >> 32);
     let hash = (lock ^ tag.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let index = ((hash >> 40) as u32 & (LINES - 1)) + (epoch & 1) * LINES;
     let Some(line) = LOCK_LINES.get_ptr_mut(index) else { return };
@@ -61,10 +69,10 @@ fn add_one(lock: u64, tag: u64, ns: u64, stack: u32, epoch: u32) {
     unsafe {
         let words = ptr::addr_of_mut!((*line).key).cast::<u64>();
         let line = &mut *line;
-        let kept = line.epoch == epoch && line.cell.waits != 0;
+        let kept = line.epoch == epoch && !line.cell.is_empty();
         if kept && words.read_volatile() == lock && words.add(1).read_volatile() == tag {
             line.cell.ns += ns;
-            line.cell.waits += 1;
+            line.cell.waits += waits;
             if ns > line.cell.max_ns {
                 line.cell.max_ns = ns;
             }
@@ -83,7 +91,7 @@ fn add_one(lock: u64, tag: u64, ns: u64, stack: u32, epoch: u32) {
         words.write_volatile(lock);
         words.add(1).write_volatile(tag);
         store(&mut line.cell.ns, ns);
-        store(&mut line.cell.waits, 1);
+        store(&mut line.cell.waits, waits);
         store(&mut line.cell.max_ns, ns);
         store(&mut line.cell.min_inverted, !ns);
         store(&mut line.cell.stack, stack);

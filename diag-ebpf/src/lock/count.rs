@@ -50,11 +50,18 @@ pub fn sleeping<S: Tasks>(program: Ptr, task: Ptr, wait: &Wait, now: u64) {
         caller::<S>(program, task, &mut key, ns, epoch);
     }
     waiter::<S>(task, &mut key, ns, epoch);
-    if wait.doing != 0 {
-        key.family = Family::Owner as u8;
-        key.item = wait.owner;
-        key.extra = wait.doing;
-        cells::add(&key, ns, wait.owner_stack, epoch);
+    key.family = Family::Owner as u8;
+    let [a, b, c] = &wait.held;
+    let most = a.ns.max(b.ns).max(c.ns);
+    let mut counted = false;
+    for held in [a, b, c] {
+        if held.doing != 0 {
+            key.item = held.owner;
+            key.extra = held.doing;
+            let has_most = !counted && held.ns == most;
+            counted |= has_most;
+            cells::add_part(&key, held.ns, held.stack, has_most, epoch);
+        }
     }
 }
 

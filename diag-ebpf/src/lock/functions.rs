@@ -6,7 +6,10 @@
 
 use core::ptr;
 
-use diag_common::{lock::Kind, loss::Loss};
+use diag_common::{
+    lock::{Kind, owner},
+    loss::Loss,
+};
 
 use super::{
     sleeping,
@@ -44,7 +47,10 @@ fn enter<S: Tasks>(lock: u64, flags: u32) {
     if !scope::contains::<S>(task) {
         return;
     }
-    if !alone(|| sleeping::begin::<S>(task, lock, flags, Kind::of(flags))) {
+    let kind = Kind::of(flags);
+    // A reader calls the slow path with itself in the count (`rwsem_read_trylock`, kernel/locking/rwsem.c, 5.10 to 5.18).
+    let own = if matches!(kind, Kind::RwsemRead) { owner::ONE_READER } else { 0 };
+    if !alone(|| sleeping::begin::<S>(task, lock, flags, kind, own)) {
         loss::count(Loss::LockWaits);
     }
 }

@@ -1,15 +1,15 @@
-//! Who holds a lock that somebody begins to wait for, and what it is doing.
+//! Who holds a lock that a task waits for, and what it is doing.
 
 use diag_common::lock::{Kind, Wait, doing, owner};
 
 use super::state::{Tasks, cpu};
 use crate::{
     fields::{
-        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_COUNT, RWSEM_FIRST, RWSEM_OWNER, RWSEM_WAITER_LIST,
-        RWSEM_WAITER_TASK, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_STATE,
-        TYPE_TASK, present,
+        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_FIRST, RWSEM_WAITER_LIST, RWSEM_WAITER_TASK, TASK_BLOCKER,
+        TASK_FLAGS, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
     },
     memory::store,
+    rwsem::{self, Holder},
     side::{Ptr, Raw, Side},
     stack, task as tasks,
     who::{self, As},
@@ -24,58 +24,49 @@ const WAKING: u32 = 0x200;
 /// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 0.2 % of a CPU's time.
 const STACK_PERIOD_NS: u64 = 1_000_000;
 
-/// The lane of [`who::number`] in which waits begin.
+/// The lane of [`who::number`] in which owners are looked at.
 const LANE: u32 = 0;
 
-/// Notes in `wait` who owns the lock.
+/// Notes in `wait` who owns the lock. `own` is what the waiter has added to the count of an rwsem.
 #[inline(always)]
-pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, now: u64) {
-    let offset = match kind {
-        Kind::Mutex => MUTEX_OWNER.load(),
-        Kind::RwsemRead | Kind::RwsemWrite => RWSEM_OWNER.load(),
-        Kind::Rtmutex if present(&RTMUTEX_OWNER) => RTMUTEX_OWNER.load(),
+pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, own: u64, now: u64) {
+    let (task, handed) = match kind {
+        Kind::Mutex => {
+            let word = word(wait.lock, MUTEX_OWNER.load());
+            (word & !owner::FLAGS, word & owner::PICKUP != 0)
+        }
+        Kind::RwsemRead | Kind::RwsemWrite => match rwsem::holder(wait.lock, own) {
+            Holder::Writer(task) => (task, false),
+            Holder::Readers(task) => {
+                store(&mut wait.doing, doing::READERS);
+                (task, false)
+            }
+            Holder::Free => {
+                let first = first_in_queue(wait.lock);
+                (if first == S::current() as u64 { 0 } else { first }, true)
+            }
+            Holder::Unknown => return,
+        },
+        Kind::Rtmutex if present(&RTMUTEX_OWNER) => {
+            (word(wait.lock, RTMUTEX_OWNER.load()) & !owner::FLAGS, false)
+        }
         _ => return,
     };
-    // SAFETY: any address will do.
-    let word: u64 = unsafe { Raw::read(wait.lock as Ptr, offset) };
-    let rwsem = matches!(kind, Kind::RwsemRead | Kind::RwsemWrite);
-    let mut task = word & !owner::FLAGS;
-    let mut handed = matches!(kind, Kind::Mutex) && word & owner::PICKUP != 0;
-    let writer = task != 0 && word & owner::READER == 0;
-    if rwsem && !writer && is_free(wait.lock) {
-        task = first_in_queue(wait.lock);
-        if task == S::current() as u64 {
-            return;
-        }
-        handed = true;
-    } else if rwsem && word & owner::READER != 0 {
-        store(&mut wait.doing, doing::READERS);
-        // Elsewhere a reader that has let go still stands there.
-        if !present(&TASK_BLOCKER) {
-            return;
-        }
-    }
     if task == 0 {
         return;
     }
     if present(&TYPE_TASK) {
-        task = S::cast(task as Ptr, TYPE_TASK.load()) as u64;
-        describe::<S, S>(wait, task as Ptr, handed, now);
+        let task = S::cast(task as Ptr, TYPE_TASK.load());
+        describe::<S, S>(wait, task, handed, now);
     } else {
         describe::<S, Raw>(wait, task as Ptr, handed, now);
     }
 }
 
-/// Whether an rwsem is held by no task, whatever its owner's word says: the last reader to let go leaves itself there. A
-/// reader that calls the slow path stands in the count itself, so to it the lock is never free.
 #[inline(always)]
-fn is_free(lock: u64) -> bool {
-    if !present(&RWSEM_COUNT) {
-        return false;
-    }
+fn word(lock: u64, offset: u32) -> u64 {
     // SAFETY: any address will do.
-    let count: u64 = unsafe { Raw::read(lock as Ptr, RWSEM_COUNT.load()) };
-    count & owner::HELD == 0
+    unsafe { Raw::read(lock as Ptr, offset) }
 }
 
 /// The task that is first in an rwsem's queue; 0 where there is none. A free rwsem is on its way to that task: a writer there

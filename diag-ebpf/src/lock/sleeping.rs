@@ -12,12 +12,14 @@ use crate::{
     loss,
     memory::store,
     side::{Ptr, Side},
+    task as tasks,
 };
 
 /// A task begins to wait. A mutex says so several times: when it spins, when it goes to sleep, and when it spins again
-/// because it is next in turn (`__mutex_lock_common`, kernel/locking/mutex.c, 6.18). All of that is one wait.
+/// because it is next in turn (`__mutex_lock_common`, kernel/locking/mutex.c, 6.18). All of that is one wait. `own` is as in
+/// [`owner::find`].
 #[inline(always)]
-pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
+pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind, own: u64) {
     let Some(state) = S::state_or_create(task) else {
         loss::count(Loss::TaskState);
         return;
@@ -30,7 +32,7 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
         if wait.doing == doing::UNKNOWN || wait.doing == doing::HANDED_OVER {
             store(&mut wait.doing, doing::UNKNOWN);
             store(&mut wait.owner, 0);
-            owner::find::<S>(wait, kind, clock::now());
+            owner::find::<S>(wait, kind, own, clock::now());
         }
         return;
     }
@@ -41,13 +43,63 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind) {
     let now = clock::now();
     store(&mut wait.lock, lock);
     store(&mut wait.since, now);
+    store(&mut wait.held_since, now);
+    for held in &mut wait.held {
+        store(&mut held.ns, 0);
+        store(&mut held.owner, 0);
+        store(&mut held.stack, 0);
+        store(&mut held.doing, 0);
+    }
     store(&mut wait.owner, 0);
     store(&mut wait.owner_stack, 0);
     store(&mut wait.kind, kind as u8);
     store(&mut wait.class, if is_mmap_lock::<S>(task, lock) { class::MMAP_LOCK } else { class::NONE });
     store(&mut wait.doing, 0);
     store(&mut wait.spinning, spinning as u8);
-    owner::find::<S>(wait, kind, now);
+    owner::find::<S>(wait, kind, own, now);
+}
+
+/// A task leaves its CPU. If it goes to sleep for an rwsem it is looked again who holds that: a writer that has let readers
+/// go by, or was woken and found that another one was faster, waits for somebody else from now on.
+///
+/// Only waits that no signal ends are looked at, which nearly all are (`down_read_interruptible` is for few locks). Others sleep
+/// too often to be looked at each time.
+#[inline(always)]
+pub fn switch<S: Tasks>(left_as: u32) {
+    if left_as & tasks::UNINTERRUPTIBLE == 0 {
+        return;
+    }
+    let task = S::current();
+    let Some(state) = S::state(task) else { return };
+    let [a, b, c, d] = &mut state.waits;
+    // Of several it sleeps for the last to begin.
+    let mut wait = a;
+    for other in [b, c, d] {
+        if other.lock != 0 && (wait.lock == 0 || other.since > wait.since) {
+            wait = other;
+        }
+    }
+    if wait.lock == 0 {
+        return;
+    }
+    let kind = if wait.kind == Kind::RwsemRead as u8 {
+        Kind::RwsemRead
+    } else if wait.kind == Kind::RwsemWrite as u8 {
+        Kind::RwsemWrite
+    } else {
+        return;
+    };
+    look_again::<S>(wait, kind);
+}
+
+#[inline(always)]
+fn look_again<S: Tasks>(wait: &mut Wait, kind: Kind) {
+    let now = clock::now();
+    wait.split(now);
+    store(&mut wait.owner, 0);
+    store(&mut wait.owner_stack, 0);
+    store(&mut wait.doing, doing::UNKNOWN);
+    owner::find::<S>(wait, kind, 0, now);
 }
 
 /// Where the wait for a lock is kept, or can be: with the oldest where there is no room.
@@ -87,6 +139,7 @@ pub fn end<S: Tasks>(program: Ptr, task: Ptr, lock: u64) {
     let Some(state) = S::state(task) else { return };
     let Some(wait) = under_way(state, lock) else { return };
     let now = clock::now();
+    wait.split(now);
     count::sleeping::<S>(program, task, wait, now);
     store(&mut wait.lock, 0);
 }

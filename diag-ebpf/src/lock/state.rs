@@ -32,7 +32,8 @@ pub fn begin<S: Tasks>(lock: u64, flags: u32) {
     if kind.spins() {
         spinning::begin::<S>(task, lock, kind);
     } else {
-        sleeping::begin::<S>(task, lock, flags, kind);
+        // Who queues for an rwsem has taken itself out of the count (kernel/locking/rwsem.c, 5.19 to 7.3).
+        sleeping::begin::<S>(task, lock, flags, kind, 0);
     }
 }
 

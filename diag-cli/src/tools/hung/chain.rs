@@ -105,7 +105,7 @@ pub(super) fn behind(stuck: &Described, witness: &mut impl Witness) -> Vec<Link>
         let tid = described.as_ref().map_or(0, |found| found.sleeper.pid);
         let met = seen.iter().position(|&pid| pid == tid && pid != 0);
         let relation = step.relation;
-        // A lock's last reader may have let it go long ago: what is known of it alone proves no circle.
+        // A lock's last reader is one of perhaps several: what is known of it alone proves no circle.
         let proven = |from: usize| {
             relation != Relation::Reader && links[from..].iter().all(|link| link.relation != Relation::Reader)
         };

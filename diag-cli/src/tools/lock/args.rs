@@ -17,7 +17,7 @@ const MAX_TOP: u32 = 200;
 ///
 /// Traces the kernel's own lock contention: mutexes, semaphores, rwsems, percpu-rwsems and those spinlocks that queue.
 /// For each lock it shows how long the waits were, where in the kernel tasks waited, which tasks, and, for mutexes and
-/// rwsems, who held the lock when a wait began and what that task was doing: running, waiting for a CPU, blocked in
+/// rwsems, who held the lock meanwhile and what that task was doing: running, waiting for a CPU, blocked in
 /// I/O, reclaiming memory, and in which function. Locks of programs (pthread mutexes) are not seen, nor is taking a lock
 /// that is free.
 #[derive(Debug, ClapArgs)]
@@ -89,7 +89,7 @@ Examples:
 
 How to read it:
   Each block is one lock: how long its waits were, a row for each range of
-  lengths; where tasks waited, which did; and who held it when the waits began.
+  lengths; where tasks waited, which did; and who held it meanwhile.
   The letters of a holder's bar say what it was doing then: R running, q waiting
   for a CPU, D blocked in I/O, M reclaiming memory, h still in the lock's queue,
   as it was handed the lock, s asleep otherwise. The target is of the waiters: a

@@ -32,6 +32,10 @@ const PROBES: &[ProbeSpec] = &[
     )
     .replaceable(),
     essential("contention_begin").beside(CONTENTION),
+    helpful(
+        "sched_switch",
+        "a wait for an rwsem is charged to who held it when the wait began, also where others held it for most of it",
+    ),
     // What follows is for kernels before 5.19.
     sleeping("__mutex_lock_slowpath", "uninterruptible waits for mutexes are not seen"),
     sleeping("__mutex_lock_interruptible_slowpath", "interruptible waits for mutexes are not seen"),
@@ -61,8 +65,8 @@ const fn sleeping(name: &'static str, effect: &'static str) -> ProbeSpec {
 const FIELDS_MISSED: &[FieldMissed] = &[
     FieldMissed {
         name: "rwsem-readers",
-        global: "TASK_BLOCKER",
-        why: "the kernel is older than 6.16, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
+        global: "RWSEM_READERS_LEAVE",
+        why: "the kernel is older than 6.17, or has no CONFIG_DETECT_HUNG_TASK_BLOCKER",
         effect: "of a rwsem that readers hold, no holder is named",
     },
     FieldMissed {

@@ -154,7 +154,7 @@ impl Collector {
         // A line says itself of which epoch it is, so that none has to be cleared.
         for index in parity * LINES..(parity + 1) * LINES {
             for line in self.lines.get(&index, 0)?.iter() {
-                if line.epoch == self.number && line.cell.waits != 0 {
+                if line.epoch == self.number && !line.cell.is_empty() {
                     harvest.count(&line.key, &line.cell);
                 }
             }

@@ -125,7 +125,8 @@ pub(crate) struct Waiter {
     pub(crate) wait_count: u64,
 }
 
-/// Who owned a lock when waits for it began, and what it was doing.
+/// Who owned a lock that was waited for, and what it was doing: when waits began, and for an rwsem also each time that the waiter
+/// went to sleep.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Owner {
     /// The thread; null where it is not known, and where the entry is several.
@@ -135,13 +136,14 @@ pub(crate) struct Owner {
     /// Whether it held the lock as a reader. Then it is the last of the readers to have come, and others may have held
     /// the lock, too; nobody is named where the kernel does not keep that.
     pub(crate) reader: bool,
-    /// What it was doing when the waits began; null where nobody is named.
+    /// What it was doing then; null where nobody is named.
     pub(crate) state: Option<Doing>,
-    /// Time of those waits, ns.
+    /// Time of those waits from then on, until another owner was seen or the wait ended, ns.
     pub(crate) ns: u64,
-    /// Those waits.
+    /// Of those waits the ones that were for it longer than for any other owner.
     pub(crate) wait_count: u64,
-    /// Its kernel stack when the longest of them began for which one was taken, innermost function first; null without any.
+    /// Its kernel stack in the one of them that was longest for it and for which one was taken, innermost function first; null
+    /// without any.
     pub(crate) stack: Option<Vec<String>>,
 }
 
@@ -176,7 +178,7 @@ pub(crate) struct PendingWait {
     pub(crate) task: Task,
     /// How long it had waited, ns.
     pub(crate) waited_ns: u64,
-    /// The thread that owned the lock when the wait began; null where that is not known.
+    /// The thread that owned the lock when that was last looked at; null where that is not known.
     pub(crate) owner: Option<Task>,
     /// Where it waits, innermost function first; null where that cannot be read.
     pub(crate) stack: Option<Vec<String>>,

@@ -125,7 +125,7 @@ fn statement(lock: &Lock, holder: Option<&Holder<'_>>) -> String {
     let whose = owner(holder.owner);
     let how = if holder.owner.reader { " to read, the last of its readers" } else { "" };
     let doing = holder.doing.map_or("", phrase);
-    said + &format!("; for {share} of it {whose} held the lock{how}, mostly {doing} when the wait began")
+    said + &format!("; for {share} of it {whose} held the lock{how}, mostly {doing} when looked at")
 }
 
 /// What to say where there is no verdict.
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(
             verdict.statement,
             "inode i_rwsem (rwsem-write): 300 waits took 3.0 s, 10 ms on average and 12 ms at most; 80 % of that was \
-             waited by writer[412]; for 90 % of it writer[415] held the lock, mostly blocked in I/O when the wait began"
+             waited by writer[412]; for 90 % of it writer[415] held the lock, mostly blocked in I/O when looked at"
         );
         assert!(verdict.share > Some(0.99) && verdict.advice().len() >= 2, "{verdict:?}");
         assert_eq!(verdict.subject.unwrap().name, "inode i_rwsem (rwsem-write)");

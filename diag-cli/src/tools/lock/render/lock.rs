@@ -108,7 +108,7 @@ fn owners(page: &mut Page, lock: &Lock) {
         return;
     }
     let known = known_of(lock.owners.iter().map(|owner| owner.ns).sum(), whole);
-    page.line(&format!("  └ held, when the wait began, by{known}"));
+    page.line(&format!("  └ held, when looked at, by{known}"));
     let shown = shown(&lock.owners, whole, |owner| owner.ns, OWNERS);
     let names: Vec<String> = shown.iter().map(|owner| holder(owner)).collect();
     let width = width_of(&names, page);

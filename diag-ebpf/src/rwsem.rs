@@ -1,0 +1,48 @@
+//! Who holds an rwsem: by its count and its owner's word together, as neither says it alone.
+//!
+//! The count has a bit for a writer and the number of readers, among them those that tried, failed, and have yet to take
+//! themselves out again. The owner's word is that of a writer only while it has the lock, but lags behind the count when it takes
+//! the lock. A reader's can be there long after it has let go (kernel/locking/rwsem.c, 5.10 to 7.3).
+
+use diag_common::lock::owner;
+
+use crate::{
+    fields::{RWSEM_COUNT, RWSEM_OWNER, RWSEM_READERS_LEAVE, present},
+    side::{Ptr, Raw, Side},
+};
+
+/// Who holds an rwsem.
+pub enum Holder {
+    /// A writer, by the address of its `task_struct`.
+    Writer(u64),
+    /// Readers. With the `task_struct` of the last to have come, where that one still holds it for sure; else 0.
+    Readers(u64),
+    /// No task.
+    Free,
+    /// The lock does not say: it is being taken or let go of, or is another type (`CONFIG_PREEMPT_RT`).
+    Unknown,
+}
+
+/// Who holds the rwsem at `lock`. `own` is what the waiter itself has added to the count so far.
+#[inline(always)]
+pub fn holder(lock: u64, own: u64) -> Holder {
+    if !present(&RWSEM_COUNT) {
+        return Holder::Unknown;
+    }
+    // SAFETY: any address will do.
+    let (word, count): (u64, u64) =
+        unsafe { (Raw::read(lock as Ptr, RWSEM_OWNER.load()), Raw::read(lock as Ptr, RWSEM_COUNT.load())) };
+    let count = count.wrapping_sub(own);
+    let task = word & !owner::FLAGS;
+    let reader = word & owner::READER != 0;
+    if count & owner::WRITER_LOCKED != 0 {
+        return if task != 0 && !reader { Holder::Writer(task) } else { Holder::Unknown };
+    }
+    if count & owner::READERS == 0 {
+        return Holder::Free;
+    }
+    if !reader {
+        return Holder::Unknown;
+    }
+    Holder::Readers(if present(&RWSEM_READERS_LEAVE) { task } else { 0 })
+}
