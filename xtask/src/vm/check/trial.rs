@@ -108,14 +108,16 @@ fn advises_quota(summary: &Value, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// The victim waited for the inode's lock, and most of that time the other writer held it.
+/// The victim waited for the inode's lock, and for most of that time the other writer is said to have held it. There are no
+/// others, so time without an owner counts against it.
 fn held(summary: &Value) -> Result<()> {
     let name = word(&summary["verdict"]["subject"]["name"]);
     ensure!(name.contains("i_rwsem"), "the verdict is about {name}");
-    let locks = list(summary, "locks")?.iter().filter(|lock| word(&lock["name"]).contains("i_rwsem"));
-    let owners: Vec<_> = locks.filter_map(|lock| lock["owners"].as_array()).flatten().collect();
-    let total = owners.iter().map(|owner| number(owner, "ns")).sum::<Result<u64>>()?;
-    let holder = owners.iter().filter(|owner| owner["task"]["comm"] == HOLDER);
+    let of_inodes = |lock: &&Value| word(&lock["name"]).contains("i_rwsem");
+    let locks: Vec<_> = list(summary, "locks")?.iter().filter(of_inodes).collect();
+    let total = locks.iter().map(|lock| number(&lock["wait"], "sum_ns")).sum::<Result<u64>>()?;
+    let owners = locks.iter().filter_map(|lock| lock["owners"].as_array()).flatten();
+    let holder = owners.filter(|owner| owner["task"]["comm"] == HOLDER);
     let holder = holder.map(|owner| number(owner, "ns")).sum::<Result<u64>>()?;
     ensure!(2 * holder > total, "the other writer is said to have held it for {holder} of {total} ns");
     Ok(())

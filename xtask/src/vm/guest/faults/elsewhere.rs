@@ -58,15 +58,25 @@ pub(super) fn freeze() -> Result<Seen> {
     })
 }
 
-/// Two writers of one file: one writes little, and the other much, which takes long, as it holds the file's lock.
+/// Two writers of one file: one writes little, and the other much, which takes long, as it holds the file's lock. That it does is
+/// seen in its stack, while the first one sleeps for the lock: it waits for the disk within a write that makes the file larger,
+/// for which ext4 holds the lock as a writer (`ext4_dio_write_checks`, fs/ext4/file.c, 5.10 to 7.3).
 pub(super) fn inode_lock(tool: &str) -> Result<Seen> {
     let file = format!("{SLOW_MOUNT}/shared");
     let seen = beside(tool, &VICTIM, || {
         let holder = Job::start("holder", None, None, "append much", &file)?;
         let victim = Job::start("victim", None, None, "append little", &file)?;
-        let seen = victim.watch(&["^ext4_file_write", "^ext4_dio_write", "^down_write", "^rwsem_"])?;
+        let (seen, behind) = victim
+            .watch_behind(&["^ext4_file_write", "^ext4_dio_write", "^down_write", "^rwsem_"], || {
+                holder.sleeps_in(&["iomap_dio_rw", "__iomap_dio_rw"])
+            })?;
         holder.end()?;
-        proven("times seen asleep for the lock", seen)
+        ensure!(
+            2 * behind > seen,
+            "the fault did not happen: behind the other's write {behind} of {seen} times"
+        );
+        Ok(proven("times seen asleep for the lock", seen)?
+            + &format!(", {behind} of them behind the other's write"))
     });
     fs::remove_file(&file).ok();
     seen

@@ -31,18 +31,34 @@ impl Job {
 
     /// Waits for its end, and says how often it was seen asleep with one of these functions in its stack: anywhere, or
     /// innermost if a `^` stands before it. The kernel leaves the functions of the scheduler and of locks out.
-    pub(super) fn watch(mut self, functions: &[&str]) -> Result<u64> {
-        let stack = format!("/proc/{}/stack", self.0.id());
-        let mut seen = 0;
+    pub(super) fn watch(self, functions: &[&str]) -> Result<u64> {
+        self.watch_behind(functions, || false).map(|(seen, _)| seen)
+    }
+
+    /// The same, and how often of these `at_fault` was true at that moment.
+    pub(super) fn watch_behind(
+        mut self,
+        functions: &[&str],
+        at_fault: impl Fn() -> bool,
+    ) -> Result<(u64, u64)> {
+        let (mut seen, mut behind) = (0, 0);
         loop {
             if let Some(status) = self.0.try_wait()? {
                 ensure!(status.success(), "a job failed: {status}");
-                return Ok(seen);
+                return Ok((seen, behind));
             }
-            let text = fs::read_to_string(&stack).unwrap_or_default();
-            seen += u64::from(functions.iter().any(|function| is_in(&text, function)));
+            if self.sleeps_in(functions) {
+                seen += 1;
+                behind += u64::from(at_fault());
+            }
             sleep(GLANCE);
         }
+    }
+
+    /// Whether it is asleep with one of these functions in its stack.
+    pub(super) fn sleeps_in(&self, functions: &[&str]) -> bool {
+        let text = fs::read_to_string(format!("/proc/{}/stack", self.0.id())).unwrap_or_default();
+        functions.iter().any(|function| is_in(&text, function))
     }
 
     /// How long it has waited for a CPU so far, ms.
