@@ -55,7 +55,7 @@ pub(crate) fn one_write(file: &std::path::Path, threads: usize) -> Job {
 }
 
 /// Nanoseconds since the epoch of a time in a record, which is UTC with nine digits.
-fn wall(time: &Value) -> i128 {
+pub(crate) fn wall(time: &Value) -> i128 {
     let text = time.as_str().expect("a time");
     let digit = |range: std::ops::Range<usize>| text[range].parse::<i64>().expect("a time has digits");
     let (year, month, day) = (digit(0..4), digit(5..7), digit(8..10));

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,16 +11,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    record::{Group, named},
-    sleeping::{Page, named_thread},
-    trace,
-};
+use super::{record::Time, trace, waits::named};
 use crate::{
     Outcome, Test,
     lab::{Lab, disk::SlowDisk},
     record::{number, within},
     runq::runner::{Account, Kind, Order, Runner},
+    workload::{Buffer, Call, make},
 };
 
 /// The tests of this file.
@@ -34,9 +31,8 @@ pub(crate) const TESTS: &[Test] = &[
 const CROWDED: usize = 1;
 
 /// The time of each culprit of a resource, by name; without one where nobody is known.
-fn culprits(group: Group<'_>, resource: &str) -> Vec<(Option<String>, u64)> {
-    let all = group.0["culprits"].as_array().expect("culprits");
-    let of_it = all.iter().filter(|culprit| culprit["resource"] == resource);
+fn culprits(time: Time<'_>, resource: &str) -> Vec<(Option<String>, u64)> {
+    let of_it = time.list("culprits").iter().filter(|culprit| culprit["resource"] == resource);
     of_it
         .map(|culprit| (culprit["group"]["comm"].as_str().map(str::to_owned), number(&culprit["ns"])))
         .collect()
@@ -67,9 +63,9 @@ fn culprits_of_a_cpu() -> Outcome {
     let session = trace(&["--by", "comm"]);
     let [heavy, light, _] = crowd(&mut runners);
     let summary = session.interrupt().summary();
-    let victim = named(&summary, "dc-victim");
+    let victim = summary.time("dc-victim");
     let culprits = culprits(victim, "cpu");
-    let waited = victim.ns("cpu", "runqueue");
+    let waited = victim.cause_ns("cpu.runqueue");
     assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
     assert!(heavy.run_ns > 2 * light.run_ns, "no two classes: {heavy:?}, {light:?}");
     // A run that the kernel did not report may take as much as a time slice or two.
@@ -88,10 +84,11 @@ fn culprits_outside_of_the_target() -> Outcome {
     let session = trace(&["--by", "process", "-p", &pid.to_string()]);
     let [heavy, ..] = crowd(&mut runners);
     let summary = session.interrupt().summary();
-    let groups = super::record::groups(&summary);
+    let groups = summary.groups();
     assert_eq!(groups.len(), 1, "only the target is accounted for: {}", summary.0["groups"]);
-    let culprits = culprits(groups[0], "cpu");
-    let slack = groups[0].ns("cpu", "runqueue") / 20 + summary.missed() * 8_000_000;
+    let victim = Time(groups[0]);
+    let culprits = culprits(victim, "cpu");
+    let slack = victim.cause_ns("cpu.runqueue") / 20 + summary.missed() * 8_000_000;
     let had = time_of(&culprits, "dc-heavy");
     assert!(had.abs_diff(heavy.run_ns) <= slack, "dc-heavy ran for {} ns: {culprits:?}", heavy.run_ns);
     Ok(())
@@ -115,11 +112,11 @@ fn culprits_of_a_disk() -> Outcome {
         .zip(0..)
         .map(|(comm, place)| {
             let (file, end) = (Arc::clone(&file), Arc::clone(&end));
-            named_thread(comm, move || {
-                let mut page = Page([0; 4096]);
+            named(comm, move || {
+                let mut page = Buffer::new(4096);
                 for block in (0..1_000).cycle().take_while(|_| !end.load(Ordering::Relaxed)) {
-                    file.read_exact_at(&mut page.0, (place * 1_000 + block) * 8_192)
-                        .expect("a block is read");
+                    let offset = (place * 1_000 + block) * 8_192;
+                    make(Call::Pread, file.as_fd(), &mut page, offset).expect("a block is read");
                 }
             })
         })
@@ -132,9 +129,9 @@ fn culprits_of_a_disk() -> Outcome {
     for reader in readers {
         reader.join().ok();
     }
-    let victim = named(&summary, "dc-reader");
-    let waited = victim.ns("block", "device") + victim.ns("block", "queue");
-    assert!(waited >= 1_000_000_000, "it waited for {waited} ns: {}", victim.0);
+    let victim = summary.time("dc-reader");
+    let waited = victim.cause_ns("block.device") + victim.cause_ns("block.queue");
+    assert!(waited >= 1_000_000_000, "it waited for {waited} ns: {}", victim.0.0);
     let culprits = culprits(victim, "device");
     assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
     for (comm, of_four) in [("dc-two", 2), ("dc-one", 1), ("dc-reader", 1)] {

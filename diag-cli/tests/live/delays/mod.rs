@@ -1,11 +1,14 @@
-//! `osdiag delays` on the running kernel: the time of threads against the scheduler's account, the workload's own clocks and counts.
+//! `osdiag delays` on the running kernel: where threads' time goes, against the scheduler's account and the threads' own clocks.
 
+mod account;
 pub(crate) mod bench;
 mod culprits;
+mod disk;
+mod lives;
 pub(crate) mod record;
 mod roots;
-mod running;
-mod sleeping;
+mod stopped;
+mod waits;
 
 use crate::{
     Test,
@@ -13,11 +16,20 @@ use crate::{
 };
 
 /// The tests of this folder.
-pub(crate) const TESTS: &[&[Test]] = &[culprits::TESTS, roots::TESTS, running::TESTS, sleeping::TESTS];
+pub(crate) const TESTS: &[&[Test]] =
+    &[account::TESTS, culprits::TESTS, disk::TESTS, lives::TESTS, roots::TESTS, stopped::TESTS, waits::TESTS];
 
-/// Starts to trace with some flags.
+/// Starts to trace with some flags; as many groups as there can be.
 fn trace(flags: &[&str]) -> Session {
-    let mut all = vec!["--json"];
+    let mut all = vec!["--json", "--top", "200"];
     all.extend_from_slice(flags);
     Session::counting(tool("delays", &all))
+}
+
+/// That two numbers, mostly times, are equal but for a share of the second and so many ns.
+#[track_caller]
+fn assert_near(what: &str, ours: u64, truth: u64, share: f64, slack_ns: u64) {
+    println!("{what}: {ours} of {truth}");
+    let allowed_ns = share * truth as f64 + slack_ns as f64;
+    assert!(ours.abs_diff(truth) as f64 <= allowed_ns, "{what}: {ours} of {truth}");
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,14 +13,15 @@ use std::{
 };
 
 use super::{
-    record::{Group, named},
-    sleeping::{Page, named_thread},
+    record::{Time, path},
     trace,
+    waits::named,
 };
 use crate::{
     Outcome, Test,
     lab::{Lab, disk::SlowDisk},
     record::number,
+    workload::{Buffer, Call, make},
 };
 
 /// The tests of this file.
@@ -30,13 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The time of a cause, and that of it behind `block.device`, ns.
-fn behind_the_device(group: Group<'_>, layer: &str, cause: &str) -> (u64, u64) {
-    let of = |via: Option<&str>| -> u64 {
-        let all = group.causes().iter().filter(|found| found["layer"] == layer && found["cause"] == cause);
-        let wanted = all.filter(|found| via.is_none_or(|via| found["via"] == via));
-        wanted.map(|found| number(&found["ns"])).sum()
-    };
-    (of(None), of(Some("block.device")))
+fn behind_the_device(time: Time<'_>, cause: &str) -> (u64, u64) {
+    let of_cause = || time.list("causes").iter().filter(|found| path(found) == cause);
+    let behind = of_cause().filter(|found| found["via"] == "block.device");
+    (of_cause().map(|found| number(&found["ns"])).sum(), behind.map(|found| number(&found["ns"])).sum())
 }
 
 /// Who waits for a commit of the journal waits for the disk: jbd2 itself does nothing else in that time.
@@ -46,7 +44,7 @@ fn journal_behind_a_disk() -> Outcome {
     let path = disk.mount.file("data", 4096);
     disk.delay(Duration::from_millis(5));
     let end = Arc::new(AtomicBool::new(false));
-    let writer = named_thread("dr-writer", {
+    let writer = named("dr-writer", {
         let end = Arc::clone(&end);
         move || {
             while !end.load(Ordering::Relaxed) {
@@ -62,10 +60,10 @@ fn journal_behind_a_disk() -> Outcome {
     end.store(true, Ordering::Relaxed);
     disk.delay(Duration::ZERO);
     writer.join().ok();
-    let group = named(&summary, "dr-writer");
-    let (journal, behind) = behind_the_device(group, "filesystem", "journal");
-    assert!(journal >= 500_000_000, "it waited {journal} ns for the journal: {}", group.0);
-    assert!(behind >= journal / 10 * 8, "{behind} of {journal} ns behind the device: {}", group.0);
+    let group = summary.time("dr-writer");
+    let (journal, behind) = behind_the_device(group, "filesystem.journal");
+    assert!(journal >= 500_000_000, "it waited {journal} ns for the journal: {}", group.0.0);
+    assert!(behind >= journal / 10 * 8, "{behind} of {journal} ns behind the device: {}", group.0.0);
     Ok(())
 }
 
@@ -79,16 +77,16 @@ fn lock_behind_a_disk() -> Outcome {
     let writers: Vec<_> = [0, 1]
         .map(|place| {
             let (end, path) = (Arc::clone(&end), path.clone());
-            named_thread("dr-rival", move || {
+            named("dr-rival", move || {
                 let mut options = fs::OpenOptions::new();
                 let file = options.write(true).custom_flags(libc::O_DIRECT | libc::O_SYNC).open(path);
                 let file = file.expect("the file opens");
-                let page = Page([1; 4096]);
+                let mut page = Buffer::new(4096);
                 while !end.load(Ordering::Relaxed) {
                     // Beyond the end: a write that makes the file longer has the lock for itself.
                     let end = file.metadata().expect("it is there").len();
-                    file.write_all_at(&page.0, end.next_multiple_of(8192) + place * 4096)
-                        .expect("it is written to");
+                    let at = end.next_multiple_of(8192) + place * 4096;
+                    make(Call::Pwrite, file.as_fd(), &mut page, at).expect("it is written to");
                 }
             })
         })
@@ -102,9 +100,9 @@ fn lock_behind_a_disk() -> Outcome {
     for writer in writers {
         writer.join().ok();
     }
-    let group = named(&summary, "dr-rival");
-    let (waited, behind) = behind_the_device(group, "filesystem", "inode-lock");
-    assert!(waited >= 200_000_000, "they waited {waited} ns for the lock: {}", group.0);
-    assert!(behind >= waited / 10 * 5, "{behind} of {waited} ns behind the device: {}", group.0);
+    let group = summary.time("dr-rival");
+    let (waited, behind) = behind_the_device(group, "filesystem.inode-lock");
+    assert!(waited >= 200_000_000, "they waited {waited} ns for the lock: {}", group.0.0);
+    assert!(behind >= waited / 10 * 5, "{behind} of {waited} ns behind the device: {}", group.0.0);
     Ok(())
 }
