@@ -250,6 +250,9 @@ fn load_maps(prepared: Prepared, hooks: Hooks, wanted: &Wanted<'_>) -> Result<Ob
             Value::U8(value) => loader.override_global(name, value, true),
         };
     }
+    if knobs::without(knobs::SOME_WAKEUPS).is_some() {
+        loader.override_global("FORGET_ONE_OF", &knobs::FORGET_ONE_OF, true);
+    }
     for &(name, entries) in &wanted.settings.entries {
         // Task storage has no entries of a number.
         if hooks == Hooks::Btf && name == states::STATES {

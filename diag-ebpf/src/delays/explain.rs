@@ -1,6 +1,6 @@
 //! What a sleep was for, once it ends: who ended it, the request that it was for, and only then its stack.
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
+use aya_ebpf::{Global, helpers::generated::bpf_get_prandom_u32, macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
     delays::{BEFORE, EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, table, via, what},
@@ -25,6 +25,18 @@ use crate::{
 #[map]
 static SHORT_WAITS: PerCpuArray<u32> = PerCpuArray::with_max_entries(1024, 0);
 
+/// One of so many wake-ups is not counted as the end of its sleep: a fault that the test of the account makes. 0, for none, is what the
+/// verifier removes.
+#[unsafe(no_mangle)]
+pub static FORGET_ONE_OF: Global<u32> = Global::new(0);
+
+#[inline(always)]
+fn forgets() -> bool {
+    let one_of = FORGET_ONE_OF.load();
+    // SAFETY: no preconditions.
+    one_of != 0 && unsafe { bpf_get_prandom_u32() } % one_of == 0
+}
+
 /// A sleep that ends.
 #[derive(Clone, Copy)]
 pub struct Ending {
@@ -48,7 +60,9 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     }
     let Some(mut counter) = cells::counter() else { return };
     let now = counter.now;
-    woken_at::<S, true>(&mut counter, thread, &Ending { program, task, until: now }, now);
+    if !forgets() {
+        woken_at::<S, true>(&mut counter, thread, &Ending { program, task, until: now }, now);
+    }
     become_runnable::<S>(&mut counter, thread, task, now);
 }
 
