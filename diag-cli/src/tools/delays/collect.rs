@@ -23,7 +23,7 @@ use super::{
     args::By,
     attach::{OPEN_WAITS, THREADS, group_by},
     classify::Classifier,
-    counted::Counted,
+    counted::{self, Counted},
     disks,
     harvest::Harvest,
     place,
@@ -179,10 +179,9 @@ impl Collector {
         let parity = self.epoch.ended();
         let mut tables: [HashMap<u64, Cell>; table::COUNT] = Default::default();
         let mut add = |table: u32, of: u64, more: Cell| {
-            let Some(table) = tables.get_mut(table as usize) else { return };
-            let cell = table.entry(of).or_default();
-            cell.count = cell.count.wrapping_add(more.count);
-            cell.ns = cell.ns.wrapping_add(more.ns);
+            if let Some(table) = tables.get_mut(table as usize) {
+                counted::add(table, of, more);
+            }
         };
         for number in 0..self.cpu_numbers {
             let index = number << 1 | parity;
@@ -202,17 +201,18 @@ impl Collector {
             self.cells.remove(&key)?;
         }
         let [cells, pairs, waited, served] = tables;
-        let mut samples = Vec::new();
+        let mut samples = HashMap::new();
         let keys: Vec<SampleKey> =
             self.samples.keys().collect::<Result<_, _>>().context("cannot read the samples")?;
         for key in keys.into_iter().filter(|key| key.flags & 1 == parity) {
-            samples.push((key, self.samples.get(&key, 0)?));
+            let of_no_half = SampleKey { flags: key.flags & !1, ..key };
+            counted::add(&mut samples, of_no_half, self.samples.get(&key, 0)?);
             self.samples.remove(&key)?;
         }
         let stretch = self.totals.take(&cells, self.began);
         Ok(Counted {
             stretch,
-            pairs: pairs.into_iter().collect(),
+            pairs,
             disks: disks::shared(&waited, &served),
             waits: cells.into_iter().filter(|(of, _)| what::kind(*of as u32) >= what::WAITS).collect(),
             samples,

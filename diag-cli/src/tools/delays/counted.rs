@@ -1,24 +1,27 @@
 //! What the kernel side counted, before anything is named or explained.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap, hash::Hash};
 
 use diag_common::delays::{Cell, SampleKey, Wait, via, what};
 
-use super::{account::Stretch, disks::Share};
+use super::{account::Stretch, harvest::LONGEST};
+
+/// Of waits that ended, so many at least are kept, however many epochs there are: the stacks of some will say that they lost nothing.
+const ENDED: usize = 4 * LONGEST;
 
 /// What was counted between two boundaries.
 pub(super) struct Counted {
     /// Time by state.
     pub(super) stretch: Stretch,
     /// Waits that ended, and time of earlier stretches, by key.
-    pub(super) waits: Vec<(u64, Cell)>,
+    pub(super) waits: HashMap<u64, Cell>,
     /// Time for which one group waited for a CPU that another had: the one above, the other below.
-    pub(super) pairs: Vec<(u64, Cell)>,
-    /// Time for which one group waited for what a disk did for another.
-    pub(super) disks: Vec<Share>,
-    /// Stacks of waits that nothing else explains.
-    pub(super) samples: Vec<(SampleKey, Cell)>,
-    /// Long waits that ended, and waits that go on.
+    pub(super) pairs: HashMap<u64, Cell>,
+    /// Time for which one group waited for what a disk did for another, ns: the former's number and the latter's.
+    pub(super) disks: HashMap<(u32, u32), u64>,
+    /// Stacks of waits that nothing else explains; of no half.
+    pub(super) samples: HashMap<SampleKey, Cell>,
+    /// Long waits that ended, the longest [`ENDED`] at least, and waits that go on.
     pub(super) ended: Vec<Wait>,
     pub(super) open: Vec<Wait>,
     /// The boundaries, ns.
@@ -35,20 +38,31 @@ impl Counted {
             let moved = earlier(of).map_or(0, |(from, to)| take(&mut times, from, to, cell.ns));
             let left = Cell { ns: cell.ns - moved, ..cell };
             if moved == 0 || left.ns > 0 {
-                self.waits.push((of, left));
+                add(&mut self.waits, of, left);
             }
         }
         for (of, ns) in more.stretch.times {
             *times.entry(of).or_default() += ns;
         }
         self.stretch.times = times.into_iter().collect();
-        self.pairs.extend(more.pairs);
-        self.disks.extend(more.disks);
-        self.samples.extend(more.samples);
+        more.pairs.into_iter().for_each(|(of, cell)| add(&mut self.pairs, of, cell));
+        more.disks.into_iter().for_each(|(of, ns)| *self.disks.entry(of).or_default() += ns);
+        more.samples.into_iter().for_each(|(key, cell)| add(&mut self.samples, key, cell));
         self.ended.extend(more.ended);
+        if self.ended.len() > 2 * ENDED {
+            self.ended.sort_unstable_by_key(|wait| Reverse(wait.ns));
+            self.ended.truncate(ENDED);
+        }
         self.open = more.open;
         self.until = more.until;
     }
+}
+
+/// Adds to a cell.
+pub(super) fn add<K: Eq + Hash>(cells: &mut HashMap<K, Cell>, key: K, more: Cell) {
+    let cell = cells.entry(key).or_default();
+    cell.count = cell.count.wrapping_add(more.count);
+    cell.ns = cell.ns.wrapping_add(more.ns);
 }
 
 /// Of a key of [`what::LATE`], the keys of time where it stands, and where it belongs.
@@ -80,10 +94,10 @@ mod tests {
     fn counted(times: &[(u64, i64)], waits: &[(u64, Cell)], since: u64, until: u64) -> Counted {
         Counted {
             stretch: Stretch { times: times.to_vec(), ..Stretch::default() },
-            waits: waits.to_vec(),
-            pairs: Vec::new(),
-            disks: Vec::new(),
-            samples: Vec::new(),
+            waits: waits.iter().copied().collect(),
+            pairs: HashMap::new(),
+            disks: HashMap::new(),
+            samples: HashMap::new(),
             ended: Vec::new(),
             open: Vec::new(),
             since,
@@ -103,7 +117,7 @@ mod tests {
         times.sort_unstable();
         assert_eq!(times, [(key(device), 35), (key(sleep), 2)]);
         // What lies before the first stretch is for the records before.
-        assert_eq!(sum.waits, [(key(late), Cell { count: 0, ns: 10 })]);
+        assert_eq!(sum.waits, HashMap::from([(key(late), Cell { count: 0, ns: 10 })]));
         assert_eq!((sum.since, sum.until), (0, 200));
     }
 }

@@ -83,14 +83,14 @@ impl Splitter {
         for ((who, what), ns) in unexplained {
             self.add_unexplained(&mut harvest, &short, who, what, ns);
         }
-        for &(of, cell) in &counted.waits {
+        for (&of, &cell) in &counted.waits {
             self.add_waits(&mut harvest, &short, &long, of, cell);
         }
-        for &(of, cell) in &counted.pairs {
+        for (&of, cell) in &counted.pairs {
             self.add_culprit(&mut harvest, Resource::Cpu, (of >> 32) as u32, of as u32, cell.ns);
         }
-        for share in &counted.disks {
-            self.add_culprit(&mut harvest, Resource::Device, share.waiter, share.submitter, share.ns);
+        for (&(waiter, submitter), &ns) in &counted.disks {
+            self.add_culprit(&mut harvest, Resource::Device, waiter, submitter, ns);
         }
         for wait in &counted.ended {
             let told = (wait.stack != 0).then(|| self.classifier.by_number(wait.stack, wait.what));
