@@ -11,9 +11,16 @@ const MAX_MEMBERS: u32 = 1 << 20;
 /// (include/linux/tracepoint.h, include/trace/bpf_probe.h, 6.18).
 pub(super) const NAMING_FUNCTIONS: [&str; 3] = ["__traceiter_", "__bpf_trace_", "__probestub_"];
 
-/// Functions that programs may call, those of interest here (kernel/bpf/helpers.c, 6.18).
-pub(super) const KERNEL_FUNCTIONS: [&str; 5] =
-    ["bpf_rdonly_cast", "bpf_preempt_disable", "bpf_preempt_enable", "bpf_task_from_pid", "bpf_task_release"];
+/// Functions that programs may call, those of interest here (kernel/bpf/helpers.c, 6.18), and one that kernels have which keep
+/// readers of an rwsem (kernel/locking/rwsem.c, 6.18).
+pub(super) const KERNEL_FUNCTIONS: [&str; 6] = [
+    "bpf_rdonly_cast",
+    "bpf_preempt_disable",
+    "bpf_preempt_enable",
+    "bpf_task_from_pid",
+    "bpf_task_release",
+    "is_rwsem_reader_owned",
+];
 
 /// Variables that each CPU has one of, those of interest here (kernel/sched/core.c, arch/x86/kernel/cpu/common.c).
 pub(super) const PER_CPU_VARIABLES: [&str; 3] = ["runqueues", "__preempt_count", "pcpu_hot"];
@@ -96,7 +103,7 @@ impl Btf {
         self.only_id(name, Kind::Struct)
     }
 
-    /// The id of a function that programs may call.
+    /// The id of a function of interest.
     pub(crate) fn function_id(&self, name: &str) -> Option<u32> {
         self.only_id(name, Kind::Func)
     }

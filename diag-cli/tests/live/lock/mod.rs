@@ -152,6 +152,12 @@ fn convoy() -> Outcome {
     for owner in strangers {
         assert!(known.iter().any(|comm| owner["task"]["comm"] == *comm), "{owner}");
     }
+    // Who is named did hold it where a reader takes itself out, which needs this function.
+    let symbols = std::fs::read_to_string("/proc/kallsyms").expect("root can read the kernel's symbols");
+    let kept = symbols.lines().any(|line| line.ends_with(" is_rwsem_reader_owned"));
+    let missing = summary.0["unavailable"].to_string().contains("rwsem-readers");
+    assert_eq!(missing, !kept, "{}", summary.0["unavailable"]);
+    assert!(kept || write.list("owners").iter().all(|owner| !named(owner)), "{}", write.0);
     // Behind a writer in the queue, one who wants to look waits for the readers before it as well.
     let readers = read.share("owners", |owner| owner["reader"] == true);
     let holder = held_by(read, seen.holder);
