@@ -171,8 +171,11 @@ pub mod table {
     /// Time that requests were at a disk: the group that wanted them above, the disk's number below. A request counts as a whole
     /// where it is complete.
     pub const SERVED: u32 = 3;
+    /// Time for which threads of a group slept for locks of the kernel: the group above; below that of the task that had the lock when
+    /// the wait began. A wait counts as a whole where it ends.
+    pub const LOCK: u32 = 4;
     /// How many tables there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// A cell of the shared hash.
@@ -334,8 +337,8 @@ pub struct Thread {
     pub stack: u32,
     /// Not 0 where it sleeps interruptibly.
     pub interruptible: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The group of the task that has the lock that it contends for; 0 where that is not known.
+    pub owner: u32,
 }
 
 impl Thread {

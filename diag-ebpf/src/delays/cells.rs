@@ -154,10 +154,10 @@ fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
     add(CellKey { of, half }, count, ns);
 }
 
-/// Counts time of a group and a disk.
+/// Counts time of a group and another one, or a disk.
 #[inline(always)]
-pub fn disk(parity: u32, table: u32, who: u32, disk: u64, ns: u64) {
-    add_shared(u64::from(who) << 32 | disk, CellKey::half(parity, table), 1, ns);
+pub fn between(parity: u32, table: u32, who: u32, other: u64, ns: u64) {
+    add_shared(u64::from(who) << 32 | other, CellKey::half(parity, table), 1, ns);
 }
 
 /// A part of its callers: each call costs 32 bytes of stack at least, and the ways here are long.

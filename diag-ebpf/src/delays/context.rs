@@ -3,10 +3,11 @@
 use diag_common::{
     cause::Cause,
     delays::{Thread, phase, place, what},
+    lock::Kind,
 };
 
 use super::{
-    cells,
+    cells, holder,
     pieces::{Tasks, on_cpu},
 };
 use crate::{
@@ -99,11 +100,14 @@ pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
     if flags & SPIN != 0 && flags & MUTEX == 0 {
         return;
     }
-    if let Some(thread) = current::<S>()
-        && thread.lock == 0
-    {
+    let Some(thread) = current::<S>() else { return };
+    if thread.lock == 0 {
         thread.lock = lock;
         changed(thread);
+    }
+    // A mutex says so when its waiter spins, and again when it goes to sleep.
+    if thread.lock == lock {
+        thread.owner = holder::group_of::<S>(lock, Kind::of(flags));
     }
 }
 
@@ -115,6 +119,7 @@ pub fn contention_end<S: Tasks>(lock: u64) {
         && lock != 0
     {
         thread.lock = 0;
+        thread.owner = 0;
         changed(thread);
     }
 }

@@ -29,7 +29,7 @@ pub fn complete<S: Side>(request: Ptr) {
         && done.issued != 0
         && let Some(parity) = epoch::parity()
     {
-        cells::disk(parity, table::SERVED, submitter, done.disk(), done.done.saturating_sub(done.issued));
+        cells::between(parity, table::SERVED, submitter, done.disk(), done.done.saturating_sub(done.issued));
     }
 }
 

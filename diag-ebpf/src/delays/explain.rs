@@ -78,7 +78,11 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     let state = what::state(thread.what);
     thread.contexts &= !DIRTY_THROTTLE;
     let whole = until.saturating_sub(thread.began);
-    let via = if SEEN && (state == Cause::MmapLock as u32 || is_contended(state)) { via_of_waker::<S>(thread, until) } else { via::NONE };
+    let for_a_lock = SEEN && (state == Cause::MmapLock as u32 || is_contended(state));
+    if for_a_lock && thread.owner != 0 {
+        cells::between(counter.parity(), table::LOCK, thread.who, u64::from(thread.owner), whole);
+    }
+    let via = if for_a_lock { via_of_waker::<S>(thread, until) } else { via::NONE };
     if state < what::UNEXPLAINED {
         let what = what::with_via(thread.what, via);
         if until == now && via == via::NONE {
@@ -118,8 +122,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
         ended::<S>(counter, thread, task, what, whole);
         return;
     }
-    let what =
-        if state == what::IOWAIT { what::with_state(thread.what, what::UNEXPLAINED) } else { what::with_via(thread.what, via) };
+    let what = what::with_via(thread.what, via);
     unexplained::<S, SEEN>(counter, thread, ending, what, whole);
 }
 
@@ -162,7 +165,7 @@ fn by_request<S: Tasks>(
         ended::<S>(counter, thread, task, what, until - began);
         return began;
     }
-    cells::disk(counter.parity(), table::WAITED, thread.who, request.disk(), until - queued);
+    cells::between(counter.parity(), table::WAITED, thread.who, request.disk(), until - queued);
     let via = if queued + (until - queued) / 2 < issued { via::QUEUE } else { via::DEVICE };
     thread.hinder(via, queued, until);
     let device = what::with_state(thread.what, Cause::Device as u32);

@@ -6,6 +6,7 @@ pub mod culprits;
 pub mod disks;
 pub mod explain;
 pub mod group;
+pub mod holder;
 pub mod iterators;
 pub mod longest;
 pub mod pieces;

@@ -185,6 +185,8 @@ pub(crate) enum Resource {
     Cpu,
     /// A block device.
     Device,
+    /// A lock of the kernel.
+    Lock,
 }
 
 /// How a culprit is known.
@@ -193,6 +195,8 @@ pub(crate) enum Resource {
 pub(crate) enum Basis {
     /// It had the resource while the victim waited. Of a device, in proportion to the time of its requests there.
     Overlap,
+    /// It owned the resource when the wait began.
+    Owner,
 }
 
 /// What was cut from a list.

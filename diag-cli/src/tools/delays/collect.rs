@@ -200,7 +200,7 @@ impl Collector {
             add((key.half >> 32) as u32, key.of, self.cells.get(&key, 0)?);
             self.cells.remove(&key)?;
         }
-        let [cells, pairs, waited, served] = tables;
+        let [cells, pairs, waited, served, locks] = tables;
         let mut samples = HashMap::new();
         let keys: Vec<SampleKey> =
             self.samples.keys().collect::<Result<_, _>>().context("cannot read the samples")?;
@@ -214,6 +214,7 @@ impl Collector {
             stretch,
             pairs,
             disks: disks::shared(&waited, &served),
+            locks,
             waits: cells.into_iter().filter(|(of, _)| what::kind(*of as u32) >= what::WAITS).collect(),
             samples,
             ended: std::mem::take(&mut self.ended),

@@ -19,6 +19,8 @@ pub(super) struct Counted {
     pub(super) pairs: HashMap<u64, Cell>,
     /// Time for which one group waited for what a disk did for another, ns: the former's number and the latter's.
     pub(super) disks: HashMap<(u32, u32), u64>,
+    /// Time for which one group slept for a lock that another had: the one above, the other below.
+    pub(super) locks: HashMap<u64, Cell>,
     /// Stacks of waits that nothing else explains; of no half.
     pub(super) samples: HashMap<SampleKey, Cell>,
     /// Long waits that ended, the longest [`ENDED`] at least, and waits that go on.
@@ -47,6 +49,7 @@ impl Counted {
         self.stretch.times = times.into_iter().collect();
         more.pairs.into_iter().for_each(|(of, cell)| add(&mut self.pairs, of, cell));
         more.disks.into_iter().for_each(|(of, ns)| *self.disks.entry(of).or_default() += ns);
+        more.locks.into_iter().for_each(|(of, cell)| add(&mut self.locks, of, cell));
         more.samples.into_iter().for_each(|(key, cell)| add(&mut self.samples, key, cell));
         self.ended.extend(more.ended);
         if self.ended.len() > 2 * ENDED {
@@ -97,6 +100,7 @@ mod tests {
             waits: waits.iter().copied().collect(),
             pairs: HashMap::new(),
             disks: HashMap::new(),
+            locks: HashMap::new(),
             samples: HashMap::new(),
             ended: Vec::new(),
             open: Vec::new(),

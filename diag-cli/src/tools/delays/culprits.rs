@@ -18,6 +18,7 @@ pub(super) fn resource_of(cause: Cause) -> Option<Resource> {
     match cause {
         Cause::Runqueue => Some(Resource::Cpu),
         Cause::Device | Cause::Queue => Some(Resource::Device),
+        Cause::MmapLock | Cause::KernelLock | Cause::InodeLock | Cause::FsLock => Some(Resource::Lock),
         _ => None,
     }
 }
@@ -25,6 +26,7 @@ pub(super) fn resource_of(cause: Cause) -> Option<Resource> {
 fn basis_of(resource: Resource) -> Basis {
     match resource {
         Resource::Cpu | Resource::Device => Basis::Overlap,
+        Resource::Lock => Basis::Owner,
     }
 }
 
@@ -36,7 +38,7 @@ pub(super) fn of(account: &Account, harvest: &Harvest, naming: &mut Naming<'_, '
         *times.entry(resource).or_default().entry(naming.group(key, harvest)).or_default() += ns;
     }
     let mut list = Vec::new();
-    for resource in [Resource::Cpu, Resource::Device] {
+    for resource in [Resource::Cpu, Resource::Device, Resource::Lock] {
         let waited_ns = waited_ns(account, resource);
         let groups = times.remove(&resource).unwrap_or_default();
         let known_ns: u64 = groups.values().sum();

@@ -89,7 +89,7 @@ pub(crate) struct Group {
     /// Of the waits of the class `lost` that were kept one by one (200 of all groups together), those that `longest` lacks.
     pub(crate) longest_omitted: Omitted,
     /// Who had what it waited for, longest first: a CPU in the time of `cpu.runqueue`, a device in that of `block.device` and
-    /// `block.queue`. The group itself can be among them. Those of a resource add up to that time; what of it nobody is known to
+    /// `block.queue`, a lock in that of `lock.mmap`, `lock.kernel`, `filesystem.inode-lock` and `filesystem.lock`. The group itself can be among them. Those of a resource add up to that time; what of it nobody is known to
     /// have had is a culprit without a group.
     pub(crate) culprits: Vec<Culprit>,
     /// What `culprits` lacks.

@@ -86,8 +86,10 @@ impl Splitter {
         for (&of, &cell) in &counted.waits {
             self.add_waits(&mut harvest, &short, &long, of, cell);
         }
-        for (&of, cell) in &counted.pairs {
-            self.add_culprit(&mut harvest, Resource::Cpu, (of >> 32) as u32, of as u32, cell.ns);
+        for (resource, pairs) in [(Resource::Cpu, &counted.pairs), (Resource::Lock, &counted.locks)] {
+            for (&of, cell) in pairs {
+                self.add_culprit(&mut harvest, resource, (of >> 32) as u32, of as u32, cell.ns);
+            }
         }
         for (&(waiter, submitter), &ns) in &counted.disks {
             self.add_culprit(&mut harvest, Resource::Device, waiter, submitter, ns);
@@ -134,15 +136,9 @@ impl Splitter {
         told: &Told,
         ns: u64,
     ) {
-        let mut earlier = ns;
-        // It may have been taken for a sleep for I/O.
-        for state in [what::state(key.what), what::IOWAIT] {
-            if let Some(left) = unexplained.get_mut(&(key.who, what::with_state(base(key.what), state))) {
-                let here = earlier.min(*left);
-                *left -= here;
-                earlier -= here;
-            }
-        }
+        let left = unexplained.entry((key.who, base(key.what))).or_default();
+        let earlier = ns - ns.min(*left);
+        *left -= ns - earlier;
         if earlier < ns {
             self.add_time(harvest, key.who, told.part, ns - earlier);
             self.add_stack(harvest, key.who, told, ns - earlier);

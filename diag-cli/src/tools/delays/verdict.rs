@@ -136,14 +136,14 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
 fn had(culprit: &Culprit, group: &Group) -> String {
     let part = units::percent(culprit.share);
     let other = culprit.group.as_ref().filter(|_| !is_own(culprit, group)).map(parties::Group::label);
+    let who = || other.clone().unwrap_or_else(|| "its own threads".to_owned());
     match culprit.resource {
-        Resource::Cpu => {
-            let who = other.unwrap_or_else(|| "its own threads".to_owned());
-            format!("; {who} had the CPU for {part} of that")
-        }
+        Resource::Cpu => format!("; {} had the CPU for {part} of that", who()),
+        Resource::Lock => format!("; {} had the lock for {part} of that", who()),
         Resource::Device => {
-            let whose =
-                other.map_or_else(|| "its own requests".to_owned(), |who| format!("requests of {who}"));
+            let whose = other
+                .as_ref()
+                .map_or_else(|| "its own requests".to_owned(), |who| format!("requests of {who}"));
             format!("; {whose} had {part} of the device's time meanwhile")
         }
     }

@@ -1,0 +1,43 @@
+//! The group of the task that has a lock.
+
+use diag_common::lock::{Kind, owner};
+
+use super::group;
+use crate::{
+    fields::{MUTEX_OWNER, TYPE_TASK, present},
+    rwsem::{self, Holder},
+    side::{Ptr, Raw, Side},
+    task as tasks,
+};
+
+/// The number of the group of the task that has the lock at this address; 0 where the kernel does not know it.
+#[inline(never)]
+pub fn group_of<S: Side>(lock: u64, kind: Kind) -> u32 {
+    let task = match kind {
+        Kind::Mutex => {
+            // SAFETY: any address will do.
+            let word: u64 = unsafe { Raw::read(lock as Ptr, MUTEX_OWNER.load()) };
+            // One that has yet to pick it up waits as well.
+            if word & owner::PICKUP != 0 { 0 } else { word & !owner::FLAGS }
+        }
+        // A waiter says that it begins when it is no longer in the count (kernel/locking/rwsem.c, rwsem_down_read_slowpath, 6.18).
+        Kind::RwsemRead | Kind::RwsemWrite => match rwsem::holder(lock, 0) {
+            Holder::Writer(task) | Holder::Readers(task) => task,
+            Holder::Free | Holder::Unknown => 0,
+        },
+        _ => 0,
+    };
+    if task == 0 {
+        0
+    } else if present(&TYPE_TASK) {
+        number::<S>(S::cast(task as Ptr, TYPE_TASK.load()))
+    } else {
+        number::<Raw>(task as Ptr)
+    }
+}
+
+/// Nothing keeps the task from going away meanwhile; what is then there has no number.
+#[inline(always)]
+fn number<R: Side>(task: Ptr) -> u32 {
+    if tasks::pid::<R>(task) == 0 { 0 } else { group::number_of::<R>(task, group::IN_TASK) }
+}
