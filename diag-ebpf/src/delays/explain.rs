@@ -183,8 +183,13 @@ fn by_request<S: Tasks>(
 /// explains, and of some others.
 #[inline(always)]
 pub fn wants_stack(what: u32, interruptible: u32) -> bool {
-    let state = what::state(what);
-    state >= what::UNEXPLAINED && (interruptible == 0 && state != what::IOWAIT || is_next(what))
+    what::state(what) >= what::UNEXPLAINED && (has_stack(what, interruptible) || is_next(what))
+}
+
+/// Whether each such sleep has its stack taken.
+#[inline(always)]
+fn has_stack(what: u32, interruptible: u32) -> bool {
+    interruptible == 0 && what::state(what) != what::IOWAIT
 }
 
 /// Whether it is the turn of a wait at this place to have its stack taken: the first, and then one of so many.
@@ -223,7 +228,9 @@ fn unexplained<S: Tasks, const SEEN: bool>(
     cells::wait(counter, thread.who, what, whole);
     let from = thread.since.max(cells::boundary(counter.parity()));
     let ns = until.saturating_sub(from);
-    let every = long && number != 0;
+    // Of others no more than samples have one, however long they are.
+    let has_one = S::STACK_OF_SLEEPER || has_stack(thread.what, thread.interruptible);
+    let every = long && has_one && number != 0;
     if !every {
         counter.add(thread.who, what, 0, ns);
     }
@@ -239,7 +246,7 @@ fn unexplained<S: Tasks, const SEEN: bool>(
             key.flags |= BEFORE;
             cells::sample(&key, cells::before(thread, from));
         }
-    } else if long {
+    } else if long && has_one {
         loss::count(Loss::Stacks);
     }
     if thread.interruptible == 0 {
