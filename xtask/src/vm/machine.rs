@@ -21,7 +21,7 @@ const QEMU: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
 
 /// How long a guest may run.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// What each guest is made of. One host thread emulates all CPUs, since the emulator otherwise races with a kernel that
 /// patches its own code, as attaching probes does; `cx16` is off, since QEMU 7.2 gets its flags wrong.
@@ -50,8 +50,15 @@ const COMMAND_LINE: &str = "console=ttyS0 panic=-1 loglevel=5 slub_debug=F,kmall
 /// Tells the guest what it is for (`guest/init.rs`).
 const GUEST: &str = "GUEST";
 
-/// How slow the second disk is, which guests have that run faults: each request takes 10 ms, and a MiB some 120 ms.
-const SLOW: &str = "throttling.iops-total=100,throttling.bps-total=8388608";
+/// A disk: its name, what the emulator is told of what is behind it, and of its device.
+type Disk = (&'static str, &'static str, &'static str);
+
+/// As fast as it gets.
+const FAST: Disk = ("fast", "", "");
+/// Guests that run faults have a second disk, which is slow: each request takes 10 ms, and a MiB some 120 ms.
+const SLOW: Disk = ("slow", ",throttling.iops-total=100,throttling.bps-total=8388608", "");
+/// And a third, which also has no more than four requests at a time: the kernel keeps the others.
+const NARROW: Disk = ("narrow", SLOW.1, ",queue-size=4,num-queues=1");
 
 /// Variables of this name reach osdiag in the guest: a kernel hands what it does not know to process 1.
 const PASSED_ON: &str = "OSDIAG_";
@@ -121,10 +128,9 @@ impl Machine {
         for line in [&console, &report] {
             guest.arg("-serial").arg(format!("file:{}", line.display()));
         }
-        let drive = format!("file={},if=virtio,format=raw,cache=unsafe,snapshot=on", disk.display());
-        guest.arg("-drive").arg(&drive);
+        guest.args(drive(disk, FAST));
         if let Purpose::Faults(_) = purpose {
-            guest.arg("-drive").arg(format!("{drive},{SLOW}"));
+            guest.args(drive(disk, SLOW)).args(drive(disk, NARROW));
         }
         // The snapshot is a temporary file.
         guest.env("TMPDIR", run).stdin(Stdio::null());
@@ -133,6 +139,13 @@ impl Machine {
         let console = String::from_utf8_lossy(&fs::read(console)?).into_owned();
         Ok(End { console, report, stopped })
     }
+}
+
+/// What makes a disk. They are named in the order of their devices.
+fn drive(image: &Path, (name, throttle, device): Disk) -> [String; 4] {
+    let image = image.display();
+    let drive = format!("if=none,id={name},file={image},format=raw,cache=unsafe,snapshot=on{throttle}");
+    ["-drive".to_owned(), drive, "-device".to_owned(), format!("virtio-blk-pci,drive={name}{device}")]
 }
 
 fn command_line(variables: impl Iterator<Item = (String, String)>) -> String {

@@ -155,7 +155,9 @@ impl Bench {
         fs::create_dir_all(&run)?;
         let modules = match purpose {
             Purpose::Loading => Vec::new(),
-            Purpose::Steps | Purpose::Faults(_) => modules::collect(kernel)?,
+            Purpose::Steps | Purpose::Faults(_) => {
+                modules::collect(kernel, matches!(purpose, Purpose::Faults(_)))?
+            }
         };
         let initramfs = run.join("initramfs");
         image::write(&initramfs, &self.guest, &self.osdiag, &modules)?;

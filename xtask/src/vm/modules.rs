@@ -11,6 +11,9 @@ use super::kernel::Kernel;
 /// What stands between the guest and its disk; ext4 is built into the cloud kernels.
 const WANTED: [&str; 2] = ["virtio_pci", "virtio_blk"];
 
+/// What faults need beside that: they come first, so that the disks find their scheduler.
+const FOR_FAULTS: [&str; 3] = ["mq_deadline", "dm_delay", "fuse"];
+
 /// A module, ready to be loaded.
 pub(super) struct Module {
     /// Its name, with underscores.
@@ -20,7 +23,7 @@ pub(super) struct Module {
 }
 
 /// The modules in an order in which they load; what is built into the kernel is left out.
-pub(super) fn collect(kernel: &Kernel) -> Result<Vec<Module>> {
+pub(super) fn collect(kernel: &Kernel, faults: bool) -> Result<Vec<Module>> {
     let modules = kernel.modules.as_ref();
     let modules = modules.with_context(|| format!("{} has no modules", kernel.release))?;
     let mut files = HashMap::new();
@@ -29,7 +32,8 @@ pub(super) fn collect(kernel: &Kernel) -> Result<Vec<Module>> {
     let builtin = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let builtin: Vec<_> = builtin.lines().filter_map(|line| module_name(Path::new(line))).collect();
     let mut loaded = Vec::new();
-    for name in WANTED {
+    let also = if faults { &FOR_FAULTS[..] } else { &[] };
+    for name in also.iter().chain(&WANTED) {
         add(name, &files, &builtin, &mut loaded)?;
     }
     Ok(loaded)

@@ -52,6 +52,8 @@ pub(crate) struct Step {
 pub(crate) struct Trial {
     /// Its name.
     pub(crate) fault: String,
+    /// The tool that had to name it.
+    pub(crate) tool: String,
     /// Where its cgroup is: one of the fault's `places`.
     pub(crate) place: String,
     /// What came of it.
@@ -140,62 +142,101 @@ pub(crate) mod fault {
 
     /// A fault, and where it can be made.
     pub(crate) struct Fault {
-        /// The tool that has to name it, and as what.
+        /// As what it has to be named; mostly a cause.
         pub(crate) name: &'static str,
+        /// The tools that have to name it. They look at it at once.
+        pub(crate) tools: &'static [&'static str],
         pub(crate) places: &'static [&'static str],
     }
 
-    pub(crate) const MEMCG_RECLAIM: &str = "iolat memory.memcg-reclaim";
-    pub(crate) const MEMCG_THROTTLE: &str = "iolat memory.memcg-throttle";
-    pub(crate) const QUOTA_IOLAT: &str = "iolat cpu.throttled";
-    pub(crate) const QUOTA_RUNQ: &str = "runq cpu.throttled";
-    pub(crate) const REMOVED: &str = "iolat cgroup-removed";
-    pub(crate) const DIRTY: &str = "iolat memory.dirty-throttle";
-    pub(crate) const FREEZE: &str = "iolat filesystem.freeze";
-    pub(crate) const INODE_LOCK: &str = "iolat filesystem.inode-lock";
-    pub(crate) const JOURNAL: &str = "iolat filesystem.journal";
-    pub(crate) const DEVICE: &str = "iolat block.device";
-    pub(crate) const RUNQUEUE_IOLAT: &str = "iolat cpu.runqueue";
-    pub(crate) const RUNQUEUE_RUNQ: &str = "runq cpu.runqueue";
-    pub(crate) const HOLDER: &str = "lock holder";
-    pub(crate) const STUCK: &str = "hung filesystem.freeze";
+    pub(crate) const RECLAIM: &str = "memory.reclaim";
+    pub(crate) const MEMCG_RECLAIM: &str = "memory.memcg-reclaim";
+    pub(crate) const MEMCG_THROTTLE: &str = "memory.memcg-throttle";
+    pub(crate) const COMPACTION: &str = "memory.compaction";
+    pub(crate) const DIRTY: &str = "memory.dirty-throttle";
+    pub(crate) const FREEZE: &str = "filesystem.freeze";
+    pub(crate) const INODE_LOCK: &str = "filesystem.inode-lock";
+    pub(crate) const LOCK: &str = "filesystem.lock";
+    pub(crate) const JOURNAL: &str = "filesystem.journal";
+    pub(crate) const SERVER: &str = "filesystem.server";
+    pub(crate) const FS_WAIT: &str = "filesystem.wait";
+    pub(crate) const DEVICE: &str = "block.device";
+    pub(crate) const QUEUE: &str = "block.queue";
+    pub(crate) const BLOCK_THROTTLE: &str = "block.throttle";
+    pub(crate) const BLOCK_WAIT: &str = "block.wait";
+    pub(crate) const RUNQUEUE: &str = "cpu.runqueue";
+    pub(crate) const QUOTA: &str = "cpu.throttled";
+    pub(crate) const INTERRUPTS: &str = "cpu.irq";
+    pub(crate) const MMAP_LOCK: &str = "lock.mmap";
+    pub(crate) const KERNEL_LOCK: &str = "lock.kernel";
+    pub(crate) const REMOVED: &str = "cgroup-removed";
+    pub(crate) const HOLDER: &str = "holder";
+
+    const IO: &[&str] = &["iolat", "delays"];
+    const IO_AND_CPU: &[&str] = &["iolat", "runq", "delays"];
 
     /// All of them.
-    pub(crate) const ALL: [Fault; 14] = [
-        in_cgroups(MEMCG_RECLAIM),
-        in_cgroups(MEMCG_THROTTLE),
-        in_cgroups(QUOTA_IOLAT),
-        in_cgroups(QUOTA_RUNQ),
-        in_cgroups(REMOVED),
-        anywhere(DIRTY),
-        anywhere(FREEZE),
-        anywhere(INODE_LOCK),
-        anywhere(JOURNAL),
-        anywhere(DEVICE),
-        anywhere(RUNQUEUE_IOLAT),
-        anywhere(RUNQUEUE_RUNQ),
-        anywhere(HOLDER),
-        anywhere(STUCK),
+    pub(crate) const ALL: [Fault; 23] = [
+        in_cgroups(MEMCG_RECLAIM, IO),
+        in_cgroups(MEMCG_THROTTLE, IO),
+        in_cgroups(QUOTA, IO_AND_CPU),
+        in_cgroups(REMOVED, &["iolat"]),
+        anywhere(RECLAIM, IO),
+        anywhere(COMPACTION, IO),
+        anywhere(DIRTY, IO),
+        anywhere(FREEZE, IO),
+        anywhere(INODE_LOCK, IO),
+        anywhere(LOCK, IO),
+        anywhere(JOURNAL, IO),
+        anywhere(SERVER, IO),
+        anywhere(FS_WAIT, IO),
+        anywhere(DEVICE, IO),
+        anywhere(BLOCK_THROTTLE, IO),
+        anywhere(QUEUE, IO),
+        anywhere(BLOCK_WAIT, IO),
+        anywhere(RUNQUEUE, IO_AND_CPU),
+        anywhere(INTERRUPTS, IO),
+        anywhere(MMAP_LOCK, IO),
+        anywhere(KERNEL_LOCK, &["delays"]),
+        anywhere(HOLDER, &["lock"]),
+        anywhere(FREEZE, &["hung"]),
     ];
 
-    const fn in_cgroups(name: &'static str) -> Fault {
-        Fault { name, places: &[V1, V2] }
+    const fn in_cgroups(name: &'static str, tools: &'static [&'static str]) -> Fault {
+        Fault { name, tools, places: &[V1, V2] }
     }
 
-    const fn anywhere(name: &'static str) -> Fault {
-        Fault { name, places: &[NONE] }
+    const fn anywhere(name: &'static str, tools: &'static [&'static str]) -> Fault {
+        Fault { name, tools, places: &[NONE] }
     }
 
-    /// Only faults whose names contain this.
+    /// Only faults whose names, with their tool's before them, contain one of these, which commas separate.
     pub(crate) const FILTER: &str = "OSDIAG_FAULTS";
 
+    /// A fault that is made in a guest, and the tools that look at it.
+    pub(crate) struct Made {
+        pub(crate) name: &'static str,
+        pub(crate) place: &'static str,
+        pub(crate) tools: Vec<&'static str>,
+    }
+
     /// The faults of a guest with this hierarchy; those in no cgroup are made beside the unified one.
-    pub(crate) fn of(guest: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub(crate) fn of(guest: &str) -> impl Iterator<Item = Made> {
         let is_its = move |place: &str| place == guest || place == NONE && guest == V2;
         let named = std::env::var(FILTER).unwrap_or_default();
-        let faults = ALL.iter().filter(move |fault| fault.name.contains(&named));
-        faults.flat_map(move |fault| {
-            fault.places.iter().filter(move |place| is_its(place)).map(|place| (fault.name, *place))
-        })
+        let made = ALL.iter().flat_map(move |fault| {
+            let tools = fault.tools.iter().copied();
+            let tools: Vec<_> = tools
+                .filter(|tool| named.split(',').any(|part| row(tool, fault.name).contains(part)))
+                .collect();
+            let places = fault.places.iter().filter(move |place| is_its(place));
+            places.map(move |place| Made { name: fault.name, place, tools: tools.clone() })
+        });
+        made.filter(|made| !made.tools.is_empty())
+    }
+
+    /// What stands in the table for a fault and one of its tools.
+    pub(crate) fn row(tool: &str, name: &str) -> String {
+        format!("{tool} {name}")
     }
 }

@@ -65,10 +65,11 @@ fn run(arguments: &[String]) -> Result<bool> {
         verdict.hear(report, release);
     }
     if let Some(guest) = guest {
-        for (name, place) in fault::of(guest) {
-            let heard = format!("{name} {place}");
-            if !verdict.heard.contains(&heard) {
-                verdict.rule(name, place, "broken", "it was not made");
+        for made in fault::of(guest) {
+            for row in made.tools.iter().map(|tool| fault::row(tool, made.name)) {
+                if !verdict.heard.contains(&format!("{row} {}", made.place)) {
+                    verdict.rule(&row, made.place, "broken", "it was not made");
+                }
             }
         }
         return Ok(verdict.good);
@@ -158,21 +159,22 @@ impl Verdict {
     }
 
     fn hold(&mut self, trial: &Trial) {
-        let Trial { fault, place, ending } = trial;
-        self.heard.push(format!("{fault} {place}"));
+        let Trial { fault, tool, place, ending } = trial;
+        let row = fault::row(tool, fault);
+        self.heard.push(format!("{row} {place}"));
         match ending {
             Ending::Ran { proof, run } => match trial::names(fault, place, run) {
-                Ok(said) => self.rule(fault, place, "right", &format!("{proof}: {said}")),
+                Ok(said) => self.rule(&row, place, "right", &format!("{proof}: {said}")),
                 Err(error) => {
-                    self.rule(fault, place, "wrong", &format!("{proof}: {error:#}"));
-                    self.show(&format!("{fault} {place}"), run);
+                    self.rule(&row, place, "wrong", &format!("{proof}: {error:#}"));
+                    self.show(&format!("{row} {place}"), run);
                 }
             },
             Ending::Untraced(why) => {
-                self.rule(fault, place, "wrong", &format!("osdiag does not trace: {why}"));
+                self.rule(&row, place, "wrong", &format!("osdiag does not trace: {why}"));
             }
-            Ending::Impossible(why) => self.rule(fault, place, "not possible", why),
-            Ending::Broken(why) => self.rule(fault, place, "broken", why),
+            Ending::Impossible(why) => self.rule(&row, place, "not possible", why),
+            Ending::Broken(why) => self.rule(&row, place, "broken", why),
         }
     }
 

@@ -27,21 +27,19 @@ pub(crate) fn names(name: &str, place: &str, run: &Step) -> Result<String> {
             ensure!(summary["target"]["ended"] == "cgroup-removed", "the target is {}", summary["target"]);
             return Ok("target.ended is cgroup-removed, and there is a summary".to_owned());
         }
-        fault::STUCK => {
+        fault::FREEZE if run.tool == "hung" => {
             for truth in &run.truth {
                 hung::holds(summary, truth)?;
             }
             return Ok(said(summary));
         }
-        fault::MEMCG_RECLAIM => return reclaimed(summary),
+        _ if run.tool == "delays" => return delayed(summary, name, place),
+        name if RUNS.contains(&name) => return ran(summary, name),
         fault::HOLDER => held(summary)?,
-        fault::RUNQUEUE_RUNQ => crowded(summary)?,
+        fault::RUNQUEUE if run.tool == "runq" => crowded(summary)?,
         _ => {}
     }
-    let cause = match name {
-        fault::HOLDER => None,
-        name => name.split(' ').nth(1),
-    };
+    let cause = (name != fault::HOLDER).then_some(name);
     let verdict = &summary["verdict"];
     let named = format!("{}.{}", word(&verdict["layer"]), word(&verdict["cause"]));
     ensure!(verdict["status"] == "found", "the verdict is {}", said(summary));
@@ -49,20 +47,41 @@ pub(crate) fn names(name: &str, place: &str, run: &Step) -> Result<String> {
     if let (Some(cause), "iolat") = (cause, run.tool.as_str()) {
         most_lost(summary, cause)?;
     }
-    if name == fault::QUOTA_RUNQ {
+    if name == fault::QUOTA && run.tool == "runq" {
         advises_quota(summary, place)?;
     }
     Ok(said(summary))
 }
 
-/// Reclaim of clean cache waits for nothing, so that an emulated machine runs longer for all else of the call than for that:
-/// the verdict may say so, and what is lost is judged alone.
-fn reclaimed(summary: &Value) -> Result<String> {
+/// What waits for nothing, or for another CPU to run: an emulated machine, which runs one at a time, runs longer for all else
+/// than for that, and the verdict may say so. What is lost is judged alone.
+const RUNS: [&str; 4] = [fault::MEMCG_RECLAIM, fault::RECLAIM, fault::COMPACTION, fault::MMAP_LOCK];
+
+/// Of the operation that takes longest, most of the lost time is this cause.
+fn ran(summary: &Value, cause: &str) -> Result<String> {
     let operations = list(summary, "operations")?;
-    let write = operations.iter().find(|operation| operation["filesystem"] == "tmpfs");
-    let largest = largest_lost(list(write.context("no write to tmpfs was seen")?, "causes")?)?;
-    ensure!(largest == "memory.memcg-reclaim", "most of the lost time is {largest}: {}", said(summary));
-    Ok("most of the lost time of writes to tmpfs is memory.memcg-reclaim".to_owned())
+    let longest = operations.iter().max_by_key(|operation| operation["latency"]["sum_ns"].as_u64());
+    let longest = longest.context("no operation was seen")?;
+    let largest = largest_lost(list(longest, "causes")?)?;
+    ensure!(largest == cause, "most of the lost time is {largest}: {}", said(summary));
+    Ok(format!("most of the lost time of {} is {cause}", word(&longest["op"])))
+}
+
+/// The group of the victim lost most to this cause, and that is the verdict, unless the emulator may prevent that.
+fn delayed(summary: &Value, cause: &str, place: &str) -> Result<String> {
+    let [group] = &list(summary, "groups")?[..] else { bail!("not one group, but {}", summary["groups"]) };
+    let cgroup = word(&group["group"]["cgroup"]);
+    ensure!(place == fault::NONE || cgroup.ends_with("/target"), "the group is {}", group["group"]);
+    let largest = largest_lost(list(group, "causes")?)?;
+    ensure!(largest == cause, "most of the lost time is {largest}: {}", said(summary));
+    let verdict = &summary["verdict"];
+    let named = format!("{}.{}", word(&verdict["layer"]), word(&verdict["cause"]));
+    ensure!(
+        named == cause || RUNS.contains(&cause) && verdict["status"] == "nothing",
+        "the verdict is {named}: {}",
+        said(summary)
+    );
+    Ok(said(summary))
 }
 
 /// Of the operation of which the verdict is, the tail lost most to this cause.

@@ -34,6 +34,12 @@ pub(crate) const MOUNT: &str = "/mnt";
 pub(crate) const SLOW_DISK: &str = "/dev/vdb";
 pub(crate) const SLOW_MOUNT: &str = "/slow";
 
+/// How much a request of it may have, KiB: the emulator lets the next request pay for a large one, whosever that is.
+const SLOW_PARTS: &str = "/sys/block/vdb/queue/max_sectors_kb";
+
+/// A disk that takes few requests at a time, in the same guests; nothing of it is mounted.
+pub(crate) const NARROW_DISK: &str = "/dev/vdc";
+
 /// How long the disk may take to appear after its driver was loaded.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -74,6 +80,7 @@ fn up_and_report() -> Result<()> {
         }
         if guest.is_some() {
             bring_up(SLOW_DISK, SLOW_MOUNT)?;
+            fs::write(SLOW_PARTS, "64").with_context(|| format!("cannot write {SLOW_PARTS}"))?;
         }
         Ok(hierarchy)
     });
@@ -86,8 +93,10 @@ fn up_and_report() -> Result<()> {
     channel.send(&Report::Booted { kernel: uname().release().to_string_lossy().into_owned() })?;
     match guest {
         Some(guest) => {
-            for (name, place) in fault::of(&guest) {
-                channel.send(&Report::Trial(faults::run(&hierarchy, name, place)))?;
+            for made in fault::of(&guest) {
+                for trial in faults::run(&hierarchy, &made) {
+                    channel.send(&Report::Trial(trial))?;
+                }
             }
         }
         None if loads => load_all(&mut channel)?,
@@ -138,7 +147,7 @@ fn load_modules() -> Result<()> {
 }
 
 /// Waits for a disk, and mounts the ext4 on it; without the kernel thread that goes on making it, which writes.
-fn bring_up(disk: &str, target: &str) -> Result<()> {
+pub(crate) fn bring_up(disk: &str, target: &str) -> Result<()> {
     let deadline = Instant::now() + DISK_PATIENCE;
     while !Path::new(disk).exists() {
         if Instant::now() > deadline {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::report::Step;
 
 /// How long a run may take; emulation is some ten times slower than the machine under it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often to look.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -19,31 +19,43 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// The longest text that a step carries: a verifier's log can be longer than the serial line is fast.
 const TEXT_LIMIT: usize = 1 << 20;
 
-const STDOUT: &str = "/run/stdout";
-const STDERR: &str = "/run/stderr";
-
 /// osdiag while it runs.
 pub(crate) struct Tool {
     child: Child,
     started: Instant,
+    stdout: String,
+    stderr: String,
 }
 
 impl Tool {
-    /// Starts osdiag.
+    /// Starts osdiag. The first argument is the tool's name; of each one runs at a time.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
+        let tool = arguments.first().context("there is no tool")?;
+        let [stdout, stderr] = ["stdout", "stderr"].map(|kind| format!("/run/{tool}.{kind}"));
         let child = Command::new("/osdiag")
             .args(arguments)
             .envs(environment.iter().copied())
-            .stdout(File::create(STDOUT)?)
-            .stderr(File::create(STDERR)?)
+            .stdout(File::create(&stdout)?)
+            .stderr(File::create(&stderr)?)
             .spawn()
             .context("cannot start osdiag")?;
-        Ok(Self { child, started: Instant::now() })
+        Ok(Self { child, started: Instant::now(), stdout, stderr })
     }
 
     /// Waits for the first record, which says that it traces; false if it ended before.
     pub(crate) fn wait_for_record(&mut self) -> Result<bool> {
-        while !fs::read(STDOUT)?.contains(&b'\n') {
+        while !fs::read(&self.stdout)?.contains(&b'\n') {
+            if self.child.try_wait()?.is_some() || self.is_late() {
+                return Ok(false);
+            }
+            sleep(GLANCE);
+        }
+        Ok(true)
+    }
+
+    /// Waits until it says that it traces; false if it ended before.
+    pub(crate) fn wait_until_it_traces(&mut self) -> Result<bool> {
+        while !fs::read_to_string(&self.stderr)?.contains(": tracing ") {
             if self.child.try_wait()?.is_some() || self.is_late() {
                 return Ok(false);
             }
@@ -74,8 +86,8 @@ impl Tool {
             tool: tool.to_owned(),
             status: status.code(),
             elapsed_ms: self.started.elapsed().as_millis(),
-            stdout: text(STDOUT)?,
-            stderr: text(STDERR)?,
+            stdout: text(&self.stdout)?,
+            stderr: text(&self.stderr)?,
             truth: Vec::new(),
         })
     }

@@ -18,7 +18,7 @@ const LIMIT: &str = "24M";
 pub(super) const LARGE: usize = 32 << 20;
 
 /// A cgroup whose memory is full of clean cache; its writer's pages have to push that out.
-pub(super) fn memcg_reclaim(hierarchy: &Hierarchy) -> Result<Seen> {
+pub(super) fn memcg_reclaim(hierarchy: &Hierarchy, tools: &[&'static str]) -> Result<Seen> {
     let group = hierarchy.group("memory")?;
     let (limit, events) = match hierarchy {
         Hierarchy::One => ("memory.limit_in_bytes", "memory.failcnt"),
@@ -34,7 +34,7 @@ pub(super) fn memcg_reclaim(hierarchy: &Hierarchy) -> Result<Seen> {
         Hierarchy::One => Ok(std::fs::read_to_string(group.file(events))?.trim().parse()?),
         Hierarchy::Two => counted(&group.file(events), "max", 1),
     };
-    let seen = beside("iolat", &["--cgroup", &group.path], || {
+    let seen = beside(tools, &["--cgroup", &group.path], || {
         let before = count()?;
         Job::start("victim", None, Some(&group.path), "fill", FILLED)?.end()?;
         proven(events, count()? - before)
@@ -44,13 +44,13 @@ pub(super) fn memcg_reclaim(hierarchy: &Hierarchy) -> Result<Seen> {
 }
 
 /// A writer of memory that cannot be taken back, beyond `memory.high`.
-pub(super) fn memcg_throttle(hierarchy: &Hierarchy) -> Result<Seen> {
+pub(super) fn memcg_throttle(hierarchy: &Hierarchy, tools: &[&'static str]) -> Result<Seen> {
     if *hierarchy == Hierarchy::One {
         bail!(Impossible("version 1 has no memory.high".to_owned()));
     }
     let group = hierarchy.group("memory")?;
     group.set("memory.high", "8M")?;
-    let seen = beside("iolat", &["--cgroup", &group.path], || {
+    let seen = beside(tools, &["--cgroup", &group.path], || {
         // It may be held for as long as it likes: what it has done until now is enough.
         let job = Job::start("victim", None, Some(&group.path), "fill", FILLED)?;
         std::thread::sleep(std::time::Duration::from_secs(6));
@@ -62,7 +62,7 @@ pub(super) fn memcg_throttle(hierarchy: &Hierarchy) -> Result<Seen> {
 }
 
 /// A reader of cached data that may have a fifth of a CPU.
-pub(super) fn quota(hierarchy: &Hierarchy, tool: &str) -> Result<Seen> {
+pub(super) fn quota(hierarchy: &Hierarchy, tools: &[&'static str]) -> Result<Seen> {
     let group = hierarchy.group("cpu")?;
     match hierarchy {
         Hierarchy::One => {
@@ -72,27 +72,27 @@ pub(super) fn quota(hierarchy: &Hierarchy, tool: &str) -> Result<Seen> {
         Hierarchy::Two => group.set("cpu.max", "20000 100000")?,
     }
     let file = cached()?;
-    beside(tool, &["--cgroup", &group.path], || {
+    beside(tools, &["--cgroup", &group.path], || {
         Job::start("victim", None, Some(&group.path), "read", &file)?.end()?;
         proven("nr_throttled", counted(&group.file("cpu.stat"), "nr_throttled", 1)?)
     })
 }
 
 /// A cgroup that is removed while osdiag traces it, which ends osdiag by itself.
-pub(super) fn removed(hierarchy: &Hierarchy) -> Result<Seen> {
+pub(super) fn removed(hierarchy: &Hierarchy, tools: &[&'static str]) -> Result<Seen> {
     let group = hierarchy.group("memory").or_else(|_| hierarchy.group("cpu"))?;
     let file = cached()?;
-    let mut running =
-        Tool::start(&["iolat", "--json", "--no-hdr", "-i", "1s", "--cgroup", &group.path], &[])?;
+    let [tool] = *tools else { bail!("one tool at a time") };
+    let mut running = Tool::start(&[tool, "--json", "--no-hdr", "-i", "1s", "--cgroup", &group.path], &[])?;
     if !running.wait_for_record()? {
-        return Err(Untraced::by(&running.finish("iolat", "fault")?).into());
+        return Ok((String::new(), vec![(tool, Err(Untraced::by(&running.finish(tool, "fault")?)))]));
     }
     let removed = Job::start("victim", None, Some(&group.path), "cache", &file)
         .and_then(Job::end)
         .and_then(|()| group.remove());
-    let run = running.finish("iolat", "fault")?;
+    let run = running.finish(tool, "fault")?;
     removed?;
-    Ok(("rmdir succeeded".to_owned(), run))
+    Ok(("rmdir succeeded".to_owned(), vec![(tool, Ok(run))]))
 }
 
 /// A file that is in the page cache.

@@ -7,18 +7,20 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::OFlags;
 use rustix::thread::{CpuSet, sched_setaffinity, set_name};
+
+use super::{aio, crowd, memory};
 
 /// How long those go on that have no end of their own.
 const LASTING: Duration = Duration::from_secs(4);
 
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
+pub(super) const KIB: usize = 1 << 10;
+pub(super) const MIB: usize = 1 << 20;
 
 /// How much of a file is read or written before it begins again.
-const SPAN: u64 = 8 * MIB as u64;
+pub(super) const SPAN: u64 = 8 * MIB as u64;
 
 /// Does `what` on `file` as a process of this name; `-` stands for any CPU, or no cgroup, else several are separated by `:`.
 pub(crate) fn run(name: &str, cpu: &str, cgroups: &str, what: &str, file: &Path) -> Result<()> {
@@ -27,29 +29,43 @@ pub(crate) fn run(name: &str, cpu: &str, cgroups: &str, what: &str, file: &Path)
         super::join(cgroup.as_ref())?;
     }
     if cpu != "-" {
-        let mut one = CpuSet::new();
-        one.set(cpu.parse()?);
-        sched_setaffinity(None, &one)?;
+        pin(cpu.parse()?)?;
     }
     match what {
-        "spin" => lasting(|_| {
-            (0..10_000).for_each(|_| hint::spin_loop());
-            Ok(())
-        }),
+        "spin" => spin(),
+        "spin alone" => {
+            let priority = libc::sched_param { sched_priority: 1 };
+            // SAFETY: the parameters are read, and no more.
+            let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
+            ensure!(refused == 0, "no real-time priority");
+            spin()
+        }
         "cache" => Ok(std::io::copy(&mut File::open(file)?, &mut std::io::sink()).map(drop)?),
-        "fill" => fill(file),
+        "fill" => fill(file, 12),
+        "fill much" => fill(file, 64),
         "read" => read(file, OFlags::empty(), MIB),
         "read direct" => read(file, OFlags::DIRECT, 4 * KIB),
         "write" => write(file),
         "append little" => append(file, 4 * KIB),
-        "append much" => append(file, 512 * KIB),
+        "append much" => append(file, 2 * MIB),
         "sync" => sync(file),
+        "sync scattered" => scattered(file),
+        "mkdir" => lasting(|_| {
+            // Its server refuses, once it has thought about it.
+            std::fs::create_dir(file.join("new")).ok();
+            Ok(())
+        }),
+        "read shared" => crowd::shared(file),
+        "read crowd" => crowd::crowd(file),
+        "write unaligned" => aio::unaligned(file),
+        "read mapped" => memory::mapped(file),
+        "read huge" => memory::huge(file),
         _ => bail!("there is no such job"),
     }
     .with_context(|| format!("{what} {}", file.display()))
 }
 
-fn lasting(mut work: impl FnMut(u64) -> Result<()>) -> Result<()> {
+pub(super) fn lasting(mut work: impl FnMut(u64) -> Result<()>) -> Result<()> {
     let start = Instant::now();
     let mut number = 0;
     while start.elapsed() < LASTING {
@@ -59,11 +75,25 @@ fn lasting(mut work: impl FnMut(u64) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Grows a file by 12 MiB in small steps.
-fn fill(file: &Path) -> Result<()> {
+/// Keeps this thread on one CPU.
+pub(super) fn pin(cpu: usize) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(cpu);
+    Ok(sched_setaffinity(None, &one)?)
+}
+
+fn spin() -> Result<()> {
+    lasting(|_| {
+        (0..10_000).for_each(|_| hint::spin_loop());
+        Ok(())
+    })
+}
+
+/// Grows a file by so many MiB in small steps.
+fn fill(file: &Path, mib: u64) -> Result<()> {
     let block = buffer(4 * KIB);
     let file = File::create(file)?;
-    (0..12 * MIB as u64 / block.len() as u64)
+    (0..mib * MIB as u64 / block.len() as u64)
         .try_for_each(|number| file.write_all_at(block, number * block.len() as u64).map_err(Into::into))
 }
 
@@ -96,8 +126,18 @@ fn sync(file: &Path) -> Result<()> {
     })
 }
 
+/// Every other page changes, so that each is a request.
+fn scattered(file: &Path) -> Result<()> {
+    let block = buffer(4 * KIB);
+    let file = OpenOptions::new().write(true).open(file)?;
+    lasting(|_| {
+        (0..128).try_for_each(|number| file.write_all_at(block, number * 2 * block.len() as u64))?;
+        Ok(file.sync_all()?)
+    })
+}
+
 /// Memory that direct I/O takes; it is never given back, as a job needs it until it ends.
-fn buffer(bytes: usize) -> &'static mut [u8] {
+pub(super) fn buffer(bytes: usize) -> &'static mut [u8] {
     const PAGE: usize = 4 * KIB;
     let room = vec![0x5a; bytes + PAGE].leak();
     let start = room.as_ptr().align_offset(PAGE);
