@@ -5,6 +5,8 @@ use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rustix::fs::OFlags;
@@ -19,6 +21,9 @@ const LENGTH: usize = 512 * KIB;
 /// A part of a block, as small as disks have them.
 const SECTOR: usize = 512;
 
+/// How long after a write the next begins, so that there are reads again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Fills a part of a new block again and again, while the other thread has reads under way.
 pub(super) fn unaligned(path: &Path) -> Result<()> {
     let direct = OFlags::DIRECT.bits().cast_signed();
@@ -26,7 +31,10 @@ pub(super) fn unaligned(path: &Path) -> Result<()> {
     let end = file.metadata()?.len();
     let reader = file.try_clone()?;
     let block = buffer(SECTOR);
-    let write = |number: u64| Ok(file.write_all_at(block, end + number * 4 * KIB as u64 + SECTOR as u64)?);
+    let write = |number: u64| {
+        sleep(PAUSE);
+        Ok(file.write_all_at(block, end + number * 4 * KIB as u64 + SECTOR as u64)?)
+    };
     beside(move || reads(reader.as_raw_fd()), || lasting(write))
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::OFlags;
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_setaffinity, set_name};
 
 use super::{aio, crowd, memory};
@@ -42,7 +43,7 @@ pub(crate) fn run(name: &str, cpu: &str, cgroups: &str, what: &str, file: &Path)
         }
         "cache" => Ok(std::io::copy(&mut File::open(file)?, &mut std::io::sink()).map(drop)?),
         "fill" => fill(file, 12),
-        "fill much" => fill(file, 64),
+        "fill much" => first().and_then(|()| fill(file, 64)),
         "read" => read(file, OFlags::empty(), MIB),
         "read direct" => read(file, OFlags::DIRECT, 4 * KIB),
         "write" => write(file),
@@ -59,7 +60,7 @@ pub(crate) fn run(name: &str, cpu: &str, cgroups: &str, what: &str, file: &Path)
         "read crowd" => crowd::crowd(file),
         "write unaligned" => aio::unaligned(file),
         "read mapped" => memory::mapped(file),
-        "read huge" => memory::huge(file),
+        "read huge" => first().and_then(|()| memory::huge(file)),
         _ => bail!("there is no such job"),
     }
     .with_context(|| format!("{what} {}", file.display()))
@@ -73,6 +74,11 @@ pub(super) fn lasting(mut work: impl FnMut(u64) -> Result<()>) -> Result<()> {
         number += 1;
     }
     Ok(())
+}
+
+/// Hardly waits for a CPU from now on, in what takes no long time itself.
+fn first() -> Result<()> {
+    Ok(setpriority_process(None, -20)?)
 }
 
 /// Keeps this thread on one CPU.
