@@ -14,11 +14,11 @@ pub enum Scope {
     Comm = 3,
 }
 
-/// `SCOPE_SUBSYS` for the unified (v2) hierarchy.
+/// `SCOPE_SUBSYS` and `NAMES_SUBSYS` for the unified (v2) hierarchy.
 pub const UNIFIED: u32 = u32::MAX;
 
-/// `NAMES_SUBSYS` where cgroups are named in the hierarchy of the target.
-pub const OF_TARGET: u32 = u32::MAX - 1;
+/// `NAMES_SECOND` where cgroups are named in one hierarchy.
+pub const NO_SECOND: u32 = u32::MAX - 1;
 
 /// The most cgroup levels that the filter climbs from a task to the target.
 pub const MAX_LEVELS: u32 = 32;

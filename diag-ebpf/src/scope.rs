@@ -2,8 +2,9 @@
 
 use aya_ebpf::{Global, macros::map, maps::HashMap};
 use diag_common::{
+    cgroup::pair,
     loss::Loss,
-    scope::{MAX_LEVELS, MAX_PROCESSES, OF_TARGET, Scope, UNIFIED},
+    scope::{MAX_LEVELS, MAX_PROCESSES, NO_SECOND, Scope, UNIFIED},
 };
 
 use crate::{
@@ -28,9 +29,12 @@ pub static SCOPE_LEVEL: Global<u32> = Global::new(0);
 /// Index of a v1 controller in `css_set.subsys`, or [`UNIFIED`].
 #[unsafe(no_mangle)]
 pub static SCOPE_SUBSYS: Global<u32> = Global::new(UNIFIED);
-/// The same of the hierarchy in which cgroups are named; [`OF_TARGET`] where it is that of the target.
+/// The same of the hierarchy in which cgroups are named.
 #[unsafe(no_mangle)]
-pub static NAMES_SUBSYS: Global<u32> = Global::new(OF_TARGET);
+pub static NAMES_SUBSYS: Global<u32> = Global::new(UNIFIED);
+/// The same of another one, in which those tasks are named that the first does not tell apart; [`NO_SECOND`] where there is none.
+#[unsafe(no_mangle)]
+pub static NAMES_SECOND: Global<u32> = Global::new(NO_SECOND);
 /// The first half of the wanted name.
 #[unsafe(no_mangle)]
 pub static SCOPE_COMM_LOW: Global<u64> = Global::new(0);
@@ -60,15 +64,21 @@ pub fn contains<S: Side>(task: Ptr) -> bool {
     true
 }
 
-/// The cgroup of `task` in a hierarchy.
+/// The cgroups of `task`.
 #[inline(always)]
-fn cgroup<S: Side>(task: Ptr, subsys: u32) -> Ptr {
-    // SAFETY: typed pointers all the way: task, css_set, css, cgroup.
+fn css_set<S: Side>(task: Ptr) -> Ptr {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_CGROUPS.load()) }
+}
+
+/// The one in a hierarchy.
+#[inline(always)]
+fn cgroup<S: Side>(set: Ptr, subsys: u32) -> Ptr {
+    if set.is_null() {
+        return set;
+    }
+    // SAFETY: typed pointers all the way: css_set, css, cgroup.
     unsafe {
-        let set: Ptr = S::read(task, TASK_CGROUPS.load());
-        if set.is_null() {
-            return set;
-        }
         if subsys == UNIFIED {
             return S::read(set, CSS_SET_DFL.load());
         }
@@ -100,18 +110,26 @@ pub fn level<S: Side>(cgroup: Ptr) -> u32 {
     unsafe { S::read(cgroup, CGROUP_LEVEL.load()) }
 }
 
-/// The id of the cgroup of `task` in the hierarchy in which cgroups are named; 0 where it has none.
+/// The id of the cgroup of `task` in the hierarchy in which cgroups are named; 0 where it has none. Of two hierarchies, both ids
+/// as [`pair`] has them.
 #[inline(always)]
 pub fn cgroup_id<S: Side>(task: Ptr) -> u64 {
-    let names = NAMES_SUBSYS.load();
-    let cgroup = cgroup::<S>(task, if names == OF_TARGET { SCOPE_SUBSYS.load() } else { names });
+    let set = css_set::<S>(task);
+    let first = id_in::<S>(set, NAMES_SUBSYS.load());
+    let second = NAMES_SECOND.load();
+    if second == NO_SECOND { first } else { pair(first, id_in::<S>(set, second)) }
+}
+
+#[inline(always)]
+fn id_in<S: Side>(set: Ptr, subsys: u32) -> u64 {
+    let cgroup = cgroup::<S>(set, subsys);
     if cgroup.is_null() { 0 } else { id::<S>(cgroup) }
 }
 
 /// Climbs from the task's cgroup to the target's level, and compares there.
 #[inline(always)]
 fn in_cgroup<S: Side>(task: Ptr) -> bool {
-    let mut cgroup = cgroup::<S>(task, SCOPE_SUBSYS.load());
+    let mut cgroup = cgroup::<S>(css_set::<S>(task), SCOPE_SUBSYS.load());
     for _ in 0..MAX_LEVELS {
         if cgroup.is_null() {
             return false;

@@ -21,23 +21,22 @@ impl CgroupsMade {
         Ok(CgroupsMade(take(ebpf, "CGROUPS_MADE")?))
     }
 
-    /// Hands on those of a hierarchy, by its number, that were made since the last call: id and path.
-    pub(crate) fn each(&mut self, hierarchy: u32, mut learn: impl FnMut(u64, &[u8])) {
+    /// Hands on those that were made since the last call: their hierarchy's number, id and path.
+    pub(crate) fn each(&mut self, mut learn: impl FnMut(u32, u64, &[u8])) {
         while let Some(event) = self.0.next() {
-            if let Some((id, path)) = read(&event, hierarchy) {
-                learn(id, path);
+            if let Some((hierarchy, id, path)) = read(&event) {
+                learn(hierarchy, id, path);
             }
         }
     }
 }
 
-/// Id and path of an event, if it is of this hierarchy.
-fn read(event: &[u8], hierarchy: u32) -> Option<(u64, &[u8])> {
+/// Hierarchy, id and path of an event.
+fn read(event: &[u8]) -> Option<(u32, u64, &[u8])> {
     let id = u64::from_ne_bytes(event.get(..8)?.try_into().ok()?);
-    let of = u32::from_ne_bytes(event.get(8..12)?.try_into().ok()?);
+    let hierarchy = u32::from_ne_bytes(event.get(8..12)?.try_into().ok()?);
     let length = u32::from_ne_bytes(event.get(12..PATH)?.try_into().ok()?);
-    let path = event.get(PATH..PATH.checked_add(length as usize)?)?;
-    (of == hierarchy).then_some((id, path))
+    Some((hierarchy, id, event.get(PATH..PATH.checked_add(length as usize)?)?))
 }
 
 #[cfg(test)]
@@ -48,10 +47,9 @@ mod tests {
     fn an_event_is_read_as_far_as_it_goes() {
         let event =
             [&7_u64.to_ne_bytes()[..], &4_u32.to_ne_bytes(), &5_u32.to_ne_bytes(), b"/ci/1\0"].concat();
-        assert_eq!(read(&event, 4), Some((7, &b"/ci/1"[..])));
-        assert_eq!(read(&event, 0), None);
+        assert_eq!(read(&event), Some((4, 7, &b"/ci/1"[..])));
         for cut in 0..event.len() - 1 {
-            assert_eq!(read(&event[..cut], 4), None, "{cut}");
+            assert_eq!(read(&event[..cut]), None, "{cut}");
         }
     }
 }

@@ -7,29 +7,22 @@ use aya::{
     Ebpf,
     maps::{HashMap, MapData},
 };
-use diag_common::scope::{Scope, UNIFIED};
+use diag_common::scope::Scope;
 
 use super::object::{Kernel, Value};
-use crate::{
-    exit::Failure,
-    target::{Hierarchy, Target},
-};
+use crate::{exit::Failure, target::Target};
 
-/// The globals for a target. `hierarchy` is the one in which tasks' cgroups are named.
-pub(crate) fn globals(
-    target: &Target,
-    hierarchy: Option<&Hierarchy>,
-    kernel: &Kernel,
-) -> Result<Vec<(&'static str, Value)>> {
-    let subsystem = hierarchy.map_or(Ok(UNIFIED), |hierarchy| hierarchy.subsystem(&kernel.types))?;
+/// The globals for a target.
+pub(crate) fn globals(target: &Target, kernel: &Kernel) -> Result<Vec<(&'static str, Value)>> {
     let scope = match target {
         Target::System => Scope::System,
         Target::Cgroup(_) | Target::Container(_) | Target::Unit(_) => Scope::Cgroup,
         Target::Pids(_) | Target::Command(_) => Scope::Processes,
         Target::Comm(_) => Scope::Comm,
     };
-    let mut globals = vec![("SCOPE", Value::U32(scope as u32)), ("SCOPE_SUBSYS", Value::U32(subsystem))];
+    let mut globals = vec![("SCOPE", Value::U32(scope as u32))];
     if let Some(cgroup) = target.cgroup() {
+        globals.push(("SCOPE_SUBSYS", Value::U32(cgroup.hierarchy.subsystem(&kernel.types)?)));
         globals.push(("SCOPE_CGROUP", Value::U64(cgroup.id)));
         globals.push(("SCOPE_LEVEL", Value::U32(cgroup.level)));
     }

@@ -213,6 +213,11 @@ impl Reader {
         stat.rsplit_once(") ")?.1.split(' ').nth(36)?.parse().ok()
     }
 
+    /// The cgroups of a thread: the lines of `/proc/PID/cgroup`.
+    pub(crate) fn cgroups(&mut self, pid: i32, tid: i32) -> Option<Vec<u8>> {
+        self.read(pid, Question::File(format!("/proc/{pid}/task/{tid}/cgroup")))
+    }
+
     /// The descriptors of a process.
     pub(crate) fn descriptors(&mut self, pid: i32) -> impl Iterator<Item = u64> + use<> {
         let folder = format!("/proc/{pid}/fd");

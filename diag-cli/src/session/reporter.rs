@@ -145,10 +145,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
 
     /// Takes down the names of cgroups that were made since the last call.
     fn learn_cgroups(&mut self) {
-        if let Some(names) = &mut self.scene.cgroups
-            && let Some(hierarchy) = names.hierarchy_number()
-        {
-            self.cgroups_made.each(hierarchy, |id, path| names.learn(id, path));
+        if let Some(names) = &mut self.scene.cgroups {
+            self.cgroups_made.each(|hierarchy, id, path| names.learn(hierarchy, id, path));
         }
     }
 

@@ -25,10 +25,7 @@ use crate::{
         record::{self, Unavailable},
         streams,
     },
-    target::{
-        CgroupNames, ContainerNames, Held, Hierarchies, Hierarchy, Inherited, Output, Roots, Target,
-        with_descendants,
-    },
+    target::{CgroupNames, Held, Hierarchies, Inherited, Output, Roots, Target, with_descendants},
 };
 
 /// Traces with a tool, and reports.
@@ -57,14 +54,17 @@ fn trace<T: Tool>(
     let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
     let (cgroups, no_cgroups) = cgroup_names(target, T::CONTROLLER, roots);
-    let naming = cgroups.as_ref().map(CgroupNames::hierarchy);
-    let hierarchy = target.cgroup().map(|cgroup| &cgroup.hierarchy).or(naming);
     process_ids_are_global(target)?;
     let existing = probes::existing(&kernel, T::KERNEL_SIDE.probes)?;
     let verbose = session_args.verbose > 1;
-    let mut globals = scope::globals(target, hierarchy, &kernel)?;
-    if let Some(naming) = naming.filter(|_| T::CONTROLLER.is_some()) {
-        globals.push(("NAMES_SUBSYS", Value::U32(naming.subsystem(&kernel.types)?)));
+    let mut globals = scope::globals(target, &kernel)?;
+    if let Some(cgroups) = &cgroups {
+        let hierarchies = [("NAMES_SUBSYS", Some(cgroups.hierarchy())), ("NAMES_SECOND", cgroups.second())];
+        for (global, hierarchy) in hierarchies {
+            if let Some(hierarchy) = hierarchy {
+                globals.push((global, Value::U32(hierarchy.subsystem(&kernel.types)?)));
+            }
+        }
     }
     let preemption = Preemption::of(&kernel.types);
     globals.push(("HOLD_CPU", Value::U32(u32::from(preemption.is_held()))));
@@ -146,30 +146,24 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The names of cgroups and containers, in the hierarchy of the target or else in the main one; or why there are none.
+/// The names of cgroups and containers, or why there are none.
 fn cgroup_names(
     target: &Target,
     controller: Option<&str>,
     roots: &Roots,
 ) -> (Option<CgroupNames>, Option<Unavailable>) {
     let why = match Hierarchies::read(roots) {
-        Ok(all) => match naming(&all, target, controller).cloned() {
-            Some(hierarchy) => {
-                let containers = ContainerNames::new(roots, all);
-                return (Some(CgroupNames::new(hierarchy, containers)), None);
+        Ok(all) => {
+            let targets = target.cgroup().map(|cgroup| &cgroup.hierarchy);
+            match CgroupNames::of(roots, all, targets, controller) {
+                Some(names) => return (Some(names), None),
+                None => "no cgroup hierarchy is mounted".to_owned(),
             }
-            None => "no cgroup hierarchy is mounted".to_owned(),
-        },
+        }
         Err(error) => format!("{error:#}"),
     };
     let effect = "no task's cgroup or container is named".to_owned();
     (None, Some(Unavailable { name: "cgroups".to_owned(), why, effect }))
-}
-
-/// The hierarchy in which cgroups are named: a tool's own, else that of the target.
-fn naming<'a>(all: &'a Hierarchies, target: &'a Target, controller: Option<&str>) -> Option<&'a Hierarchy> {
-    let own = controller.and_then(|controller| all.of_controller(controller));
-    own.or_else(|| target.cgroup().map(|cgroup| &cgroup.hierarchy)).or_else(|| all.main())
 }
 
 fn load<T: Tool>(

@@ -141,7 +141,7 @@ fn a_cgroup_that_a_user_made_does_not_pass_for_roots_container() {
     assert_eq!((db.cgroup.path.as_str(), db.identity.runtime), (&*format!("/docker/{DB}"), Some("docker")));
     assert!(refused(machine.container(DB)).contains("ambiguous"));
     let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
-    let mut names = ContainerNames::new(&machine.roots(), hierarchies);
+    let mut names = identity::ContainerNames::new(&machine.roots(), hierarchies);
     let faked = format!("/user.slice/user-{BOB}.slice/user@{BOB}.service/user.slice/libpod-{DB}.scope");
     assert_eq!(names.of_cgroup(&faked).unwrap().name, None);
     assert_eq!(names.of_cgroup(&db.cgroup.path).unwrap(), &db.identity);
@@ -166,7 +166,7 @@ fn a_cgroup_is_its_innermost_container() {
         r#"{"Name": "/k8s_nginx_web-0_shop_uid_0"}"#,
     );
     let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
-    let mut names = ContainerNames::new(&machine.roots(), hierarchies);
+    let mut names = identity::ContainerNames::new(&machine.roots(), hierarchies);
     let web = parties::Container {
         id: WEB.into(),
         name: Some("web-0/nginx".into()),

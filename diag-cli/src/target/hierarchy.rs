@@ -111,8 +111,8 @@ impl Hierarchy {
 
     /// The number that the kernel gives this hierarchy, 0 for the unified one: the first field of its line in
     /// `/proc/PID/cgroup`. None where this process has no such line.
-    pub(crate) fn number(&self) -> Option<u32> {
-        let lines = fs::read("/proc/self/cgroup").ok()?;
+    pub(super) fn number(&self, roots: &Roots) -> Option<u32> {
+        let lines = fs::read(roots.proc.join("self/cgroup")).ok()?;
         let line = lines.split(|&byte| byte == b'\n').find(|line| self.path_of_task(line).is_some())?;
         let number = line.split(|&byte| byte == b':').next()?;
         str::from_utf8(number).ok()?.parse().ok()
@@ -141,7 +141,7 @@ impl Hierarchy {
     }
 
     /// Every folder of the hierarchy that can be read, its root first, and the cgroup's id: the inode's number.
-    pub(crate) fn folders(&self) -> Vec<(PathBuf, u64)> {
+    pub(super) fn folders(&self) -> Vec<(PathBuf, u64)> {
         let mut found = Vec::new();
         let mut level = match super::cgroup::id_of(&self.mount) {
             Ok(id) => vec![(self.mount.clone(), id)],
@@ -207,14 +207,23 @@ impl Hierarchies {
             .or_else(unified)
     }
 
-    /// The hierarchy by which tasks are told apart when no target names one: v2 where it is in use, else the first
-    /// of v1 that has a controller. `None` without either.
-    pub(crate) fn main(&self) -> Option<&Hierarchy> {
-        let usable = || self.iter().filter(|h| !matches!(h.kind, Kind::Named(_)));
-        let divided = |h: &&Hierarchy| {
-            h.folders().iter().skip(1).any(|(folder, _)| super::cgroup::has_processes(folder))
-        };
-        usable().find(divided).or_else(|| usable().next())
+    /// The hierarchies by which tasks are named: v2, and for those in its root that of v1 in which the target is, else that of
+    /// the `cpu` controller. One alone, and first, is what there is where the other is not mounted; `None` without either.
+    pub(super) fn naming<'a>(
+        &'a self,
+        target: Option<&'a Hierarchy>,
+    ) -> Option<(&'a Hierarchy, Option<&'a Hierarchy>)> {
+        let unified = self.iter().find(|hierarchy| hierarchy.is_unified());
+        let of_v1 = |hierarchy: &&Hierarchy| !hierarchy.is_unified();
+        let second = target.filter(of_v1).or_else(|| self.of_controller("cpu").filter(of_v1));
+        match (unified, second) {
+            (Some(unified), second) => Some((unified, second)),
+            (None, Some(second)) => Some((second, None)),
+            (None, None) => {
+                let any = self.iter().find(|hierarchy| !matches!(hierarchy.kind, Kind::Named(_)))?;
+                Some((any, None))
+            }
+        }
     }
 
     /// What to tell someone who named a cgroup that is not there.

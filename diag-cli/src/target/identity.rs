@@ -29,7 +29,7 @@ pub(super) fn container(label: &Label, names: &Names) -> Container {
 
 /// The containers of a machine by their cgroups. The engines' lists are read at the first question, and again at most
 /// every few seconds where a container is in none of them.
-pub(crate) struct ContainerNames {
+pub(super) struct ContainerNames {
     roots: Roots,
     hierarchies: Hierarchies,
     known: Option<KnownNames>,
@@ -39,13 +39,13 @@ pub(crate) struct ContainerNames {
 
 impl ContainerNames {
     /// Knows nothing yet.
-    pub(crate) fn new(roots: &Roots, hierarchies: Hierarchies) -> ContainerNames {
+    pub(super) fn new(roots: &Roots, hierarchies: Hierarchies) -> ContainerNames {
         ContainerNames { roots: roots.clone(), hierarchies, known: None, remembered: HashMap::new() }
     }
 
     /// The innermost container that a cgroup is, or is in, by the cgroup's path as records have it; `None` outside of
     /// containers. A pod alone is none.
-    pub(crate) fn of_cgroup(&mut self, path: &str) -> Option<&Container> {
+    pub(super) fn of_cgroup(&mut self, path: &str) -> Option<&Container> {
         self.find(path).map(|(_, container)| container)
     }
 

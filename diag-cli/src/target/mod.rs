@@ -1,6 +1,7 @@
 //! What a session looks at: the whole machine, a cgroup, a container, a unit, processes, or a command.
 
 mod cgroup;
+mod cgroups;
 mod command;
 mod container;
 #[cfg(test)]
@@ -27,12 +28,11 @@ use crate::cli::Selection;
 use crate::output::record::{self, TargetKind, target::Ended};
 use crate::output::text::escape;
 pub(crate) use cgroup::Cgroup;
+pub(crate) use cgroups::{CgroupNames, Home};
 pub(crate) use command::{GRACE, Held, Inherited, Output, Running};
 pub(crate) use container::Container;
 pub(crate) use hierarchy::{Hierarchies, Hierarchy, Roots};
-pub(crate) use identity::ContainerNames;
 pub(crate) use members::{Members, STAYS, Thread, staying};
-pub(crate) use paths::{CgroupNames, Home};
 pub(crate) use process::with_descendants;
 pub(crate) use unit::Unit;
 

@@ -44,7 +44,12 @@ impl Machine {
     pub(crate) fn mount(&mut self, name: &str, file_system: &str, options: &str) {
         fs::create_dir_all(self.at(name)).unwrap();
         let number = self.mountinfo.lines().count();
-        let path = self.at(name);
+        let (path, lines) = (self.at(name), self.at("proc/self/cgroup"));
+        let line = match file_system {
+            "cgroup2" => "0::/\n".to_owned(),
+            _ => format!("{}:{}:/\n", number + 1, options.trim_start_matches("rw,")),
+        };
+        fs::write(&lines, fs::read_to_string(&lines).unwrap_or_default() + &line).unwrap();
         self.mountinfo +=
             &format!("{number} 1 0:{number} / {} rw - {file_system} none {options}\n", path.display());
         self.write("proc/self/mountinfo", &self.mountinfo);
@@ -100,11 +105,9 @@ impl Machine {
     }
 }
 
-/// Knows nothing yet of the machine's unified hierarchy.
+/// The names of a session on the whole machine, which knows nothing yet.
 pub(crate) fn names_of(machine: &Machine) -> CgroupNames {
-    let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
-    let unified = hierarchies.iter().find(|hierarchy| hierarchy.is_unified()).unwrap().clone();
-    CgroupNames::new(unified, ContainerNames::new(&machine.roots(), hierarchies))
+    CgroupNames::of(&machine.roots(), Hierarchies::read(&machine.roots()).unwrap(), None, None).unwrap()
 }
 
 /// The sentence of an error that is one line and of the user's making.
@@ -165,17 +168,30 @@ fn a_hierarchy_without_controllers_passes_on_to_one_that_has_some() {
 }
 
 #[test]
-fn tasks_are_told_apart_by_the_hierarchy_that_divides_them() {
-    let machine = Machine::hybrid();
-    let main = || {
-        let roots = Roots { proc: machine.at("proc"), state: machine.at("") };
-        Hierarchies::read(&roots).unwrap().main().unwrap().label().to_owned()
+fn tasks_are_named_by_v2_and_in_its_root_by_the_target_or_the_cpu_controller() {
+    let mut machine = Machine::new();
+    let naming = |machine: &Machine, target: Option<&str>| {
+        let all = Hierarchies::read(&machine.roots()).unwrap();
+        let target = target.map(|label| all.iter().find(|h| h.label() == label).unwrap().clone());
+        let label = |hierarchy: &Hierarchy| hierarchy.label().to_owned();
+        all.naming(target.as_ref()).map(|(first, second)| (label(first), second.map(label)))
     };
-    assert_eq!(main(), "unified");
-    machine.busy("memory/jobs");
-    assert_eq!(main(), "memory");
-    machine.busy("unified/jobs");
-    assert_eq!(main(), "unified");
+    let one = |first: &str| Some((first.to_owned(), None));
+    let two = |first: &str, second: &str| Some((first.to_owned(), Some(second.to_owned())));
+    machine.mount("systemd", "cgroup", "rw,xattr,name=systemd");
+    assert_eq!(naming(&machine, None), None);
+    machine.mount("memory", "cgroup", "rw,memory");
+    assert_eq!(naming(&machine, None), one("memory"));
+    machine.mount("cpu", "cgroup", "rw,cpuacct,cpu");
+    assert_eq!(naming(&machine, None), one("cpu"));
+    assert_eq!(naming(&machine, Some("memory")), one("memory"));
+    machine.mount("unified", "cgroup2", "rw");
+    assert_eq!(naming(&machine, None), two("unified", "cpu"));
+    assert_eq!(naming(&machine, Some("memory")), two("unified", "memory"));
+    assert_eq!(naming(&machine, Some("unified")), two("unified", "cpu"));
+    let machine = Machine::hybrid();
+    assert_eq!(naming(&machine, None), one("unified"), "the cpu controller is on v2");
+    assert_eq!(naming(&machine, Some("memory")), two("unified", "memory"));
 }
 
 #[test]
@@ -226,14 +242,12 @@ fn ids_are_shown_as_paths_even_after_their_end() {
     machine.busy("memory/jobs/nightly");
     let cgroup = machine.cgroup("/jobs").unwrap();
     let nightly = machine.inode("memory/jobs/nightly");
-    let hierarchies = Hierarchies::read(&machine.roots()).unwrap();
-    let containers = ContainerNames::new(&machine.roots(), hierarchies);
-    let mut names = CgroupNames::new(cgroup.hierarchy, containers);
-    assert_eq!(names.path(nightly), Some("/jobs/nightly"));
-    assert_eq!(names.path(cgroup.id), Some("/jobs"));
+    let mut names = paths::Paths::new(&cgroup.hierarchy, &machine.roots());
+    assert_eq!(names.path(nightly).as_deref(), Some("/jobs/nightly"));
+    assert_eq!(names.path(cgroup.id).as_deref(), Some("/jobs"));
     assert_eq!(names.path(u64::MAX), None);
     fs::remove_dir_all(machine.at("memory/jobs/nightly")).unwrap();
-    assert_eq!(names.path(nightly), Some("/jobs/nightly"));
+    assert_eq!(names.path(nightly).as_deref(), Some("/jobs/nightly"));
 }
 
 #[test]
@@ -279,7 +293,7 @@ fn a_relative_path_counts_from_the_working_directory() {
 #[test]
 fn the_running_machine_has_a_hierarchy_that_the_kernel_knows() {
     let hierarchies = Hierarchies::read(&Roots::default()).unwrap();
-    let (Some(main), Ok(btf)) = (hierarchies.main(), Btf::running()) else {
+    let (Some((first, second)), Ok(btf)) = (hierarchies.naming(None), Btf::running()) else {
         eprintln!("SKIPPED: this machine has no cgroup hierarchy or shows no types");
         return;
     };
@@ -287,9 +301,11 @@ fn the_running_machine_has_a_hierarchy_that_the_kernel_knows() {
         let index = hierarchy.subsystem(&btf).unwrap();
         assert_eq!(index == UNIFIED, hierarchy.label() == "unified");
     }
-    let root = Cgroup::find(&hierarchies, main.mount.to_str().unwrap()).unwrap();
-    assert_eq!(Some(root.level), main.level_of(&main.mount));
-    assert_eq!(Target::Cgroup(root).watch().unwrap().ended(), None);
+    for naming in [first].into_iter().chain(second) {
+        let root = Cgroup::find(&hierarchies, naming.mount.to_str().unwrap()).unwrap();
+        assert_eq!(Some(root.level), naming.level_of(&naming.mount));
+        assert_eq!(Target::Cgroup(root).watch().unwrap().ended(), None);
+    }
 }
 
 fn fork(argv: &[&str]) -> Held {

@@ -14,6 +14,7 @@ mod engines;
 mod faults;
 mod guards;
 mod hdr;
+mod homes;
 mod hostile;
 mod hung;
 mod hung_budget;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         killed::TESTS,
         hdr::TESTS,
         targets::TESTS,
+        homes::TESTS,
         weather::TESTS,
         hostile::TESTS,
         lock::TESTS,

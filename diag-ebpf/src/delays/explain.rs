@@ -229,8 +229,8 @@ fn unexplained<S: Tasks, const SEEN: bool>(
     let from = thread.since.max(cells::boundary(counter.parity()));
     let ns = until.saturating_sub(from);
     // Of others no more than samples have one, however long they are.
-    let has_one = S::STACK_OF_SLEEPER || has_stack(thread.what, thread.interruptible);
-    let every = long && has_one && number != 0;
+    let owed = long && (S::STACK_OF_SLEEPER || has_stack(thread.what, thread.interruptible));
+    let every = owed && number != 0;
     if !every {
         counter.add(thread.who, what, 0, ns);
     }
@@ -246,7 +246,7 @@ fn unexplained<S: Tasks, const SEEN: bool>(
             key.flags |= BEFORE;
             cells::sample(&key, cells::before(thread, from));
         }
-    } else if long && has_one {
+    } else if owed {
         loss::count(Loss::Stacks);
     }
     if thread.interruptible == 0 {

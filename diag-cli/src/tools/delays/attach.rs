@@ -106,9 +106,11 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) fn settings(by: By) -> Result<Settings> {
     let threads = threads().context("cannot tell how many threads there are")?;
     let room = (2 * threads).max(LEAST_THREADS).min(MOST_BYTES / size_of::<Thread>());
-    // Without cgroups there is none that could own anything.
-    let owned = Hierarchies::read(&Roots::default())
-        .is_ok_and(|all| all.of_controller("blkio").is_some_and(Hierarchy::is_unified));
+    // Where tasks are named by another hierarchy as well, a cgroup of v2 alone is none of the groups.
+    let unified =
+        |all: &Hierarchies, controller| all.of_controller(controller).is_some_and(Hierarchy::is_unified);
+    let owned =
+        Hierarchies::read(&Roots::default()).is_ok_and(|all| unified(&all, "blkio") && unified(&all, "cpu"));
     let by = group_by(by);
     Ok(Settings {
         globals: vec![

@@ -137,9 +137,9 @@ fn cgroups_of_one_container_are_one_group() {
     let mut machine = Machine::new();
     machine.mount("unified", "cgroup2", "rw");
     let mut names: CgroupNames = names_of(&machine);
-    names.learn(101, format!("/docker/{WEB}").as_bytes());
-    names.learn(102, format!("/docker/{WEB}/inner").as_bytes());
-    names.learn(103, b"/system.slice/nginx.service/worker");
+    names.learn(0, 101, format!("/docker/{WEB}").as_bytes());
+    names.learn(0, 102, format!("/docker/{WEB}/inner").as_bytes());
+    names.learn(0, 103, b"/system.slice/nginx.service/worker");
     let lost = |ns| account(1, [(part(Cause::Device, None), waits(1, ns))]);
     let mut victim = account(1, [(part(Cause::Runqueue, None), waits(1, 8))]);
     victim.culprits = had_cpu([(Key::Cgroup(101), 3), (Key::Cgroup(102), 4), (Key::Kernel, 1)]);

@@ -56,11 +56,10 @@ impl<'a, 'n> Naming<'a, 'n> {
     }
 
     fn cgroup(&mut self, id: u64) -> Group {
-        let alone = |cgroup| Group { cgroup, cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) };
         match (self.by, self.cgroups.as_deref_mut()) {
             (By::Container, Some(names)) => names.group(id),
-            (_, Some(names)) => alone(names.path(id).map(str::to_owned)),
-            (_, None) => alone(None),
+            (_, Some(names)) => names.cgroup(id),
+            (_, None) => Group { cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) },
         }
     }
 

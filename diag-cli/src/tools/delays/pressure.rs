@@ -79,7 +79,7 @@ impl Pressures {
     /// The pressure of a listed group in the time of a record. Nothing is known of one that was made, or first listed, within
     /// an interval.
     pub(super) fn of(&mut self, group: &Group, kind: Kind, names: &CgroupNames) -> Option<Pressure> {
-        let path = group.cgroup.as_ref()?;
+        let path = group.cgroup.as_ref().filter(|_| names.is_of_first(group))?;
         let began = self.began.as_ref()?;
         let first = match kind {
             Kind::Interval => self.before.get(path).copied(),

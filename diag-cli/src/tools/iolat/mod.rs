@@ -125,8 +125,12 @@ impl Tool for Iolat {
         self.collector.turn()
     }
 
-    fn ending(&mut self, members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {
-        self.pending = Some(pending::pending(members, &mut self.reader));
+    fn ending(&mut self, members: &Members<'_>, cgroups: Option<&mut CgroupNames>) {
+        let (mut pending, omitted) = pending::pending(members, &mut self.reader);
+        if let Some(names) = cgroups {
+            names.locate(pending.iter_mut().map(|operation| &mut operation.task));
+        }
+        self.pending = Some((pending, omitted));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {

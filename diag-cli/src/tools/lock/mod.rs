@@ -145,7 +145,11 @@ impl Tool for Locks {
     fn ending(&mut self, members: &Members<'_>, cgroups: Option<&mut CgroupNames>) {
         let run_queues = self.collector.run_queues();
         let mut namer = self.naming.namer(&run_queues, cgroups);
-        self.pending = Some(pending::pending(members, &self.states, &mut namer, &mut self.reader));
+        let (mut pending, omitted) = pending::pending(members, &self.states, &mut namer, &mut self.reader);
+        if let Some(names) = &mut namer.cgroups {
+            names.locate(pending.iter_mut().map(|wait| &mut wait.task));
+        }
+        self.pending = Some((pending, omitted));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {

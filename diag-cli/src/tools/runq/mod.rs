@@ -130,8 +130,12 @@ impl Tool for Runq {
         Ok(self.ended)
     }
 
-    fn ending(&mut self, members: &Members<'_>, _cgroups: Option<&mut CgroupNames>) {
-        self.waiting = Some(waiting::waiting(members, &self.states, &mut self.reader, self.ended));
+    fn ending(&mut self, members: &Members<'_>, cgroups: Option<&mut CgroupNames>) {
+        let (mut waiting, omitted) = waiting::waiting(members, &self.states, &mut self.reader, self.ended);
+        if let Some(names) = cgroups {
+            names.locate(waiting.iter_mut().map(|one| &mut one.task));
+        }
+        self.waiting = Some((waiting, omitted));
     }
 
     fn harvest(&mut self) -> Result<Harvest> {

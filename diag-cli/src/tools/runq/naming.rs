@@ -31,9 +31,10 @@ pub(super) fn party(key: Key, group: &Group, cgroups: &mut Option<&mut CgroupNam
         Key::Thread(tid, pid) => {
             parties::Group { pid: Some(pid), tid: Some(tid), comm: name(), ..of(GroupType::Thread) }
         }
-        Key::Cgroup(id) => {
-            parties::Group { cgroup: cgroup(id, cgroups), cgroup_id: Some(id), ..of(GroupType::Cgroup) }
-        }
+        Key::Cgroup(id) => match cgroups.as_deref_mut() {
+            Some(names) => names.cgroup(id),
+            None => parties::Group { cgroup_id: Some(id), ..of(GroupType::Cgroup) },
+        },
         Key::Cpu(_) => of(GroupType::Cpu),
         Key::Rest => of(GroupType::Rest),
     }
@@ -62,10 +63,6 @@ pub(super) fn task(who: &Who, cgroups: &mut Option<&mut CgroupNames>) -> Task {
         container: home.container,
         ..Task::default()
     }
-}
-
-fn cgroup(id: u64, cgroups: &mut Option<&mut CgroupNames>) -> Option<String> {
-    cgroups.as_deref_mut().and_then(|names| names.path(id).map(str::to_owned))
 }
 
 /// A thread's name, for a record.

@@ -1,0 +1,332 @@
+//! Cgroup ids as people know them: by their paths, and by the containers that they are.
+//!
+//! A task is in a cgroup of each hierarchy. On a machine with hierarchies of v1 beside that of v2 the latter names a task, unless
+//! the task is in its root; then it is another one ([`Hierarchies::naming`](super::Hierarchies::naming)). The kernel side tells
+//! both cgroups ([`diag_common::cgroup::pair`]), and which of them names the task is decided here alone.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use diag_common::cgroup;
+
+use super::hierarchy::{Hierarchies, Hierarchy, Roots};
+use super::identity::ContainerNames;
+use super::paths::Paths;
+use super::unit;
+use crate::kernel::procfs::Reader;
+use crate::output::record::parties::{Container, Group, GroupType, Task};
+use crate::output::text::{escape, unescape};
+
+/// The names of cgroups, by the numbers that the kernel side gives them.
+pub(crate) struct CgroupNames {
+    first: Paths,
+    second: Option<Paths>,
+    containers: ContainerNames,
+    /// For files that wait for the lock of cgroups.
+    reader: Reader,
+}
+
+/// Where a task belongs: what records have as `cgroup` and `container`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The path of its cgroup.
+    pub(crate) cgroup: Option<String>,
+    /// Its container; none outside of containers.
+    pub(crate) container: Option<Container>,
+}
+
+/// The cgroup that names a task.
+struct Cgroup {
+    id: u64,
+    /// None where it was gone before it was looked for.
+    path: Option<Rc<str>>,
+    is_second: bool,
+}
+
+impl CgroupNames {
+    /// By the hierarchies that name tasks, or by that of a tool's own controller alone; `None` where there is no hierarchy. They
+    /// are walked at the first question.
+    pub(crate) fn of(
+        roots: &Roots,
+        hierarchies: Hierarchies,
+        target: Option<&Hierarchy>,
+        controller: Option<&str>,
+    ) -> Option<CgroupNames> {
+        let own = controller.and_then(|controller| hierarchies.of_controller(controller));
+        let (first, second) = own.map(|own| (own, None)).or_else(|| hierarchies.naming(target))?;
+        Some(CgroupNames {
+            first: Paths::new(first, roots),
+            second: second.map(|second| Paths::new(second, roots)),
+            containers: ContainerNames::new(roots, hierarchies),
+            reader: Reader::default(),
+        })
+    }
+
+    /// Remembers a cgroup that was made just now, by its hierarchy's number and its path from that one's root.
+    pub(crate) fn learn(&mut self, hierarchy: u32, id: u64, path: &[u8]) {
+        let mut both = [Some(&mut self.first), self.second.as_mut()].into_iter().flatten();
+        if let Some(paths) = both.find(|paths| paths.number == Some(hierarchy)) {
+            paths.learn(id, path);
+        }
+    }
+
+    /// The hierarchy that is asked first.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.first.hierarchy
+    }
+
+    /// The hierarchy of tasks that are in the root of the first, where there is another one.
+    pub(crate) fn second(&self) -> Option<&Hierarchy> {
+        self.second.as_ref().map(|second| &second.hierarchy)
+    }
+
+    /// Where tasks in a cgroup belong; nothing is known of one that was gone before it was looked for.
+    pub(crate) fn home(&mut self, number: u64) -> Home {
+        let path = self.cgroup_of(number).path;
+        self.home_at(path.as_deref())
+    }
+
+    /// Fills in where threads belong that are there now.
+    pub(crate) fn locate<'a>(&mut self, threads: impl Iterator<Item = &'a mut Task>) {
+        for task in threads {
+            if let (Some(pid), Some(tid)) = (task.pid, task.tid)
+                && let Some(lines) = self.reader.cgroups(pid.cast_signed(), tid.cast_signed())
+            {
+                Home { cgroup: task.cgroup, container: task.container } = self.home_of_lines(&lines);
+            }
+        }
+    }
+
+    /// Where a task belongs with these lines in its `/proc/PID/cgroup`.
+    fn home_of_lines(&mut self, lines: &[u8]) -> Home {
+        let path = |paths: &Paths| paths.hierarchy.path_of_task(lines).map(escape);
+        let (first, second) = (path(&self.first), self.second.as_ref().and_then(path));
+        let by_second = self.second.is_some() && self.is_of_second(first.as_deref(), second.as_deref());
+        self.home_at(if by_second { second } else { first }.as_deref())
+    }
+
+    fn home_at(&mut self, path: Option<&str>) -> Home {
+        let container = path.and_then(|path| self.containers.of_cgroup(path)).cloned();
+        Home { cgroup: path.map(str::to_owned), container }
+    }
+
+    /// Which cgroup names tasks of which the kernel side gave this number.
+    fn cgroup_of(&mut self, number: u64) -> Cgroup {
+        let Some(second) = &mut self.second else {
+            return Cgroup { id: number, path: self.first.path(number), is_second: false };
+        };
+        let (in_first, in_second) = cgroup::parts(number);
+        let first = in_first.map(|id| Cgroup { id, path: self.first.path(id), is_second: false });
+        let second = in_second.map(|id| Cgroup { id, path: second.path(id), is_second: true });
+        match (first, second) {
+            (Some(first), Some(second)) => {
+                let by_second = self.is_of_second(first.path.as_deref(), second.path.as_deref());
+                if by_second { second } else { first }
+            }
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => Cgroup { id: number, path: None, is_second: false },
+        }
+    }
+
+    /// Whether a task with these paths is named by the second: it is in the first's root, or in a container whose engine makes
+    /// no cgroups in the first.
+    fn is_of_second(&mut self, first: Option<&str>, second: Option<&str>) -> bool {
+        first == Some("/") || {
+            let mut is_container = |path| self.containers.of_cgroup(path).is_some();
+            second.is_some_and(&mut is_container) && !first.is_some_and(&mut is_container)
+        }
+    }
+
+    /// Looks for every cgroup of the first hierarchy that is there now, and returns their ids, the root's first.
+    pub(crate) fn walk(&mut self) -> Vec<u64> {
+        self.first.walk()
+    }
+
+    /// The folder in the first hierarchy of a path as records have it; it need not exist any more.
+    pub(crate) fn folder(&self, path: &str) -> PathBuf {
+        self.first.hierarchy.folder_of(Path::new(&OsString::from_vec(unescape(path.as_bytes()))))
+    }
+
+    /// Whether a group of these has its cgroup in the first hierarchy, as far as its path and id say.
+    pub(crate) fn is_of_first(&self, group: &Group) -> bool {
+        let Some(second) = &self.second else { return true };
+        let has_it = |paths: &Paths| {
+            let path = group.cgroup.as_deref();
+            group.cgroup_id.is_some() && path.and_then(|path| paths.id(path)) == group.cgroup_id
+        };
+        has_it(&self.first) && !has_it(second)
+    }
+
+    /// The cgroup alone, as a group. Of one that was gone before it was looked for, nothing but the id is known.
+    pub(crate) fn cgroup(&mut self, number: u64) -> Group {
+        let Cgroup { id, path, .. } = self.cgroup_of(number);
+        let cgroup = path.map(|path| path.to_string());
+        Group { cgroup, cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) }
+    }
+
+    /// The group of tasks in a cgroup: the innermost container that it is, or is in; else the unit; else the cgroup itself.
+    /// Cgroups below those of a container or a unit belong to it, and so does one that had the same path before. Of one
+    /// that was gone before it was looked for, nothing but the id is known.
+    pub(crate) fn group(&mut self, number: u64) -> Group {
+        let Cgroup { id, path, is_second } = self.cgroup_of(number);
+        let Some(path) = path else {
+            return Group { cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) };
+        };
+        let (kind, own, container) = match self.containers.holding(&path) {
+            Some((own, container)) => (GroupType::Container, own, Some(container.clone())),
+            None => match unit::cgroup_of(&path) {
+                Some(own) => (GroupType::Unit, own.to_owned(), None),
+                None => (GroupType::Cgroup, path.to_string(), None),
+            },
+        };
+        let paths = self.second.as_ref().filter(|_| is_second).unwrap_or(&self.first);
+        Group { container, cgroup_id: paths.id(&own), cgroup: Some(own), ..Group::of(kind) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::tests::{Machine, WEB, names_of};
+
+    fn unified() -> Machine {
+        let mut machine = Machine::new();
+        machine.mount("unified", "cgroup2", "rw");
+        machine
+    }
+
+    #[test]
+    fn a_cgroup_belongs_to_its_container_else_to_its_unit() {
+        let machine = unified();
+        let docker = format!("/system.slice/docker-{WEB}.scope");
+        for (path, kind, own) in [
+            (docker.clone(), GroupType::Container, docker.as_str()),
+            (format!("{docker}/init"), GroupType::Container, &docker),
+            (format!("{docker}/system.slice/cron.service"), GroupType::Container, &docker),
+            ("/system.slice/nginx.service".into(), GroupType::Unit, "/system.slice/nginx.service"),
+            ("/system.slice/nginx.service/a/b".into(), GroupType::Unit, "/system.slice/nginx.service"),
+            (
+                "/user.slice/user-0.slice/session-1.scope".into(),
+                GroupType::Unit,
+                "/user.slice/user-0.slice/session-1.scope",
+            ),
+            ("/user.slice".into(), GroupType::Unit, "/user.slice"),
+            // Somebody made it there by hand: it is no part of the slice's unit.
+            ("/jobs.slice/nightly".into(), GroupType::Cgroup, "/jobs.slice/nightly"),
+            ("/jobs/nightly".into(), GroupType::Cgroup, "/jobs/nightly"),
+            ("/".into(), GroupType::Cgroup, "/"),
+        ] {
+            machine.busy(&format!("unified{path}"));
+            let id = machine.inode(&format!("unified{path}"));
+            let group = names_of(&machine).group(id);
+            assert_eq!((group.kind, group.cgroup.as_deref()), (kind, Some(own)), "{path}");
+            assert_eq!(group.cgroup_id, Some(machine.inode(&format!("unified{own}"))), "{path}");
+            let container = group.container.map(|container| container.id);
+            assert_eq!(container.as_deref(), (kind == GroupType::Container).then_some(WEB), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_group_outlives_its_cgroup() {
+        let mut names = names_of(&unified());
+        let docker = format!("/system.slice/docker-{WEB}.scope");
+        names.learn(0, 101, docker.as_bytes());
+        names.learn(0, 102, format!("{docker}/init").as_bytes());
+        let group = names.group(102);
+        assert_eq!(group, names.group(101));
+        assert_eq!((group.kind, group.cgroup_id), (GroupType::Container, Some(101)));
+    }
+
+    #[test]
+    fn a_unit_that_is_restarted_stays_one_group() {
+        let mut names = names_of(&unified());
+        names.learn(0, 7, b"/system.slice/nginx.service");
+        let before = names.group(7);
+        names.learn(0, 8, b"/system.slice/nginx.service");
+        assert_eq!(before.cgroup_id, Some(7));
+        assert_eq!((names.group(7).cgroup_id, names.group(8).cgroup_id), (Some(8), Some(8)));
+        assert_eq!(names.group(7), names.group(8));
+    }
+
+    #[test]
+    fn what_was_gone_too_soon_keeps_its_id() {
+        let group = names_of(&unified()).group(u64::MAX);
+        assert_eq!((group.kind, group.cgroup, group.cgroup_id), (GroupType::Cgroup, None, Some(u64::MAX)));
+    }
+
+    /// The v2 hierarchy, and that of the cpu controller.
+    fn hybrid() -> Machine {
+        let mut machine = unified();
+        machine.mount("cpu", "cgroup", "rw,cpu");
+        machine
+    }
+
+    #[test]
+    fn a_task_is_named_by_v2_unless_it_is_in_its_root() {
+        let (machine, root) = (hybrid(), cgroup::ROOT);
+        let mut names = names_of(&machine);
+        for (hierarchy, id, path) in
+            [(0, root, "/"), (0, 7, "/a"), (2, root, "/"), (2, 7, "/b"), (2, 8, "/a")]
+        {
+            names.learn(hierarchy, id, path.as_bytes());
+        }
+        for (first, second, path, id) in [
+            (7, 7, "/a", 7),
+            (7, root, "/a", 7),
+            (root, 7, "/b", 7),
+            (root, 8, "/a", 8),
+            (root, root, "/", root),
+        ] {
+            let number = cgroup::pair(first, second);
+            let group = names.cgroup(number);
+            assert_eq!((group.cgroup.as_deref(), group.cgroup_id), (Some(path), Some(id)));
+            assert_eq!(names.home(number).cgroup.as_deref(), Some(path));
+            assert_eq!(names.group(number), group);
+        }
+        for (lines, path) in [
+            ("2:cpu:/b\n0::/a\n", Some("/a")),
+            ("2:cpu:/b\n0::/\n", Some("/b")),
+            ("2:cpu:/\n0::/\n", Some("/")),
+            ("", None),
+        ] {
+            assert_eq!(names.home_of_lines(lines.as_bytes()).cgroup.as_deref(), path, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_found_in_either_hierarchy() {
+        let machine = hybrid();
+        let mut names = names_of(&machine);
+        let container = format!("/docker/{WEB}");
+        let service = "/system.slice/containerd.service";
+        names.learn(0, 7, service.as_bytes());
+        names.learn(2, 8, container.as_bytes());
+        names.learn(2, 9, format!("{container}/inner").as_bytes());
+        let group = names.group(cgroup::pair(7, 9));
+        assert_eq!((group.kind, group.cgroup_id), (GroupType::Container, Some(8)));
+        let home = names.home(cgroup::pair(7, 8));
+        assert_eq!(home.cgroup.as_deref(), Some(container.as_str()));
+        assert_eq!(home.container.as_ref().map(|container| container.id.as_str()), Some(WEB));
+        assert_eq!(names.home_of_lines(format!("2:cpu:{container}\n0::{service}\n").as_bytes()), home);
+        // An engine that makes one in both.
+        names.learn(0, 10, container.as_bytes());
+        assert_eq!(names.group(cgroup::pair(10, 8)).cgroup_id, Some(10));
+    }
+
+    #[test]
+    fn cgroups_of_one_path_are_told_apart_by_their_ids() {
+        let mut names = names_of(&hybrid());
+        for (hierarchy, id, path) in [(0, 7, "/a"), (2, 8, "/a"), (0, 9, "/b"), (2, 9, "/b")] {
+            names.learn(hierarchy, id, path.as_bytes());
+        }
+        let mut is_of_first = |first, second| {
+            let group = names.group(cgroup::pair(first, second));
+            names.is_of_first(&group)
+        };
+        assert!(is_of_first(7, cgroup::ROOT));
+        assert!(!is_of_first(cgroup::ROOT, 8));
+        assert!(!is_of_first(9, cgroup::ROOT), "it could be either");
+    }
+}
