@@ -75,7 +75,10 @@ fn up_and_report() -> Result<()> {
     let guest = guest.filter(|_| !loads);
     let up = Hierarchy::mount(guest.as_deref()).and_then(|hierarchy| {
         load_modules()?;
-        if !loads {
+        if loads {
+            // Programs have the most to read of a task where it is in both.
+            Hierarchy::mount_beside()?;
+        } else {
             bring_up(DISK, MOUNT)?;
         }
         if guest.is_some() {

@@ -13,6 +13,8 @@ use rustix::mount::{MountFlags, mount};
 use crate::report::fault;
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// Where one of version 1 is mounted beside version 2.
+const BESIDE: &str = "/run/cgroup";
 
 /// The controllers that faults need.
 const CONTROLLERS: [(&str, &CStr); 2] = [("memory", c"memory"), ("cpu", c"cpu,cpuacct")];
@@ -58,6 +60,15 @@ impl Hierarchy {
             }
         }
         Ok(Self::One)
+    }
+
+    /// Mounts one of version 1 beside that of version 2, where the kernel has it.
+    pub(crate) fn mount_beside() -> Result<()> {
+        fs::create_dir_all(BESIDE)?;
+        if let Err(error) = attach(c"cgroup", BESIDE, Some(c"cpu,cpuacct")) {
+            eprintln!("init: {error:#}");
+        }
+        Ok(())
     }
 
     /// A new cgroup with this controller.
