@@ -17,7 +17,7 @@ use diag_common::{
 
 use crate::{
     clock, epoch, loss,
-    memory::{add_u64, store},
+    memory::{add_u64, load, store},
 };
 
 /// By CPU and parity. Sized by the loader.
@@ -130,12 +130,14 @@ impl Count for Shared {
 /// Hands what is in a slot to the shared hash, and gives the slot to another key.
 #[inline(never)]
 fn turn_out(slot: &mut Slot, of: u64, half: u64) {
-    if slot.of != 0 {
-        add(CellKey { of: slot.of, half }, slot.cell.count, slot.cell.ns);
-    }
+    // First of all, so that less is kept on the stack meanwhile.
+    let (before, count, ns) = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
     store(&mut slot.of, of);
     store(&mut slot.cell.count, 0);
     store(&mut slot.cell.ns, 0);
+    if before != 0 {
+        add(CellKey { of: before, half }, count, ns);
+    }
 }
 
 /// Makes an empty cell of what `room` is for. Written field by field: a call of `memset` costs as much stack as any other.
