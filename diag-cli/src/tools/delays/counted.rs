@@ -124,4 +124,23 @@ mod tests {
         assert_eq!(sum.waits, HashMap::from([(key(late), Cell { count: 0, ns: 10 })]));
         assert_eq!((sum.since, sum.until), (0, 200));
     }
+
+    #[test]
+    fn epochs_of_the_same_need_no_more_room() {
+        let wait = Cell { count: 2, ns: 30 };
+        let epoch = || {
+            let mut epoch = counted(&[(1, 5)], &[(2, wait)], 0, 100);
+            epoch.pairs.insert(3, wait);
+            epoch.disks.insert((4, 5), 7);
+            epoch.samples.insert(SampleKey { who: 1, what: 2, stack: 3, flags: 0 }, wait);
+            epoch
+        };
+        let mut sum = epoch();
+        (1..50).for_each(|_| sum.add(epoch()));
+        let all = Cell { count: 100, ns: 1_500 };
+        assert_eq!((sum.waits, sum.pairs), (HashMap::from([(2, all)]), HashMap::from([(3, all)])));
+        assert_eq!(sum.disks, HashMap::from([((4, 5), 350)]));
+        assert_eq!(sum.samples.into_values().collect::<Vec<_>>(), [all]);
+        assert_eq!(sum.stretch.times, [(1, 250)]);
+    }
 }
