@@ -25,6 +25,9 @@ pub(crate) enum Tier {
 
 /// Tests that take long, repeat a shorter one with more, or compare with another tool.
 const LONG: &[&str] = &[
+    "delays_cgroups_that_come_and_go",
+    "delays_hundred_thousand_processes",
+    "delays_twenty_thousand_sleepers",
     "hung_budget_beside_five_thousand_threads",
     "hung_two_thousand_at_once",
     "lock_beside_perf",

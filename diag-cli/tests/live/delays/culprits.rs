@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{record::Time, trace, waits::named};
+use super::{assert_near, record::Time, trace, waits::named};
 use crate::{
     Outcome, Test,
     lab::{Lab, disk::SlowDisk},
@@ -66,7 +66,8 @@ fn culprits_of_a_cpu() -> Outcome {
     let victim = summary.time("dc-victim");
     let culprits = culprits(victim, "cpu");
     let waited = victim.cause_ns("cpu.runqueue");
-    assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
+    let omitted = number(&victim.0.0["culprits_omitted"]["ns"]);
+    assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>() + omitted, waited, "{culprits:?}");
     assert!(heavy.run_ns > 2 * light.run_ns, "no two classes: {heavy:?}, {light:?}");
     // A run that the kernel did not report may take as much as a time slice or two.
     let slack = waited / 20 + summary.missed() * 8_000_000;
@@ -133,7 +134,8 @@ fn culprits_of_a_disk() -> Outcome {
     let waited = victim.cause_ns("block.device") + victim.cause_ns("block.queue");
     assert!(waited >= 1_000_000_000, "it waited for {waited} ns: {}", victim.0.0);
     let culprits = culprits(victim, "device");
-    assert_eq!(culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, "{culprits:?}");
+    // Shares are rounded down, in each epoch.
+    assert_near("culprits", culprits.iter().map(|(_, ns)| ns).sum::<u64>(), waited, 0.0, 100);
     for (comm, of_four) in [("dc-two", 2), ("dc-one", 1), ("dc-reader", 1)] {
         let had = time_of(&culprits, comm);
         assert!(

@@ -1,16 +1,17 @@
 //! Threads that are not there all the time, or not in one group: for how long they were.
 
 use std::{
-    collections::HashMap,
-    fs, thread,
+    fs,
+    process::{Command, Stdio},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use super::{assert_near, record::path, trace};
 use crate::{
-    Outcome, Test,
+    Outcome, Skip, Test,
     hung::{one_write, wall},
-    lab::{Lab, cgroup::Cgroup, fault::Frozen, image::PlainDisk, wait_until},
+    lab::{Lab, cgroup::Cgroup, fault::Frozen, image::PlainDisk, stuck::children, wait_until},
     record::{Record, number},
     runq::runner::{Kind, Order, Runner},
     workload::{Desk, Plan},
@@ -18,107 +19,16 @@ use crate::{
 
 /// The tests of this room.
 pub(crate) const TESTS: &[Test] = &[
-    ("delays_short_processes", short_processes),
     ("delays_stuck_since_before", stuck_since_before),
     ("delays_killed_in_a_wait_since_before", killed),
+    ("delays_killed_while_stuck", killed_while_stuck),
+    ("delays_stuck_at_its_end", stuck_at_its_end),
     ("delays_moved_between_cgroups", moved),
 ];
 
 const MS: Duration = Duration::from_millis(1);
 /// What the wall clock and the clock of the session may be apart, and a signal or a move may take to be done.
 const SLACK_NS: u64 = 20_000_000;
-
-/// How many processes a parent starts, and how many live at once.
-const CHILDREN: usize = 5_000;
-const AT_ONCE: usize = 50;
-
-/// Zeroes that are shared with processes that fork off.
-fn shared(words: usize) -> &'static mut [u64] {
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping of so many words, which nothing else knows of and nothing unmaps.
-    unsafe {
-        let start = libc::mmap(std::ptr::null_mut(), 8 * words, protection, flags, -1, 0);
-        assert_ne!(start, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
-        std::slice::from_raw_parts_mut(start.cast(), words)
-    }
-}
-
-fn now_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the place is valid.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
-}
-
-/// Starts a process that sleeps for 20 ms and ends, and says by its own clock how long that took.
-fn start_child(took_ns: &mut u64) -> libc::pid_t {
-    let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    // SAFETY: the child makes three system calls and allocates nothing.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let begun = now_ns();
-        // SAFETY: the time is valid; nothing runs after _exit.
-        unsafe {
-            libc::nanosleep(&raw const pause, std::ptr::null_mut());
-            *took_ns = now_ns() - begun;
-            libc::_exit(0)
-        }
-    }
-    assert!(child > 0, "no process");
-    child
-}
-
-/// What the parents' and the children's clocks say, ns: the parents' lives, the least that the children lived, and the most.
-fn brood(took_ns: &mut [u64]) -> [u64; 3] {
-    let life = now_ns();
-    let mut alive = HashMap::new();
-    let mut most_ns = 0;
-    let mut reap = |alive: &mut HashMap<libc::pid_t, u64>, flags| {
-        // SAFETY: no place for a status is given. The children are those of this thread alone.
-        let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WNOTHREAD | flags) };
-        let begun = alive.remove(&child);
-        most_ns += begun.map_or(0, |begun| now_ns() - begun);
-        begun.is_some()
-    };
-    for place in &mut *took_ns {
-        while reap(&mut alive, libc::WNOHANG) {}
-        if alive.len() == AT_ONCE {
-            assert!(reap(&mut alive, 0), "not a child of this thread");
-        }
-        let begun = now_ns();
-        alive.insert(start_child(place), begun);
-    }
-    while !alive.is_empty() {
-        assert!(reap(&mut alive, 0), "not a child of this thread");
-    }
-    [now_ns() - life, took_ns.iter().sum(), most_ns]
-}
-
-/// A process is a thread from before its own clock begins until after it ends, but not before its parent calls fork, and it is none
-/// after its parent has waited for it, but for the last switch.
-fn short_processes() -> Outcome {
-    let session = trace(&["--by", "comm", "--comm", "dl-brood"]);
-    let parents: Vec<_> = (0..2)
-        .map(|_| {
-            let took_ns = shared(CHILDREN);
-            let parent = thread::Builder::new().name("dl-brood".to_owned());
-            parent.spawn(move || brood(took_ns)).expect("a thread")
-        })
-        .collect();
-    let clocks = parents.into_iter().map(|parent| parent.join().expect("no thread panics"));
-    let [lives_ns, least_ns, most_ns] =
-        clocks.fold([0; 3], |sum, clock| std::array::from_fn(|at| sum[at] + clock[at]));
-    let summary = session.interrupt().summary();
-    summary.assert_complete();
-    let time = summary.time("dl-brood");
-    let ours_ns = time.thread_ns() - lives_ns;
-    println!("{ours_ns}: {least_ns} to {most_ns} ns; {} threads", time.thread_count());
-    assert!(ours_ns as f64 >= 0.995 * least_ns as f64, "{ours_ns} of {least_ns}: {}", time.0.0);
-    assert!(ours_ns as f64 <= 1.005 * most_ns as f64, "{ours_ns} of {most_ns}: {}", time.0.0);
-    let born = 2 * CHILDREN as u64 + 2;
-    assert!((born..=born + 10).contains(&time.thread_count()), "{} of {born} threads", time.thread_count());
-    Ok(())
-}
 
 fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -211,6 +121,80 @@ fn killed() -> Outcome {
     for (what, ns) in [("existing", time.thread_ns()), ("reading", time.at("read", "ipc.pipe"))] {
         assert_between(what, ns, &summary, before, after);
     }
+    Ok(())
+}
+
+/// A process that a signal cannot end as long as it is stuck: it is there until the file system goes on.
+fn killed_while_stuck() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let frozen = Frozen::new(disk.mount.path())?;
+    let script = format!("echo > {}", file.display());
+    let mut writer = Command::new("sh").args(["-c", &script]).spawn().expect("there is a shell");
+    let pid = writer.id();
+    assert!(wait_until(Duration::from_secs(5), || state(pid) == Some('D')), "it does not get stuck");
+    let session = trace(&["--by", "process", "-p", &pid.to_string()]);
+    thread::sleep(300 * MS);
+    writer.kill().expect("it has not ended");
+    thread::sleep(500 * MS);
+    assert_eq!(state(pid), Some('D'), "a signal ends it");
+    let before = epoch_ns();
+    drop(frozen);
+    writer.wait().expect("it is a child");
+    let after = epoch_ns();
+    let summary = session.finish().summary();
+    let time = summary.time(&pid.to_string());
+    assert_between("existing", time.thread_ns(), &summary, before, after);
+    assert_between("frozen", time.cause_ns("filesystem.freeze"), &summary, before, after);
+    Ok(())
+}
+
+/// `PF_EXITING` (include/linux/sched.h, 6.18).
+const EXITING: u64 = 4;
+
+/// Whether a process is within its end: the seventh field after its state has its flags.
+fn exits(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & EXITING != 0)
+}
+
+/// The first process of a container is killed, and waits within its end, after `sched_process_exit`, for another one that is stuck: it
+/// is a thread until that goes on.
+fn stuck_at_its_end() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let file = disk.mount.file("data", 4096);
+    let frozen = Frozen::new(disk.mount.path())?;
+    let script = format!("(echo > {}) & sleep 600", file.display());
+    let mut outside = Command::new("unshare")
+        .args(["--pid", "--fork", "sh", "-c", &script])
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| Skip::because(format!("unshare: {error}")))?;
+    let first = || children(outside.id()).first().copied();
+    assert!(wait_until(Duration::from_secs(5), || first().is_some()), "it has no first process");
+    let pid = first().expect("it is still there");
+    let stuck = || children(pid).into_iter().any(|child| state(child) == Some('D'));
+    assert!(wait_until(Duration::from_secs(5), stuck), "no process of it is stuck");
+    let session = trace(&["--by", "process"]);
+    thread::sleep(200 * MS);
+    let killed = Instant::now();
+    // SAFETY: two numbers; the process has not been waited for.
+    unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+    thread::sleep(700 * MS);
+    assert!(exits(pid) && state(pid) == Some('S'), "its end is not held up");
+    let (before, at_least) = (epoch_ns(), killed.elapsed().as_nanos() as u64);
+    drop(frozen);
+    outside.wait().expect("it is a child");
+    let (after, at_most) = (epoch_ns(), killed.elapsed().as_nanos() as u64);
+    let summary = session.interrupt().summary();
+    let time = summary.time(&pid.to_string());
+    let waited = time.at("exit", "ipc.child");
+    println!("at its end: {waited}, {at_least} to {at_most} ns");
+    assert!(waited + SLACK_NS >= at_least && waited <= at_most, "{waited}: {}", time.0.0);
+    assert_between("existing", time.thread_ns(), &summary, before, after);
     Ok(())
 }
 

@@ -2,13 +2,18 @@
 
 mod account;
 pub(crate) mod bench;
+mod births;
+mod crowds;
 mod culprits;
 mod disk;
+mod faults;
 mod lives;
+mod others;
 pub(crate) mod record;
 mod roots;
 mod stopped;
 mod waits;
+mod watch;
 
 use crate::{
     Test,
@@ -16,8 +21,19 @@ use crate::{
 };
 
 /// The tests of this folder.
-pub(crate) const TESTS: &[&[Test]] =
-    &[account::TESTS, culprits::TESTS, disk::TESTS, lives::TESTS, roots::TESTS, stopped::TESTS, waits::TESTS];
+pub(crate) const TESTS: &[&[Test]] = &[
+    account::TESTS,
+    births::TESTS,
+    crowds::TESTS,
+    culprits::TESTS,
+    disk::TESTS,
+    faults::TESTS,
+    lives::TESTS,
+    others::TESTS,
+    roots::TESTS,
+    stopped::TESTS,
+    waits::TESTS,
+];
 
 /// Starts to trace with some flags; as many groups as there can be.
 fn trace(flags: &[&str]) -> Session {

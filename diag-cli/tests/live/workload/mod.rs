@@ -16,7 +16,7 @@ use std::{
 };
 
 pub(crate) use call::{Buffer, Call, make};
-pub(crate) use plan::{Job, Open, Plan, Report, Step};
+pub(crate) use plan::{Job, Open, Plan, Report, Samples, Step};
 pub(crate) use remote::{Desk, Visitor};
 
 use crate::lab::fault;

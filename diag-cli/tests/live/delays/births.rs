@@ -1,0 +1,158 @@
+//! Processes that come and go: their number and their time, by their own clocks and their parents'.
+
+use std::{collections::HashMap, thread};
+
+use super::{assert_near, record::Time, trace, watch::Watch};
+use crate::{Outcome, Test, record::number};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("delays_short_processes", short_processes),
+    ("delays_hundred_thousand_processes", hundred_thousand_processes),
+];
+
+/// Groups for which a session has room.
+const NUMBERS: u64 = 16_384;
+
+/// How many parents there are.
+const PARENTS: usize = 2;
+
+/// What each parent does.
+#[derive(Clone, Copy)]
+struct Brood {
+    /// How many processes it starts.
+    children: usize,
+    /// How many of them live at once.
+    at_once: usize,
+    /// How long each sleeps, ns.
+    life_ns: libc::c_long,
+}
+
+/// Zeroes that are shared with processes that fork off.
+fn shared(words: usize) -> &'static mut [u64] {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping of so many words, which nothing else knows of and nothing unmaps.
+    unsafe {
+        let start = libc::mmap(std::ptr::null_mut(), 8 * words, protection, flags, -1, 0);
+        assert_ne!(start, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+        std::slice::from_raw_parts_mut(start.cast(), words)
+    }
+}
+
+fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the place is valid.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// Starts a process that sleeps and ends, and says by its own clock how long that took.
+fn start_child(life_ns: libc::c_long, took_ns: &mut u64) -> libc::pid_t {
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: life_ns };
+    // SAFETY: the child makes three system calls and allocates nothing.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let begun = now_ns();
+        // SAFETY: the time is valid; nothing runs after _exit.
+        unsafe {
+            libc::nanosleep(&raw const pause, std::ptr::null_mut());
+            *took_ns = now_ns() - begun;
+            libc::_exit(0)
+        }
+    }
+    assert!(child > 0, "no process");
+    child
+}
+
+/// What a parent's clock and its children's say, ns: its life, the least that the children lived, and the most.
+fn brood(plan: Brood, took_ns: &mut [u64]) -> [u64; 3] {
+    let life = now_ns();
+    let mut alive = HashMap::new();
+    let mut most_ns = 0;
+    let mut reap = |alive: &mut HashMap<libc::pid_t, u64>, flags| {
+        // SAFETY: no place for a status is given. The children are those of this thread alone.
+        let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WNOTHREAD | flags) };
+        let begun = alive.remove(&child);
+        most_ns += begun.map_or(0, |begun| now_ns() - begun);
+        begun.is_some()
+    };
+    for place in &mut *took_ns {
+        while reap(&mut alive, libc::WNOHANG) {}
+        if alive.len() == plan.at_once {
+            assert!(reap(&mut alive, 0), "not a child of this thread");
+        }
+        let begun = now_ns();
+        alive.insert(start_child(plan.life_ns, place), begun);
+    }
+    while !alive.is_empty() {
+        assert!(reap(&mut alive, 0), "not a child of this thread");
+    }
+    [now_ns() - life, took_ns.iter().sum(), most_ns]
+}
+
+/// Lets all parents do that at once, in threads of one name; the sums of what they say.
+fn broods(plan: Brood) -> [u64; 3] {
+    let parents: Vec<_> = (0..PARENTS)
+        .map(|_| {
+            let took_ns = shared(plan.children);
+            let parent = thread::Builder::new().name("dl-brood".to_owned());
+            parent.spawn(move || brood(plan, took_ns)).expect("a thread")
+        })
+        .collect();
+    let clocks = parents.into_iter().map(|parent| parent.join().expect("no thread panics"));
+    clocks.fold([0; 3], |sum, clock| std::array::from_fn(|at| sum[at] + clock[at]))
+}
+
+/// That the time of a group is that of parents and children, and so is the number of its threads; the time of the children.
+///
+/// A process is a thread from before its own clock begins until after it ends, but not before its parent calls fork, and it is none
+/// after its parent has waited for it, but for the last switch.
+fn assert_lives(time: Time<'_>, plan: Brood, [lives_ns, least_ns, most_ns]: [u64; 3]) -> u64 {
+    let ours_ns = time.thread_ns() - lives_ns;
+    println!("{ours_ns}: {least_ns} to {most_ns} ns; {} threads", time.thread_count());
+    assert!(ours_ns as f64 >= 0.995 * least_ns as f64, "{ours_ns} of {least_ns}: {}", time.0.0);
+    assert!(ours_ns as f64 <= 1.005 * most_ns as f64, "{ours_ns} of {most_ns}: {}", time.0.0);
+    let born = (PARENTS * plan.children + PARENTS) as u64;
+    assert!((born..=born + 10).contains(&time.thread_count()), "{} of {born} threads", time.thread_count());
+    ours_ns
+}
+
+fn short_processes() -> Outcome {
+    let plan = Brood { children: 5_000, at_once: 50, life_ns: 20_000_000 };
+    let session = trace(&["--by", "comm", "--comm", "dl-brood"]);
+    let clocks = broods(plan);
+    let summary = session.interrupt().summary();
+    summary.assert_complete();
+    assert_lives(summary.time("dl-brood"), plan, clocks);
+    Ok(())
+}
+
+/// By name they are one group. By process there are more groups than there is room for: those without room are one group, and are
+/// counted as such.
+fn hundred_thousand_processes() -> Outcome {
+    let plan = Brood { children: 50_000, at_once: 600, life_ns: 200_000_000 };
+    let [by_comm, by_process] = ["comm", "process"].map(|by| trace(&["--by", by, "--comm", "dl-brood"]));
+    let watch = Watch::begin(&[by_comm.pid(), by_process.pid()]);
+    let clocks = broods(plan);
+    let [memory, of_many] = watch.end();
+    let [by_comm, by_process] = [by_comm, by_process].map(|session| session.interrupt().summary());
+    let time = by_comm.time("dl-brood");
+    by_comm.assert_complete();
+    let ours_ns = assert_lives(time, plan, clocks);
+    // A child that has ended waits for its parent, on a busy machine for long: the truth lies between its own clock and the parent's.
+    assert_near("between the clocks", ours_ns, clocks[1].midpoint(clocks[2]), 0.02, 0);
+    memory.assert_flat();
+
+    // Where cells had no room either, the record is without a verdict: see what is checked of every record.
+    let lost = &by_process.0["lost"];
+    println!("lost by process: {lost}; {of_many:?} bytes resident");
+    assert!(number(&lost["identities"]) > 0, "{lost}");
+    let groups = || by_process.groups().into_iter().map(Time);
+    if number(&lost["cells"]) == 0 {
+        let rest = by_process.time("rest").thread_count();
+        assert!(rest >= time.thread_count() - NUMBERS, "{rest} threads in the rest");
+        assert_eq!(groups().map(Time::thread_count).sum::<u64>(), time.thread_count());
+        assert_near("by process", groups().map(Time::thread_ns).sum(), time.thread_ns(), 0.001, 0);
+    }
+    Ok(())
+}
