@@ -11,7 +11,9 @@ use diag_common::{
 pub use super::context::on_cpu_state as on_cpu;
 use super::{
     cells::{self, Count, Counter},
-    culprits, explain, group, sleep,
+    culprits, explain, group,
+    place::PF_EXITING,
+    sleep,
 };
 use crate::{
     clock,
@@ -152,7 +154,8 @@ fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping
         S::forget(task);
         return;
     }
-    if !scope::contains::<S>(task) {
+    // A process is out of the target from the moment on at which its last thread begins to exit, and may be held up there.
+    if !scope::contains::<S>(task) && group::flags::<S>(task) & PF_EXITING == 0 {
         group::end(counter, thread, now);
         return;
     }

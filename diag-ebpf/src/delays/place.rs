@@ -11,7 +11,7 @@ use super::group::PF_KTHREAD;
 
 /// `PF_EXITING`, `PF_IO_WORKER` and, from 6.4 on, `PF_USER_WORKER` (include/linux/sched.h, 5.10 to 7.3; before 6.4 the last one
 /// marks a task that loads a module).
-const PF_EXITING: u32 = 0x4;
+pub const PF_EXITING: u32 = 0x4;
 const PF_WORKER: u32 = 0x10 | 0x4000;
 /// `TS_COMPAT` (arch/x86/include/asm/thread_info.h, 6.18).
 const TS_COMPAT: u32 = 0x2;

@@ -178,7 +178,8 @@ fn stuck_at_its_end() -> Outcome {
     let pid = first().expect("it is still there");
     let stuck = || children(pid).into_iter().any(|child| state(child) == Some('D'));
     assert!(wait_until(Duration::from_secs(5), stuck), "no process of it is stuck");
-    let session = trace(&["--by", "process"]);
+    // That of the target which does not end keeps the session going.
+    let session = trace(&["--by", "process", "-p", &pid.to_string(), "-p", &outside.id().to_string()]);
     thread::sleep(200 * MS);
     let killed = Instant::now();
     // SAFETY: two numbers; the process has not been waited for.
@@ -189,7 +190,7 @@ fn stuck_at_its_end() -> Outcome {
     drop(frozen);
     outside.wait().expect("it is a child");
     let (after, at_most) = (epoch_ns(), killed.elapsed().as_nanos() as u64);
-    let summary = session.interrupt().summary();
+    let summary = session.finish().summary();
     let time = summary.time(&pid.to_string());
     let waited = time.at("exit", "ipc.child");
     println!("at its end: {waited}, {at_least} to {at_most} ns");
