@@ -129,7 +129,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
 /// Whether a state is that of a sleep for a lock that only the stack tells.
 #[inline(always)]
 fn is_contended(state: u32) -> bool {
-    state >= what::UNEXPLAINED && state < what::IOWAIT && (state - what::UNEXPLAINED) & what::CONTENDED != 0
+    (what::UNEXPLAINED..what::IOWAIT).contains(&state) && (state - what::UNEXPLAINED) & what::CONTENDED != 0
 }
 
 /// What the current thread, which ends the sleep of `thread`, was itself waiting for; so has `thread` in the end.

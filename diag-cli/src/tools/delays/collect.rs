@@ -35,8 +35,13 @@ use crate::{
     output::record::Unavailable,
 };
 
-/// How long an epoch lasts at most: then its half is read, so that no table overflows.
+/// How long an epoch lasts at most: then its half is read, so that no table overflows. Where many processes come and go, each with
+/// cells of its own, epochs are halved, down to the least.
 const LONGEST_EPOCH: Duration = Duration::from_secs(2);
+const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
+/// Of the shared hash's 65,536 cells, which both halves share: more in an epoch make the next one shorter, fewer longer.
+const MANY_CELLS: usize = 12_000;
+const FEW_CELLS: usize = 4_000;
 /// Shorter waits are no candidates for the longest, ns.
 const SHORTEST_WAIT_NS: u64 = 1_000_000;
 /// The element of [`Collector::boundaries`] that has the session's beginning.
@@ -58,6 +63,8 @@ pub(super) struct Collector {
     began: u64,
     ended_began: u64,
     turned: Instant,
+    /// How long the epoch may last.
+    epoch_lasts: Duration,
     totals: Totals,
     splitter: Splitter,
     /// Waits that had ended, and those that went on, since the last reading.
@@ -89,6 +96,7 @@ impl Collector {
             began: 0,
             ended_began: 0,
             turned: Instant::now(),
+            epoch_lasts: LONGEST_EPOCH,
             totals: Totals::default(),
             splitter: Splitter::new(group_by(by), Classifier::new(Stacks::of(ebpf)?), People::of(ebpf)?),
             ended: Vec::new(),
@@ -113,7 +121,7 @@ impl Collector {
     /// Reads ahead of time, so that no table overflows.
     pub(super) fn poll(&mut self) -> Result<()> {
         self.drain();
-        if self.began == 0 || self.turned.elapsed() < LONGEST_EPOCH {
+        if self.began == 0 || self.turned.elapsed() < self.epoch_lasts {
             return Ok(());
         }
         self.turn()?;
@@ -196,6 +204,11 @@ impl Collector {
         }
         let keys: Vec<CellKey> =
             self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
+        if keys.len() > MANY_CELLS {
+            self.epoch_lasts = (self.epoch_lasts / 2).max(SHORTEST_EPOCH);
+        } else if keys.len() < FEW_CELLS {
+            self.epoch_lasts = (self.epoch_lasts * 2).min(LONGEST_EPOCH);
+        }
         for key in keys.into_iter().filter(|key| key.half as u32 == parity) {
             add((key.half >> 32) as u32, key.of, self.cells.get(&key, 0)?);
             self.cells.remove(&key)?;
