@@ -31,14 +31,14 @@ pub(crate) const TESTS: &[Test] = &[
 const CROWDED: usize = 1;
 
 /// The time of each culprit of a resource, by name; without one where nobody is known.
-fn culprits(time: Time<'_>, resource: &str) -> Vec<(Option<String>, u64)> {
+pub(super) fn culprits(time: Time<'_>, resource: &str) -> Vec<(Option<String>, u64)> {
     let of_it = time.list("culprits").iter().filter(|culprit| culprit["resource"] == resource);
     of_it
         .map(|culprit| (culprit["group"]["comm"].as_str().map(str::to_owned), number(&culprit["ns"])))
         .collect()
 }
 
-fn time_of(culprits: &[(Option<String>, u64)], comm: &str) -> u64 {
+pub(super) fn time_of(culprits: &[(Option<String>, u64)], comm: &str) -> u64 {
     culprits.iter().filter(|(name, _)| name.as_deref() == Some(comm)).map(|(_, ns)| ns).sum()
 }
 
