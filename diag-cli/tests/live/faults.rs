@@ -102,7 +102,7 @@ fn memcg_reclaim() -> Outcome {
     let job = Job::new(&file, Step::transfer(Call::Pwrite, 256 << 10, 192 * MIB), 0).lasting(4000 * MS);
     disk.delay(2 * MS);
     let mut waited = Duration::ZERO;
-    let plan = Plan { cgroups: vec![group.path().to_owned()], ..desk.plan(vec![job]) };
+    let plan = Plan { cgroups: vec![group.path().to_owned()], ..desk.preferred(vec![job]) };
     let traced = trace_with(&desk, &[], &plan, |pid| {
         let sampler = Sampler::watch(pid, &["try_to_free_mem_cgroup_pages"]);
         thread::sleep(4200 * MS);
