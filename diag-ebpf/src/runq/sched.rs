@@ -74,9 +74,24 @@ fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
     if state.runs == tasks::switches::<S>(task) {
         return false;
     }
-    state.since = 0;
+    lose::<S>(state, task);
     loss::count(Loss::MissedRuns);
     true
+}
+
+/// Gives up a wait of whose end the kernel did not tell. What a quota had of it is known from the queue's account.
+#[inline(never)]
+fn lose<S: Side>(state: &mut TaskState, task: Ptr) {
+    let hold = Hold { flags: state.flags & ACCOUNTED, queue: state.queue, held_ns: state.held_ns };
+    let held = quota::during::<S>(hold, task, clock::now().saturating_sub(state.since));
+    state.since = 0;
+    if held != 0
+        && state.who != who::NONE
+        && let Some(half) = cpu::half_now(cpu::number())
+    {
+        half.throttled_ns += held;
+        cells::throttled(state.who, held);
+    }
 }
 
 #[inline(always)]
@@ -238,8 +253,10 @@ fn mistaken<S: Tasks>(cpu: &mut Cpu, prev: Ptr) {
             loss::count(Loss::MissedRuns);
         }
         // It runs, so it does not wait.
-        if let Some(state) = S::state(prev) {
-            state.since = 0;
+        if let Some(state) = S::state(prev)
+            && state.since != 0
+        {
+            lose::<S>(state, prev);
         }
         cpu.target = u32::from(scope::contains::<S>(prev));
     }
