@@ -175,7 +175,7 @@ pub mod table {
     /// where it is complete.
     pub const SERVED: u32 = 3;
     /// Time for which threads of a group slept for locks of the kernel: the group above; below that of the task that had the lock when
-    /// the wait began. A wait counts as a whole where it ends.
+    /// the sleep began. A wait counts as a whole where it ends.
     pub const LOCK: u32 = 4;
     /// How many tables there are.
     pub const COUNT: usize = 5;

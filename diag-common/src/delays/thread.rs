@@ -58,8 +58,12 @@ pub struct Thread {
     pub stack: u32,
     /// Not 0 where it sleeps interruptibly.
     pub interruptible: u32,
-    /// The group of the task that has the lock that it contends for; 0 where that is not known.
+    /// The group of the task that had that lock when the thread went to sleep for it; 0 where that is not known.
     pub owner: u32,
+    /// [`crate::lock::Kind`] of that lock.
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl Thread {

@@ -7,7 +7,7 @@ use diag_common::{
 };
 
 use super::{
-    cells, holder,
+    cells,
     pieces::{Tasks, on_cpu},
 };
 use crate::{
@@ -100,14 +100,12 @@ pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
     if flags & SPIN != 0 && flags & MUTEX == 0 {
         return;
     }
-    let Some(thread) = current::<S>() else { return };
-    if thread.lock == 0 {
+    if let Some(thread) = current::<S>()
+        && thread.lock == 0
+    {
         thread.lock = lock;
+        thread.kind = Kind::of(flags) as u32;
         changed(thread);
-    }
-    // A mutex says so when its waiter spins, and again when it goes to sleep.
-    if thread.lock == lock {
-        thread.owner = holder::group_of::<S>(lock, Kind::of(flags));
     }
 }
 
@@ -119,7 +117,6 @@ pub fn contention_end<S: Tasks>(lock: u64) {
         && lock != 0
     {
         thread.lock = 0;
-        thread.owner = 0;
         changed(thread);
     }
 }

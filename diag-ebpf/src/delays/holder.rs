@@ -10,24 +10,29 @@ use crate::{
     task as tasks,
 };
 
-/// The number of the group of the task that has the lock at this address; 0 where the kernel does not know it.
+/// The number of the group of the task that has the lock at this address, for which `waiter` goes to sleep; 0 where the kernel does not
+/// know it. Looked at no sooner than that: a task that has an rwsem with others when a wait begins can have taken it for itself by then,
+/// before the waiter that it woke had run.
 #[inline(never)]
-pub fn group_of<S: Side>(lock: u64, kind: Kind) -> u32 {
+pub fn group_of<S: Side>(lock: u64, kind: u32, waiter: Ptr) -> u32 {
+    const MUTEX: u32 = Kind::Mutex as u32;
+    const READ: u32 = Kind::RwsemRead as u32;
+    const WRITE: u32 = Kind::RwsemWrite as u32;
     let task = match kind {
-        Kind::Mutex => {
+        MUTEX => {
             // SAFETY: any address will do.
             let word: u64 = unsafe { Raw::read(lock as Ptr, MUTEX_OWNER.load()) };
             // One that has yet to pick it up waits as well.
             if word & owner::PICKUP != 0 { 0 } else { word & !owner::FLAGS }
         }
-        // A waiter says that it begins when it is no longer in the count (kernel/locking/rwsem.c, rwsem_down_read_slowpath, 6.18).
-        Kind::RwsemRead | Kind::RwsemWrite => match rwsem::holder(lock, 0) {
+        // Who sleeps for it is not in its count.
+        READ | WRITE => match rwsem::holder(lock, 0) {
             Holder::Writer(task) | Holder::Readers(task) => task,
             Holder::Free | Holder::Unknown => 0,
         },
         _ => 0,
     };
-    if task == 0 {
+    if task == 0 || task == waiter as u64 {
         0
     } else if present(&TYPE_TASK) {
         number::<S>(S::cast(task as Ptr, TYPE_TASK.load()))
@@ -39,5 +44,5 @@ pub fn group_of<S: Side>(lock: u64, kind: Kind) -> u32 {
 /// Nothing keeps the task from going away meanwhile; what is then there has no number.
 #[inline(always)]
 fn number<R: Side>(task: Ptr) -> u32 {
-    if tasks::pid::<R>(task) == 0 { 0 } else { group::number_of::<R>(task, group::IN_TASK) }
+    if tasks::pid::<R>(task) == 0 { 0 } else { group::number_of::<R>(task, group::IN_SCHEDULER) }
 }

@@ -11,7 +11,7 @@ use diag_common::{
 pub use super::context::on_cpu_state as on_cpu;
 use super::{
     cells::{self, Count, Counter},
-    culprits, explain, group,
+    culprits, explain, group, holder,
     place::PF_EXITING,
     sleep,
 };
@@ -163,6 +163,9 @@ fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping
     if sleeping == 0 {
         become_runnable::<S>(counter, thread, task, now);
         return;
+    }
+    if thread.lock != 0 {
+        thread.owner = holder::group_of::<S>(thread.lock, thread.kind, task);
     }
     let what = sleep::begins::<S>(thread, task, sleeping);
     thread.interruptible = sleeping & tasks::INTERRUPTIBLE;

@@ -195,7 +195,7 @@ pub(crate) enum Resource {
 pub(crate) enum Basis {
     /// It had the resource while the victim waited. Of a device, in proportion to the time of its requests there.
     Overlap,
-    /// It owned the resource when the wait began.
+    /// It owned the resource when the victim went to sleep for it.
     Owner,
 }
 
