@@ -7,8 +7,20 @@ use serde_json::Value;
 use super::TOOLS;
 
 /// Lists whose name is no plural: what the contract calls so.
-const NOT_PLURAL: &[&str] =
-    &["stack", "chain", "advice", "command", "pending", "waiting", "slowest", "longest", "unavailable"];
+const NOT_PLURAL: &[&str] = &[
+    "stack",
+    "chain",
+    "advice",
+    "command",
+    "pending",
+    "waiting",
+    "slowest",
+    "longest",
+    "unavailable",
+    "evidence",
+    "ruled_out",
+    "not_seen",
+];
 /// Names with a final s that are no lists.
 const NOT_LISTS: &[&str] = &[
     "status",
@@ -164,6 +176,8 @@ fn words_that_programs_count_are_enums() {
         "watchdog",
         "exits",
         "method",
+        "signal",
+        "blame",
     ];
     keys(|key| {
         let unavailable = key.path.ends_with(".unavailable[].name");

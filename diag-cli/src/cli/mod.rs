@@ -26,8 +26,9 @@ use crate::{
 
 /// Why is this guest slow: osdiag watches the kernel for a while and says where the time went.
 ///
-/// Each command traces one kind of trouble through eBPF, on the running kernel, without changing anything on the
-/// system, and ends with a verdict in one sentence. Tracing needs root.
+/// Begin with 'osdiag diagnose': one verdict from all signals together. Each other command traces one kind of trouble
+/// through eBPF, on the running kernel, without changing anything on the system, and ends with a verdict in one sentence.
+/// Tracing needs root.
 #[derive(Debug, Parser)]
 #[command(name = "osdiag", version, after_long_help = EXAMPLES)]
 struct Cli {
@@ -37,6 +38,8 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  osdiag diagnose                            who suffers, from what, because of whom
+  osdiag diagnose --container web            the same of one container
   osdiag iolat -d 10s                        ten seconds of this machine's file I/O
   osdiag iolat --json -d 60s | jq .verdict   the verdict alone, for a program
   osdiag schema iolat                        what a record of --json holds
@@ -82,6 +85,7 @@ macro_rules! tools {
 }
 
 tools! {
+    Diagnose = diagnose;
     Delays = delays;
     Iolat = iolat;
     Runq = runq;
@@ -157,7 +161,10 @@ fn complaint(wrong: &clap::Error, first: Option<&OsString>) -> String {
     let what = match wrong.kind() {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let names: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
-            format!("a command is needed: {} or schema", names.join(", "))
+            format!(
+                "a command is needed: begin with 'osdiag diagnose'; there are {} and schema",
+                names.join(", ")
+            )
         }
         ErrorKind::MissingRequiredArgument => {
             let said = wrong.render().to_string();

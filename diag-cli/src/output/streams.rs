@@ -2,11 +2,11 @@
 
 use std::{
     fmt::Display,
-    io,
+    io::{self, IsTerminal as _},
     os::fd::AsFd as _,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,6 +25,11 @@ static NOTES: OnceLock<Writer> = OnceLock::new();
 
 /// Writes records and pictures for a session.
 static OUTPUT: OnceLock<Writer> = OnceLock::new();
+
+/// Whether a line of progress stands on the terminal.
+static SHOWS_PROGRESS: AtomicBool = AtomicBool::new(false);
+/// What takes such a line away: back to its beginning, and erase it (ECMA-48, EL).
+const ERASE: &str = "\r\x1b[K";
 
 /// Notes that had no room.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
@@ -48,10 +53,26 @@ pub(crate) fn writer() -> io::Result<Writer> {
     Ok(writer)
 }
 
-/// Lets what was noted so far come before what is written next to standard output.
+/// Lets what was noted so far, but for progress, come before what is written next to standard output.
 pub(crate) fn notes_first() {
+    end_progress();
     if let Some(notes) = NOTES.get() {
         notes.catch_up();
+    }
+}
+
+/// Shows how far things are in a line that the next note replaces, where standard error is a terminal; nothing elsewhere.
+pub(crate) fn progress(words: &str) {
+    if let Some(notes) = NOTES.get().filter(|notes| io::stderr().is_terminal() && notes.has_room()) {
+        SHOWS_PROGRESS.store(true, Ordering::Relaxed);
+        notes.push(format!("{ERASE}{}", text::for_terminal(words)).into_bytes()).ok();
+    }
+}
+
+/// Takes the line of progress away.
+fn end_progress() {
+    if let Some(notes) = NOTES.get().filter(|_| SHOWS_PROGRESS.swap(false, Ordering::Relaxed)) {
+        notes.push(ERASE.as_bytes().to_vec()).ok();
     }
 }
 
@@ -70,6 +91,7 @@ pub(crate) fn queue_notes() -> io::Result<()> {
 
 /// Waits until all notes are written, as long as somebody reads them.
 pub(crate) fn finish_notes() {
+    end_progress();
     if let Some(writer) = NOTES.get() {
         writer.finish(|| true).ok();
     }
@@ -85,6 +107,7 @@ pub(crate) fn note(message: impl Display) {
     if let Some(output) = OUTPUT.get() {
         output.catch_up();
     }
+    end_progress();
     if !writer.has_room() {
         LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         return;

@@ -20,7 +20,7 @@ use rustix::{
 use self::signals::Signals;
 pub(crate) use self::{
     run::run,
-    tool::{FieldMissed, KernelSide, Report, Tool},
+    tool::{Conclusion, FieldMissed, KernelSide, Report, Tool},
 };
 use crate::{
     cli::SessionArgs,

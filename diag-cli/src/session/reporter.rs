@@ -1,6 +1,8 @@
 //! From a session's course to records and pictures.
 
-use std::time::Duration;
+mod say;
+
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use diag_common::loss::Loss;
@@ -17,15 +19,14 @@ use crate::{
         losses::Losses,
         object::Object,
         preemption::Preemption,
-        probes::{Attached, one_line},
+        probes::Attached,
         scope::Followed,
     },
     output::{
         closing, consistency,
         cost::{SelfCost, cpu_ns, rss_bytes},
         host::Host,
-        page::Page,
-        record::{self, Envelope, Kind, Lost, Record, Settings, Target, target::Ended},
+        record::{Envelope, Kind, Lost, Record, Settings, Target, target::Ended},
         streams,
         terminal::Screen,
         time::Timestamp,
@@ -170,7 +171,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let Scene { args, target, attached, .. } = &self.scene;
         let screen = if args.json { Screen::plain() } else { Screen::of_stdout() };
         let opening = closing::opening(screen, T::NAME, T::SUBJECT, target, args.duration, attached);
-        if args.json {
+        if args.json || T::CONCLUDES {
             opening.lines().for_each(streams::note);
         } else {
             streams::notes_first();
@@ -249,8 +250,9 @@ impl<'a, T: Tool> Reporter<'a, T> {
         Ok(())
     }
 
-    /// Reports what came last and the whole session, and waits until all is written; not for ever, if it is `hurried`.
-    pub(crate) fn finish(mut self, hurried: impl Fn() -> bool) -> Result<()> {
+    /// Reports what came last and the whole session, and what follows from it, and waits until all is written; not for ever,
+    /// if it is `hurried`. Returns the status that the tool wants to end with, if any.
+    pub(crate) fn finish(mut self, hurried: impl Fn() -> bool) -> Result<Option<ExitCode>> {
         let end = self.end.unwrap_or_else(clock::now);
         if self.scene.args.interval.is_some() {
             // The last interval is a shorter one, so that the intervals add up to the summary.
@@ -262,8 +264,14 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let session = self.session;
         let lost = std::mem::take(&mut self.lost);
         let kernel = self.sampler.sum(&self.object.ebpf);
-        self.tell(Kind::Summary, &session, end, kernel, &total, &lost)?;
-        Ok(self.out.finish(hurried)?)
+        let summary = self.tell(Kind::Summary, &session, end, kernel, &total, &lost)?;
+        let envelope = Envelope { sequence: self.sequence, ..summary.record.envelope.clone() };
+        let conclusion = self.tool.conclude(&summary, envelope, self.scene.cgroups.as_mut());
+        if let Some(conclusion) = &conclusion {
+            self.print_conclusion(conclusion.as_ref())?;
+        }
+        self.out.finish(hurried)?;
+        Ok(conclusion.map(|conclusion| conclusion.status()))
     }
 
     /// Reports the interval that ended at `turned`.
@@ -271,7 +279,8 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let kernel = self.sampler.sum(&self.object.ebpf);
         let stretch = std::mem::replace(&mut self.interval, Stretch::at(turned, kernel));
         let (harvest, lost) = self.harvest()?;
-        self.tell(Kind::Interval, &stretch, turned, kernel, &harvest, &lost)
+        self.tell(Kind::Interval, &stretch, turned, kernel, &harvest, &lost)?;
+        Ok(())
     }
 
     /// What was counted and lost since the last call; both are added to the totals.
@@ -295,7 +304,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         kernel: Option<KernelCost>,
         harvest: &T::Harvest,
         lost: &Lost,
-    ) -> Result<()> {
+    ) -> Result<Report<T>> {
         let lasted = Duration::from_nanos(end - stretch.began);
         let (body, picture) = self.tool.tell(kind, lasted, harvest, self.scene.cgroups.as_mut());
         let envelope = self.envelope(kind, stretch, lasted, kernel, lost);
@@ -338,63 +347,17 @@ impl<'a, T: Tool> Reporter<'a, T> {
         }
     }
 
-    /// What `-v` asks for.
-    fn say_what_is_attached(&self) {
-        if self.scene.args.verbose == 0 {
-            return;
-        }
-        let hooks = self.object.hooks;
-        match &self.object.fallback {
-            None => streams::note(format_args!("hooks: {hooks}, the cheapest kind that there is")),
-            Some(why) => streams::note(format_args!("hooks: {hooks}, because {}", one_line(why))),
-        }
-        streams::note(format_args!("preemption: {}", self.scene.preemption));
-        for probe in &self.scene.attached.probes {
-            streams::note(format_args!("attached: {} ({})", probe.name, probe.hook));
-        }
-        for missing in &self.scene.attached.unavailable {
-            streams::note(format_args!(
-                "not attached: {}: {}: {}",
-                missing.name, missing.why, missing.effect
-            ));
-        }
-        for field in &self.object.fields {
-            streams::note(format_args!("field: {} = {}, {}", field.global, field.value as i32, field.from));
-        }
-    }
-
-    fn say_how_the_target_ended(&self, ended: Ended) {
-        if let Some(why) = closing::ended(ended, &self.scene.target) {
-            streams::note(format_args!("osdiag: {why}"));
-        }
-    }
-
     /// Makes a record of what a tool says, and writes it.
-    fn report_record(&mut self, envelope: Envelope, mut body: T::Body, picture: T::Picture) -> Result<()> {
+    fn report_record(
+        &mut self,
+        envelope: Envelope,
+        mut body: T::Body,
+        picture: T::Picture,
+    ) -> Result<Report<T>> {
         consistency::settle(&mut body, &envelope.lost, &envelope.unavailable);
         self.sequence += 1;
-        self.print(&Report { record: Record::new(envelope, body), picture })
-    }
-
-    fn print(&self, report: &Report<T>) -> Result<()> {
-        if self.scene.args.json {
-            let record = record::json(&report.record, !self.scene.args.no_hdr)?;
-            return Ok(self.out.push(streams::line_of(&record)?)?);
-        }
-        let mut page = Page::new(Screen::of_stdout());
-        match report.record.envelope.kind {
-            Kind::Summary => {
-                self.tool.draw_summary(&mut page, report);
-                closing::draw(&mut page, &report.record.envelope);
-                self.tool.draw_verdict(&mut page, report);
-            }
-            Kind::Interval => {
-                self.tool.draw_interval(&mut page, report);
-                closing::interval_losses(&mut page, &report.record.envelope);
-            }
-            Kind::Event => self.tool.draw_event(&mut page, report),
-        }
-        streams::notes_first();
-        Ok(self.out.push(page.into_text().into_bytes())?)
+        let report = Report { record: Record::new(envelope, body), picture };
+        self.print(&report)?;
+        Ok(report)
     }
 }

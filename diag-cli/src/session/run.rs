@@ -138,8 +138,11 @@ fn follow<T: Tool>(session: &mut Session, mut reporter: Reporter<'_, T>) -> Resu
     };
     reporter.end(end.ended())?;
     let status = session.conclude(end)?;
-    reporter.finish(|| session.signals.first().is_some())?;
-    Ok(status)
+    let own = reporter.finish(|| session.signals.first().is_some())?;
+    Ok(match session.command {
+        Command::None => own.unwrap_or(status),
+        _ => status,
+    })
 }
 
 fn nanoseconds(time: Duration) -> u64 {

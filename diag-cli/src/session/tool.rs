@@ -1,6 +1,6 @@
 //! What a tool has to say so that a session can be run for it.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{
     cli::SessionArgs,
@@ -11,7 +11,7 @@ use crate::{
     },
     output::{
         page::Page,
-        record::{Body, Kind, Record, Unavailable, settings::Threshold},
+        record::{Body, Envelope, Kind, Record, Unavailable, settings::Threshold},
     },
     target::{CgroupNames, Members, Target},
 };
@@ -57,6 +57,18 @@ pub(crate) struct Report<T: Tool> {
     pub(crate) picture: T::Picture,
 }
 
+/// What follows from a summary: a record of another schema, its picture, and an exit status.
+pub(crate) trait Conclusion {
+    /// The record as JSON, without HdrHistogram payloads where `hdr` is false.
+    fn json(&self, hdr: bool) -> serde_json::Result<serde_json::Value>;
+
+    /// What people see.
+    fn draw(&self, page: &mut Page);
+
+    /// The status to end with, unless a command has one.
+    fn status(&self) -> ExitCode;
+}
+
 /// A tool that traces for a while and then tells what it counted.
 ///
 /// The session resolves the target, loads and attaches the kernel side, keeps the time, adds intervals up and writes
@@ -79,6 +91,9 @@ pub(crate) trait Tool: Sized {
     const KERNEL_SIDE: KernelSide;
     /// The cgroup controller in whose hierarchy it names cgroups; without one it is the hierarchy of the target.
     const CONTROLLER: Option<&'static str> = None;
+    /// Whether standard output is for its conclusion alone: the course is told on standard error, and the summary is drawn
+    /// with `-v`.
+    const CONCLUDES: bool = false;
 
     /// The flags that all tools share.
     fn session_args(args: &Self::Args) -> &SessionArgs;
@@ -152,6 +167,16 @@ pub(crate) trait Tool: Sized {
         harvest: &Self::Harvest,
         cgroups: Option<&mut CgroupNames>,
     ) -> (Self::Body, Self::Picture);
+
+    /// What follows from the summary, which comes after it, in a record with this envelope.
+    fn conclude(
+        &mut self,
+        _summary: &Report<Self>,
+        _envelope: Envelope,
+        _cgroups: Option<&mut CgroupNames>,
+    ) -> Option<Box<dyn Conclusion>> {
+        None
+    }
 
     /// What turned out not to be available only while it worked.
     fn found_unavailable(&self) -> Vec<Unavailable> {

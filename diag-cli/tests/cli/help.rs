@@ -85,7 +85,7 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 
 #[test]
 fn every_tool_says_what_signals_do_and_what_becomes_of_a_command() {
-    for tool in ["delays", "iolat", "runq", "lock", "hung", "vmexit"] {
+    for tool in ["diagnose", "delays", "iolat", "runq", "lock", "hung", "vmexit"] {
         let help = osdiag(&[tool, "--help"]).out;
         for part in ["second SIGINT or SIGTERM", "nohup", "SIGKILL", "within 2s", "is waited for"] {
             let words: Vec<&str> = help.split_whitespace().collect();

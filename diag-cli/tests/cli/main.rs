@@ -2,6 +2,7 @@
 //! these tests traces, so none needs privileges or a kernel that can be traced.
 
 mod delays;
+mod diagnose;
 mod help;
 mod hung;
 mod lock;

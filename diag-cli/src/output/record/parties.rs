@@ -187,6 +187,8 @@ pub(crate) enum Resource {
     Device,
     /// A lock of the kernel.
     Lock,
+    /// Memory.
+    Memory,
 }
 
 /// How a culprit is known.
@@ -197,6 +199,8 @@ pub(crate) enum Basis {
     Overlap,
     /// It owned the resource when the victim went to sleep for it.
     Owner,
+    /// Its charged memory grew while the victim waited; in proportion to how much.
+    Growth,
 }
 
 /// What was cut from a list.

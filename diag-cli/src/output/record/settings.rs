@@ -41,6 +41,36 @@ pub(crate) enum ThresholdName {
     Loss,
     /// The part of a group's active time that lost time has to be to be worth a verdict.
     LossShare,
+    /// Diagnose: a group's time of one cause, without what it took from itself, is a finding from here on.
+    Finding,
+    /// The part of its active time that it has to be as well.
+    FindingShare,
+    /// Such time is a note from here on.
+    Note,
+    /// The part of its active time that it has to be as well.
+    NoteShare,
+    /// A single wait is a finding from here on.
+    SingleWait,
+    /// The part of the session that it has to last as well.
+    SingleWaitShare,
+    /// Another group is a culprit from this part of the time on that the victim waited.
+    CulpritShare,
+    /// A device is slow from this time of a small request on.
+    DeviceTime,
+    /// The same of a device that rotates.
+    RotatingDeviceTime,
+    /// Requests up to this size are small.
+    SmallRequest,
+    /// A device's time of a request is its own with so many at it at a time at most.
+    RequestsInFlight,
+    /// Steal hurts from this part of the time on that CPUs ran and were stolen.
+    StealShare,
+    /// A cause is part of another from this part of its time on.
+    FoldShare,
+    /// A group that grew by less takes no memory from others.
+    Growth,
+    /// Pressure hurts from this part of the session on.
+    PressureShare,
 }
 
 /// A unit.
@@ -53,6 +83,12 @@ pub(crate) enum Unit {
     Share,
     /// Nanoseconds in each second of the session, of all threads together.
     NsPerSecond,
+    /// Bytes.
+    Bytes,
+    /// A number of things.
+    Count,
+    /// CPUs: seconds of CPU time in each second.
+    Cpus,
 }
 
 impl Threshold {

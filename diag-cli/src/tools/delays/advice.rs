@@ -67,7 +67,7 @@ pub(super) fn advice(situation: &Situation<'_>) -> Vec<Advice> {
 }
 
 /// The flag that selects a group's tasks, with a space before it; none where there is none.
-pub(super) fn target(group: &Group) -> Option<String> {
+pub(crate) fn target(group: &Group) -> Option<String> {
     let flag = match group.kind {
         GroupType::Container => format!("--container {}", quoted(&group.container.as_ref()?.label())),
         GroupType::Unit => format!("--unit {}", quoted(group.cgroup.as_ref()?.rsplit('/').next()?)),

@@ -14,7 +14,7 @@ use crate::output::{
 };
 
 /// What has been waited for in the time of a cause, where it is counted who had it.
-pub(super) fn resource_of(cause: Cause) -> Option<Resource> {
+pub(crate) fn resource_of(cause: Cause) -> Option<Resource> {
     match cause {
         Cause::Runqueue => Some(Resource::Cpu),
         Cause::Device | Cause::Queue => Some(Resource::Device),
@@ -27,6 +27,7 @@ fn basis_of(resource: Resource) -> Basis {
     match resource {
         Resource::Cpu | Resource::Device => Basis::Overlap,
         Resource::Lock => Basis::Owner,
+        Resource::Memory => Basis::Growth,
     }
 }
 

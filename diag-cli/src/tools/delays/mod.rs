@@ -1,13 +1,13 @@
 //! `osdiag delays`: where the time of each container goes, running and waiting for what.
 
 mod account;
-mod advice;
+pub(crate) mod advice;
 mod args;
 mod attach;
 mod classify;
 mod collect;
 mod counted;
-mod culprits;
+pub(crate) mod culprits;
 mod disks;
 mod folded;
 mod harvest;
@@ -15,10 +15,10 @@ mod model;
 mod naming;
 mod place;
 mod pressure;
-mod record;
+pub(crate) mod record;
 mod render;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod split;
 mod verdict;
 
@@ -26,12 +26,11 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
-pub(crate) use self::{args::Args, record::Delays as Body};
+pub(crate) use self::{args::Args, harvest::Harvest, record::Delays as Body};
 use self::{
     args::{By, Sort},
     collect::Collector,
     folded::Folded,
-    harvest::Harvest,
     model::{Groups, Wanted},
     naming::Naming,
     pressure::Pressures,
@@ -43,7 +42,7 @@ use crate::{
     output::{
         page::Page,
         record::{
-            Kind, Unavailable,
+            Kind, Record, Unavailable,
             settings::{Threshold, ThresholdName},
         },
         streams,
@@ -57,8 +56,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     session::run::<Delays>(args)
 }
 
-/// The tool while it works.
-struct Delays {
+/// The tool while it works; also the sink of a tool that concludes from it.
+pub(crate) struct Delays {
     by: By,
     wanted: Wanted,
     slow: Duration,
@@ -66,6 +65,51 @@ struct Delays {
     pressures: Pressures,
     folded: Option<Folded>,
 }
+
+impl Delays {
+    /// Globals and map sizes of a sink.
+    pub(crate) fn settings_of_sink() -> Result<Settings> {
+        attach::settings(By::Container)
+    }
+
+    /// What a sink accounts for, in the word of `--by`.
+    pub(crate) const BY_OF_SINK: &str = "container";
+
+    /// From where on its record has a verdict.
+    pub(crate) fn thresholds_of_sink() -> Vec<Threshold> {
+        thresholds(SLOW)
+    }
+
+    /// A sink: it accounts for containers, and leaves it to others what is slow.
+    pub(crate) fn sink(object: &mut Object) -> Result<Delays> {
+        Ok(Delays {
+            by: By::Container,
+            wanted: Wanted { top: LISTED, sort: Sort::Lost },
+            slow: SLOW,
+            collector: Collector::new(&mut object.ebpf, By::Container)?,
+            pressures: Pressures::new(By::Container),
+            folded: None,
+        })
+    }
+
+    /// The whole session in a picture.
+    pub(crate) fn draw(&self, page: &mut Page, record: &Record<Body>) {
+        render::summary(page, self.slow, record);
+    }
+}
+
+/// From where on lost time is worth a verdict.
+fn thresholds(slow: Duration) -> Vec<Threshold> {
+    vec![
+        Threshold::per_second(ThresholdName::Loss, slow),
+        Threshold::share(ThresholdName::LossShare, LEAST_SHARE),
+    ]
+}
+
+/// Groups in a sink's record.
+const LISTED: usize = 100;
+/// Lost time in each second that is worth a verdict, where the command line does not say.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// A record; its picture needs nothing besides.
 type Report = session::Report<Delays>;
@@ -89,10 +133,7 @@ impl Tool for Delays {
     }
 
     fn thresholds(args: &Args) -> Vec<Threshold> {
-        vec![
-            Threshold::per_second(ThresholdName::Loss, args.slow),
-            Threshold::share(ThresholdName::LossShare, LEAST_SHARE),
-        ]
+        thresholds(args.slow)
     }
 
     fn settings(args: &Args, _kernel: &Kernel) -> Result<Settings> {
@@ -177,11 +218,11 @@ impl Tool for Delays {
     }
 
     fn draw_summary(&self, page: &mut Page, report: &Report) {
-        render::summary(page, self.slow, report);
+        render::summary(page, self.slow, &report.record);
     }
 
     fn draw_verdict(&self, page: &mut Page, report: &Report) {
-        render::verdict(page, report);
+        render::verdict(page, &report.record);
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::output::record::parties::{self, Container, GroupType, Resource};
 
 /// A millisecond.
-pub(super) const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 /// How long built sessions last.
 pub(super) const LASTED: Duration = Duration::from_secs(10);
 
@@ -161,6 +161,47 @@ pub(super) fn calm(name: &str) -> Group {
         (part(Cause::Runqueue, None), waits(10, 100_000)),
     ];
     alone(Key::Comm(comm(name)), account(1, parts), vec![])
+}
+
+/// A group of threads of one name, in a few words.
+pub(crate) struct Sketch {
+    pub(crate) name: &'static str,
+    /// Cause, what is behind it, its time, and how long each wait was.
+    pub(crate) parts: Vec<(Cause, Option<Cause>, u64, u64)>,
+    /// Who had what it waited for, and for how long.
+    pub(crate) had: Vec<(Resource, &'static str, u64)>,
+}
+
+/// The groups of a record of what is sketched.
+pub(crate) fn sketched(sketches: &[Sketch]) -> Vec<Group> {
+    let key = |name: &str| Key::Comm(comm(name));
+    let one = |sketch: &Sketch| {
+        let parts = sketch.parts.iter().map(|&(cause, via, ns, each_ns)| {
+            let spent = if cause == Cause::Run { time(ns) } else { waits(ns / each_ns, each_ns) };
+            (Part { via, ..part(cause, None) }, spent)
+        });
+        let mut account = account(1, parts);
+        account.culprits = sketch.had.iter().map(|&(what, who, ns)| ((what, key(who)), ns)).collect();
+        (key(sketch.name), account)
+    };
+    let long = |sketch: &Sketch| {
+        let (key, lasts) = (key(sketch.name), |&&(cause, _, _, each_ns): &&(Cause, _, u64, u64)| {
+            cause.class() == diag_common::cause::Class::Lost && each_ns >= 1_000 * MS
+        });
+        let longest = sketch.parts.iter().filter(lasts);
+        longest
+            .map(|&(cause, via, _, ns)| Longest {
+                part: Part { via, ..part(cause, None) },
+                open: true,
+                ..wait(key, 7, ns)
+            })
+            .collect::<Vec<_>>()
+    };
+    listed(&Harvest {
+        groups: sketches.iter().map(one).collect(),
+        longest: sketches.iter().flat_map(long).collect(),
+        ..Harvest::default()
+    })
 }
 
 /// The verdict on groups of ten seconds.

@@ -146,6 +146,10 @@ fn had(culprit: &Culprit, group: &Group) -> String {
                 .map_or_else(|| "its own requests".to_owned(), |who| format!("requests of {who}"));
             format!("; {whose} had {part} of the device's time meanwhile")
         }
+        Resource::Memory => {
+            let who = other.unwrap_or_else(|| "itself".to_owned());
+            format!("; {part} of the memory that was taken meanwhile went to {who}")
+        }
     }
 }
 

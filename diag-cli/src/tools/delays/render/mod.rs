@@ -10,8 +10,13 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{Report, record::Group};
-use crate::output::{bar, closing, page::Page, record::parties::GroupType, text, units};
+use super::record::{Delays, Group};
+use crate::output::{
+    bar, closing,
+    page::Page,
+    record::{Record, parties::GroupType},
+    text, units,
+};
 
 pub(super) use self::interval::interval;
 
@@ -19,9 +24,8 @@ pub(super) use self::interval::interval;
 const PICTURES: usize = 3;
 
 /// The whole session.
-pub(super) fn summary(page: &mut Page, slow: Duration, report: &Report) {
-    let envelope = &report.record.envelope;
-    let body = &report.record.body;
+pub(super) fn summary(page: &mut Page, slow: Duration, record: &Record<Delays>) {
+    let Record { envelope, body, .. } = record;
     let words = format!(
         "{} of {} in {}, by {}",
         heading(&body.groups, body.groups_omitted.count),
@@ -45,8 +49,8 @@ fn lost_in_each_second(group: &Group, duration_ns: u64) -> Duration {
 }
 
 /// The answer, and what to look at next.
-pub(super) fn verdict(page: &mut Page, report: &Report) {
-    closing::verdict(page, &report.record.body.verdict);
+pub(super) fn verdict(page: &mut Page, record: &Record<Delays>) {
+    closing::verdict(page, &record.body.verdict);
 }
 
 /// `318 threads in 41 groups`; the last group can take `omitted` together.

@@ -1,5 +1,6 @@
 //! Reports as they look, on built records.
 
+use super::super::Report;
 use super::*;
 use crate::{
     output::{
@@ -20,9 +21,9 @@ fn report(groups: Vec<Group>, omitted: u64) -> Report {
 
 fn whole(columns: usize, colour: bool, report: &Report) -> String {
     let mut page = Page::new(Screen { columns, colour });
-    summary(&mut page, Duration::from_millis(10), report);
+    summary(&mut page, Duration::from_millis(10), &report.record);
     closing::draw(&mut page, &report.record.envelope);
-    verdict(&mut page, report);
+    verdict(&mut page, &report.record);
     checked(page.into_text(), columns)
 }
 

@@ -1,0 +1,67 @@
+//! What could not be seen, with what sees it.
+
+use diag_common::cause::{Cause, Layer};
+
+use super::{
+    findings::{Case, Level},
+    record::{NotSeen, NotSeenName},
+    triage::First,
+};
+use crate::{
+    output::record::{Unavailable, parties::Group},
+    tools::delays::advice::target,
+};
+
+/// Probes that are missing, at most: the records have all of them.
+const PROBES: usize = 2;
+
+/// What this session has not seen, of a target that one group stands for, if any.
+pub(super) fn not_seen(
+    cases: &[Case<'_>],
+    first: Option<&First>,
+    unavailable: &[Unavailable],
+    victim: Option<&Group>,
+) -> Vec<NotSeen> {
+    let of = victim.and_then(target).unwrap_or_default();
+    let weighs =
+        |is: fn(Cause) -> bool| cases.iter().any(|case| case.level != Level::Nothing && is(case.lost.root()));
+    let mut all = Vec::new();
+    let mut add = |name, why: &str, switch_on: Option<String>| {
+        all.push(NotSeen { name, why: why.to_owned(), switch_on });
+    };
+    if weighs(|cause| matches!(cause, Cause::InodeLock | Cause::FsLock | Cause::KernelLock | Cause::MmapLock))
+    {
+        add(
+            NotSeenName::LockOwners,
+            "who held the locks, so whose fault those waits are",
+            Some(format!("osdiag lock{of} -d 30s")),
+        );
+    }
+    if weighs(|cause| matches!(cause.layer(), Layer::Filesystem | Layer::Other)) {
+        add(NotSeenName::StuckChains, "behind whom tasks are stuck", Some(format!("osdiag hung{of} -d 10s")));
+    }
+    add(
+        NotSeenName::DeviceTimes,
+        "single requests at their devices (of slow disks only means are known)",
+        Some(format!("osdiag iolat{of} -d 30s")),
+    );
+    add(NotSeenName::BlockLimits, "io.max, iocost and the caps of disks: they count as the device", None);
+    add(NotSeenName::Exits, "what exits of virtual CPUs cost", Some("osdiag vmexit -d 10s".to_owned()));
+    match first {
+        None => add(NotSeenName::Triage, "the files that are read in the first second", None),
+        Some(first) => {
+            if first.reading.machine.pressure.is_none() {
+                let switch_on = Some("boot with psi=1".to_owned());
+                add(NotSeenName::Pressure, "the kernel's own pressure (PSI)", switch_on);
+            }
+            if !first.left_out.is_empty() {
+                let why = format!("in the first second: {}", first.left_out.join(", "));
+                add(NotSeenName::Triage, &why, None);
+            }
+        }
+    }
+    for missing in unavailable.iter().take(PROBES) {
+        add(NotSeenName::Probe, &format!("{} ({}): {}", missing.name, missing.why, missing.effect), None);
+    }
+    all
+}

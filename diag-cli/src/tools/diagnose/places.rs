@@ -1,0 +1,118 @@
+//! Which group the cgroups of the hierarchies belong to: groups are named in one of them, limits and memory are set in others.
+
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::triage::lines_of;
+use crate::{
+    output::{
+        record::parties::{Group, GroupType},
+        text::escape,
+    },
+    target::{CgroupNames, Hierarchies, Hierarchy, Roots},
+};
+
+/// Processes of a group that are asked where they are, before it is given up.
+const ASKED: usize = 8;
+
+/// From cgroups to groups and back.
+pub(super) struct Places<'a> {
+    names: Option<&'a mut CgroupNames>,
+    hierarchies: Option<Hierarchies>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(names: Option<&'a mut CgroupNames>) -> Places<'a> {
+        Places { names, hierarchies: Hierarchies::read(&Roots::default()).ok() }
+    }
+
+    /// The group of a cgroup by its folder, in whichever hierarchy that is.
+    pub(super) fn group_at(&mut self, folder: &Path) -> Group {
+        let own = self.names.as_ref().is_some_and(|names| folder.starts_with(&names.hierarchy().mount));
+        let found = if own {
+            self.named(folder)
+        } else {
+            let processes = processes(folder);
+            processes.into_iter().take(ASKED).find_map(|pid| self.group_of(&lines_of(pid)))
+        };
+        found.unwrap_or_else(|| self.plain(folder))
+    }
+
+    /// The group of a task by the lines of its `/proc/PID/cgroup`.
+    pub(super) fn group_of(&mut self, lines: &[u8]) -> Option<Group> {
+        let names = self.names.as_ref()?;
+        let number = names.hierarchy_number()?.to_string();
+        let path = lines.split(|&byte| byte == b'\n').find_map(|line| {
+            let mut fields = line.splitn(3, |&byte| byte == b':');
+            (fields.next()? == number.as_bytes()).then(|| fields.nth(1)).flatten()
+        })?;
+        let folder = names.folder(&escape(path));
+        self.named(&folder)
+    }
+
+    fn named(&mut self, folder: &Path) -> Option<Group> {
+        let id = fs::metadata(folder).ok()?.ino();
+        Some(self.names.as_mut()?.group(id))
+    }
+
+    /// A group of which nothing but its cgroup is known.
+    fn plain(&self, folder: &Path) -> Group {
+        let hierarchy = self.hierarchies.as_ref().and_then(|all| all.holding(folder));
+        let path = match hierarchy {
+            Some(hierarchy) => hierarchy.path_of(folder),
+            None => escape(folder.as_os_str().as_bytes()),
+        };
+        Group { cgroup: Some(path), ..Group::of(GroupType::Cgroup) }
+    }
+
+    /// The folders of a group's cgroup and of those above it in the hierarchy of a controller, its own first.
+    pub(super) fn folders(&self, group: &Group, controller: &str) -> Vec<PathBuf> {
+        let found = || {
+            let own = self.names.as_ref()?.folder(group.cgroup.as_ref()?);
+            let hierarchy = self.hierarchies.as_ref()?.of_controller(controller)?;
+            let folder = if own.starts_with(&hierarchy.mount) {
+                own
+            } else {
+                let path = inhabited(&own).into_iter().take(ASKED).find_map(|pid| path_in(hierarchy, pid))?;
+                hierarchy.mount.join(path.trim_start_matches('/'))
+            };
+            let above = folder.ancestors().take_while(|folder| folder.starts_with(&hierarchy.mount));
+            Some(above.map(Path::to_owned).collect())
+        };
+        found().unwrap_or_default()
+    }
+}
+
+/// The processes of a cgroup.
+fn processes(folder: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The same, or those of the cgroups just below it.
+fn inhabited(folder: &Path) -> Vec<i32> {
+    let own = processes(folder);
+    if !own.is_empty() {
+        return own;
+    }
+    let below = fs::read_dir(folder).into_iter().flatten().flatten();
+    below.flat_map(|entry| processes(&entry.path())).collect()
+}
+
+/// The path of a process in a hierarchy.
+fn path_in(hierarchy: &Hierarchy, pid: i32) -> Option<String> {
+    let lines = lines_of(pid);
+    let text = str::from_utf8(&lines).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let is_it = match hierarchy.is_unified() {
+            true => controllers.is_empty(),
+            false => controllers.split(',').any(|name| name == hierarchy.label()),
+        };
+        is_it.then(|| path.to_owned())
+    })
+}

@@ -1,0 +1,150 @@
+//! What changed between the first reading and the last, as records show it.
+
+use std::{collections::HashMap, hash::Hash, path::PathBuf};
+
+use super::{
+    limits::throttled,
+    places::Places,
+    record::{Signal, SignalName},
+    thresholds::{PRESSURE_SHARE, STEAL_SHARE},
+    triage::{Disk, Reading},
+};
+use crate::output::{
+    record::{parties::Group, settings::Unit},
+    units::share,
+};
+
+/// Groups whose signals a record has, of each kind.
+const GROUPS: usize = 10;
+
+/// The signals of the machine and of groups.
+pub(super) fn signals(
+    first: &Reading,
+    last: &Reading,
+    disks: &[Disk],
+    stuck: u64,
+    places: &mut Places<'_>,
+) -> Vec<Signal> {
+    let lasted_ns = last.at.saturating_duration_since(first.at).as_nanos() as u64;
+    let of_time = |ns: u64| share(ns, lasted_ns).min(1.0);
+    let mut all = Vec::new();
+    if let (Some(before), Some(now)) = (first.machine.pressure, last.machine.pressure) {
+        let since = now.since(before);
+        for (name, ns, file) in [
+            (SignalName::CpuPressure, since.cpu_ns, "/proc/pressure/cpu"),
+            (SignalName::MemoryPressure, since.memory_ns, "/proc/pressure/memory"),
+            (SignalName::IoPressure, since.io_ns, "/proc/pressure/io"),
+        ] {
+            all.push(measured(name, None, of_time(ns), Some(PRESSURE_SHARE), file));
+        }
+    }
+    let (before, now) = (first.machine.cpu, last.machine.cpu);
+    let steal = share(now.steal.saturating_sub(before.steal), now.busy.saturating_sub(before.busy));
+    all.push(measured(SignalName::Steal, None, steal, Some(STEAL_SHARE), "/proc/stat"));
+    let (before, now) = (first.machine.memory, last.machine.memory);
+    for (name, count) in [
+        (SignalName::ReclaimStalls, now.stalls.saturating_sub(before.stalls)),
+        (SignalName::PagesSwappedIn, now.swapped_in.saturating_sub(before.swapped_in)),
+        (SignalName::MemoryKills, now.kills.saturating_sub(before.kills)),
+    ] {
+        all.push(counted(name, count, "/proc/vmstat"));
+    }
+    all.push(counted(SignalName::StuckThreads, stuck, "/proc/PID/status"));
+    if let Some(mean) = disks.iter().filter_map(Disk::mean_ns).max() {
+        let signal = measured(SignalName::DiskTime, None, mean as f64, None, "/proc/diskstats");
+        all.push(Signal { unit: Unit::Ns, ..signal });
+    }
+    let held = last
+        .groups
+        .quotas
+        .iter()
+        .filter_map(|(folder, quota)| Some((folder, throttled(first.groups.quotas.get(folder), quota)?)));
+    for (folder, part) in highest(held, 0.0) {
+        let group = places.group_at(folder);
+        all.push(measured(SignalName::ThrottledPeriods, Some(group), part, Some(PRESSURE_SHARE), "cpu.stat"));
+    }
+    let since = last
+        .groups
+        .pressures
+        .iter()
+        .filter_map(|(folder, now)| Some((folder, now.since(*first.groups.pressures.get(folder)?))));
+    let since: Vec<_> = since.collect();
+    for (name, file) in [
+        (SignalName::CpuPressure, "cpu.pressure"),
+        (SignalName::MemoryPressure, "memory.pressure"),
+        (SignalName::IoPressure, "io.pressure"),
+    ] {
+        let of_kind = since.iter().map(|(folder, since)| {
+            let ns = match name {
+                SignalName::CpuPressure => since.cpu_ns,
+                SignalName::MemoryPressure => since.memory_ns,
+                _ => since.io_ns,
+            };
+            (*folder, of_time(ns))
+        });
+        for (folder, part) in highest(of_kind, PRESSURE_SHARE) {
+            all.push(measured(name, Some(places.group_at(folder)), part, Some(PRESSURE_SHARE), file));
+        }
+    }
+    all
+}
+
+/// Those with the highest number, above one.
+fn highest<K: Ord>(all: impl Iterator<Item = (K, f64)>, above: f64) -> Vec<(K, f64)> {
+    let mut list: Vec<_> = all.filter(|(_, value)| *value > above).collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    list.truncate(GROUPS);
+    list
+}
+
+fn measured(
+    signal: SignalName,
+    group: Option<Group>,
+    value: f64,
+    hurts_from: Option<f64>,
+    source: &'static str,
+) -> Signal {
+    let hurts = hurts_from.map(|least| value >= least);
+    Signal { signal, group, value, unit: Unit::Share, hurts_from, hurts, source }
+}
+
+/// One of a thing that hurts is one too many.
+fn counted(signal: SignalName, count: u64, source: &'static str) -> Signal {
+    let hurts = Some(count > 0);
+    Signal {
+        signal,
+        group: None,
+        value: count as f64,
+        unit: Unit::Count,
+        hurts_from: Some(1.0),
+        hurts,
+        source,
+    }
+}
+
+/// What each disk did between two readings.
+pub(super) fn disks(first: &Reading, last: &Reading) -> Vec<Disk> {
+    let before = by(&first.machine.disks, |disk| disk.name.clone());
+    let since = last.machine.disks.iter().map(|disk| disk.since(before.get(&disk.name).copied()));
+    since.filter(|disk| disk.requests > 0).collect()
+}
+
+/// By how much the memory of groups grew, those that grew most first.
+pub(super) fn growth(first: &Reading, last: &Reading, places: &mut Places<'_>) -> Vec<(Group, u64)> {
+    let grown =
+        last.groups.memory.iter().filter_map(|(folder, &now)| {
+            Some((folder, now.saturating_sub(*first.groups.memory.get(folder)?)))
+        });
+    let mut groups: HashMap<Group, u64> = HashMap::new();
+    let grown: Vec<(&PathBuf, u64)> = grown.filter(|&(_, bytes)| bytes > 0).collect();
+    for (folder, bytes) in grown {
+        *groups.entry(places.group_at(folder)).or_default() += bytes;
+    }
+    let mut list: Vec<_> = groups.into_iter().collect();
+    list.sort_by_key(|(group, bytes)| (std::cmp::Reverse(*bytes), group.label()));
+    list
+}
+
+fn by<T, K: Eq + Hash>(all: &[T], key: impl Fn(&T) -> K) -> HashMap<K, &T> {
+    all.iter().map(|one| (key(one), one)).collect()
+}
