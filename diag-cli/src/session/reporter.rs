@@ -169,9 +169,10 @@ impl<'a, T: Tool> Reporter<'a, T> {
     pub(crate) fn open(&self) -> Result<()> {
         self.say_what_is_attached();
         let Scene { args, target, attached, .. } = &self.scene;
-        let screen = if args.json { Screen::plain() } else { Screen::of_stdout() };
+        let is_noted = args.json || T::CONCLUDES;
+        let screen = if is_noted { Screen::plain() } else { Screen::of_stdout() };
         let opening = closing::opening(screen, T::NAME, T::SUBJECT, target, args.duration, attached);
-        if args.json || T::CONCLUDES {
+        if is_noted {
             opening.lines().for_each(streams::note);
         } else {
             streams::notes_first();

@@ -10,6 +10,7 @@
 mod bench;
 mod counting;
 mod delays;
+mod diagnose;
 mod engines;
 mod faults;
 mod guards;
@@ -110,7 +111,7 @@ fn main() -> ExitCode {
         session::course::TESTS,
         query::TESTS,
     ];
-    let tests = [&tests[..], runq::TESTS, delays::TESTS].concat().concat();
+    let tests = [&tests[..], runq::TESTS, delays::TESTS, diagnose::TESTS].concat().concat();
     let benches = [
         bench::TESTS,
         lock::BENCHES,

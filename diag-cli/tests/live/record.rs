@@ -12,7 +12,7 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::{delays, lock, operations, osdiag::binary, runq, stuck, vmexit};
+use crate::{delays, diagnose, lock, operations, osdiag::binary, runq, stuck, vmexit};
 
 /// What must be true of each record of a tool; it panics otherwise.
 type Check = fn(&Record);
@@ -20,6 +20,7 @@ type Check = fn(&Record);
 /// The tools' schemas, and their checks.
 const CHECKS: &[(&str, Check)] = &[
     ("osdiag.delays/1", delays::record::check),
+    ("osdiag.diagnose/1", diagnose::check),
     ("osdiag.iolat/1", operations::check),
     ("osdiag.lock/1", lock::check),
     ("osdiag.runq/1", runq::record::check),

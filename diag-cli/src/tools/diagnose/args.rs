@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, builder::ArgPredicate};
 
 use super::triage::Triage;
 use crate::cli::SessionArgs;
@@ -15,7 +15,10 @@ use crate::cli::SessionArgs;
 /// lost against what it took from itself.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = EXAMPLES, after_help = "'--help' says more, with examples.")]
-#[command(mut_arg("duration", |arg| arg.default_value("10s").help("Stop by itself after this time, such as 10s or 1m30s")))]
+#[command(mut_arg("duration", |arg| arg
+    .default_value("10s")
+    .default_value_if("command", ArgPredicate::IsPresent, None)
+    .help("Stop by itself after this time, such as 10s or 1m30s; a command is traced to its end")))]
 #[command(mut_arg("interval", |arg| arg.hide(true).value_parser(no_interval)))]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -47,8 +50,7 @@ Examples:
   osdiag diagnose                           ten seconds of the whole machine
   osdiag diagnose --container web           one container, whoever is to blame
   osdiag diagnose -d 60s -v                 a minute, and where each group's time went
-  osdiag diagnose -- make -j8               one command, from beginning to end or
-                                            for ten seconds
+  osdiag diagnose -- make -j8               one command, from beginning to end
   osdiag diagnose --fail-on finding --json | tail -n 1 | jq -r .verdict.statement
                                             for a program: status 4 if there is a finding
 
@@ -79,6 +81,7 @@ mod tests {
     fn it_lasts_ten_seconds_unless_said_otherwise() {
         assert_eq!(parse(&[]).unwrap().session.duration, Some(Duration::from_secs(10)));
         assert_eq!(parse(&["-d", "3s"]).unwrap().session.duration, Some(Duration::from_secs(3)));
+        assert_eq!(parse(&["--", "make"]).unwrap().session.duration, None, "a command is not cut short");
         assert_eq!(parse(&["--fail-on", "finding"]).unwrap().fail_on, Some(FailOn::Finding));
     }
 

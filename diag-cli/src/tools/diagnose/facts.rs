@@ -1,6 +1,6 @@
 //! What is known at the end of a session, and what follows from it at once.
 
-use diag_common::cause::{Cause, Class};
+use diag_common::cause::{Cause, Class, Layer};
 
 use super::{
     limits::Limits,
@@ -104,9 +104,13 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// What is behind it all.
+    /// What is behind it all, by which it is judged. Of memory that had to be made that is memory, also where making it waited for a
+    /// disk.
     pub(super) fn root(&self) -> Cause {
-        self.via.unwrap_or(self.cause)
+        match self.cause.layer() {
+            Layer::Memory => self.cause,
+            _ => self.via.unwrap_or(self.cause),
+        }
     }
 }
 

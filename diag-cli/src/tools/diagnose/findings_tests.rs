@@ -143,6 +143,15 @@ fn a_wait_that_lies_in_another_is_not_told_twice() {
 }
 
 #[test]
+fn memory_that_has_to_be_made_is_memory_also_where_that_waits_for_a_disk() {
+    let parts =
+        vec![(Cause::Run, None, 500 * MS, 1), (Cause::MemcgReclaim, Some(Cause::Device), 6_000 * MS, 4 * MS)];
+    let groups = sketched(&[Sketch { name: "job", parts, had: vec![] }]);
+    let job = ("job".to_owned(), Cause::MemcgReclaim, None, Some(Blame::OwnLimit));
+    assert_eq!(answers(&facts(&groups)), [job]);
+}
+
+#[test]
 fn one_long_wait_is_enough() {
     let stuck = |ms: u64| {
         let parts = vec![(Cause::Run, None, 90_000 * MS, 1), (Cause::Freeze, None, ms * MS, ms * MS)];

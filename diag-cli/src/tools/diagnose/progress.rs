@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use crate::output::streams;
 
 /// What is said before anything is traced.
-pub(super) const FIRST: &str =
-    "osdiag diagnose: reading pressure, quotas, steal, disks and stuck threads, and loading programs";
+pub(super) const FIRST: &str = "osdiag diagnose: reading pressure, quotas, steal, disks and stuck threads";
 
 /// Counts the seconds down on a terminal.
 #[derive(Debug)]
@@ -26,7 +25,10 @@ impl Progress {
         let Some(end) = self.end else { return };
         let left = end.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64;
         if self.shown.replace(left) != Some(left) {
-            streams::progress(&format!("looking at where the time of all threads goes: {left} s left"));
+            streams::progress(&match left {
+                0 => "adding up".to_owned(),
+                _ => format!("looking at where the time of all threads goes: {left} s left"),
+            });
         }
     }
 }

@@ -1,20 +1,24 @@
 //! Findings in sentences, and the numbers that they rest on.
 
+use diag_common::cause::{Cause, Layer};
+
 use super::{
     facts::{Facts, is_notable, longest},
     findings::{Case, Found},
     healthy::{Health, steal_share},
     record::{Blame, Evidence, EvidenceName, Limit},
 };
-use crate::output::{
-    causes::{noun, phrase},
-    record::{
-        parties::{Culprit, Group, Resource},
-        settings::Unit,
+use crate::{
+    output::{
+        causes::{noun, phrase},
+        record::{
+            parties::{Culprit, Group, Resource},
+            settings::Unit,
+        },
+        units::{self, share},
     },
-    units::{self, share},
+    tools::delays::record::{Group as Account, LongWait},
 };
-use diag_common::cause::{Cause, Layer};
 
 /// Pieces of evidence of a finding at most.
 const EVIDENCE: usize = 6;
@@ -91,7 +95,7 @@ fn limit_in_words(limit: &Limit) -> String {
 
 /// What a finding rests on, most telling first.
 pub(super) fn evidence(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Evidence> {
-    let Case { account, lost, ns, .. } = &found.case;
+    let Case { account, lost, .. } = &found.case;
     let mut list = vec![lost_time(facts, &found.case)];
     list.extend(found.culprits.iter().filter(|culprit| is_notable(culprit)).take(1).map(|culprit| {
         let name = match culprit.resource {
@@ -140,25 +144,29 @@ pub(super) fn evidence(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Evidence> {
         );
         list.push(number(EvidenceName::StuckThreads, count as f64, Unit::Count, "/proc/PID/status", text));
     }
-    if let Some(wait) = longest(account, lost.cause) {
-        let place = wait.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
-        let still = if wait.open { ", and goes on" } else { "" };
-        let text = format!(
-            "the longest single wait lasted {}, of {}{place}{still}",
-            units::time(wait.ns),
-            wait.task.label()
-        );
-        list.push(number(EvidenceName::LongestWait, wait.ns as f64, Unit::Ns, DELAYS, text));
-    }
     if lost.root().layer() == Layer::Hypervisor || found.blame == Some(Blame::Host) {
         let steal = steal_share(account);
         let text = format!("the host took {} of its CPU time", units::percent(steal));
         list.push(number(EvidenceName::Steal, steal, Unit::Share, DELAYS, text));
     }
+    let wait = longest(account, lost.cause);
+    let is_long = |wait: &&LongWait| wait.ns >= facts.single_wait_ns();
+    list.extend(wait.filter(is_long).map(longest_wait));
     list.extend(pressure(account, lost.root(), facts.lasted_ns));
+    list.extend(wait.filter(|wait| !is_long(wait)).map(longest_wait));
     list.truncate(EVIDENCE);
-    debug_assert!(*ns > 0);
     list
+}
+
+fn longest_wait(wait: &LongWait) -> Evidence {
+    let place = wait.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
+    let still = if wait.open { ", and goes on" } else { "" };
+    let text = format!(
+        "the longest single wait lasted {}, of {}{place}{still}",
+        units::time(wait.ns),
+        wait.task.label()
+    );
+    number(EvidenceName::LongestWait, wait.ns as f64, Unit::Ns, DELAYS, text)
 }
 
 fn lost_time(facts: &Facts<'_>, case: &Case<'_>) -> Evidence {
@@ -182,7 +190,7 @@ fn lost_time(facts: &Facts<'_>, case: &Case<'_>) -> Evidence {
 }
 
 /// The kernel's own pressure of a group, of what its cause belongs to.
-fn pressure(account: &crate::tools::delays::record::Group, root: Cause, lasted_ns: u64) -> Option<Evidence> {
+fn pressure(account: &Account, root: Cause, lasted_ns: u64) -> Option<Evidence> {
     let pressure = account.pressure?;
     let (file, ns) = match root.layer() {
         Layer::Cpu => ("cpu.pressure", pressure.cpu_some_ns?),

@@ -42,6 +42,8 @@ pub(crate) enum Order {
     Spin(u64),
     /// Sleep for so long, µs, so often.
     Sleep(u64, u64),
+    /// Wait in a futex for so long, ms.
+    Park(u64),
     /// Take another name, and then run for so long, ms.
     Rename(String, u64),
     /// Have two threads that wake each other through pipes for so long, ms: runs of some microseconds each.
@@ -273,6 +275,12 @@ fn carry_out(order: &Order, kind: &Kind) -> Account {
             spin(*ms);
         }
         Order::Sleep(us, times) => (0..*times).for_each(|_| thread::sleep(Duration::from_micros(*us))),
+        Order::Park(ms) => {
+            let end = Instant::now() + Duration::from_millis(*ms);
+            while Instant::now() < end {
+                thread::park_timeout(end.saturating_duration_since(Instant::now()));
+            }
+        }
         Order::PingPong(ms) => return ping_pong(*ms),
         Order::Serve(run_us, sleep_us, times) => (0..*times).for_each(|_| {
             let end = Instant::now() + Duration::from_micros(*run_us);

@@ -1,0 +1,224 @@
+//! One fault at a time.
+
+use std::{thread, time::Duration};
+
+use super::scene::{Expected, LOOK, Scene, diagnosis, mean, proven};
+use crate::{
+    Outcome, Test,
+    lab::{
+        cgroup::Cgroup,
+        disk::SlowDisk,
+        fault::Frozen,
+        image::{PlainDisk, warm},
+        setting::Setting,
+    },
+    runq::runner::{Kind, Order},
+    workload::{Call, Desk, Job, Open, Step},
+};
+
+/// The tests of this room.
+pub(crate) const TESTS: &[Test] = &[
+    ("diagnose_cpu_hog_in_the_neighbour", cpu_hog),
+    ("diagnose_own_cpu_quota", own_quota),
+    ("diagnose_own_memory_limit", own_memory_limit),
+    ("diagnose_disk_hog_in_the_neighbour", disk_hog),
+    ("diagnose_slow_disk", slow_disk),
+    ("diagnose_frozen_file_system", frozen),
+    ("diagnose_stuck_before_the_start", stuck_before),
+];
+
+const MS: Duration = Duration::from_millis(1);
+const MIB: u64 = 1 << 20;
+/// The CPU that tests crowd.
+const CROWDED: usize = 1;
+/// How long the victim is looked at before there is a fault.
+const HEALTHY: Duration = Duration::from_millis(800);
+/// How long it works with the fault: longer than osdiag looks, and starts.
+const SUFFERS: Duration = Duration::from_secs(6);
+
+/// Two hogs of another group on the CPU of a reader of cached data.
+fn cpu_hog() -> Outcome {
+    let scene = Scene::new()?;
+    let disk = PlainDisk::new(&scene.lab, 64 * MIB)?;
+    let file = disk.mount.file("data", 16 << 20);
+    warm(&file);
+    let desk = Desk::new(&scene.lab);
+    let job = Job::new(&file, Step::transfer(Call::Pread, 8 << 20, 16 * MIB), 0);
+    let plan = |limit| crate::workload::Plan {
+        cgroups: scene.victim(),
+        cpu: Some(CROWDED),
+        ..desk.plan(vec![job.clone().lasting(limit)])
+    };
+    let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
+    let kind = Kind { comm: "hog".to_owned(), cpu: Some(CROWDED), ..Kind::default() };
+    let mut hogs = [0, 1].map(|_| Scene::runner(&scene.other(), &kind));
+    hogs.iter_mut().for_each(|hog| hog.order(&Order::Spin(8_000)));
+    let mut victim = desk.start(&plan(SUFFERS));
+    victim.go();
+    let record = diagnosis(scene.look());
+    proven(healthy, mean(&victim.report(), Call::Pread));
+    victim.end();
+    Expected { causes: &[("cpu", "runqueue")], culprit: true, blame: "neighbour" }.judge(&record);
+    Ok(())
+}
+
+/// A reader of cached data that may have a fifth of a CPU.
+fn own_quota() -> Outcome {
+    let scene = Scene::new()?;
+    let disk = PlainDisk::new(&scene.lab, 64 * MIB)?;
+    let file = disk.mount.file("data", 16 << 20);
+    warm(&file);
+    let desk = Desk::new(&scene.lab);
+    let job = Job::new(&file, Step::transfer(Call::Pread, 8 << 20, 16 * MIB), 0);
+    let plan = |limit| crate::workload::Plan {
+        cgroups: scene.victim(),
+        ..desk.plan(vec![job.clone().lasting(limit)])
+    };
+    let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
+    if scene.quota().set("cpu.cfs_quota_us", "20000").is_err() {
+        scene.quota().set("cpu.max", "20000 100000")?;
+    }
+    let mut victim = desk.start(&plan(SUFFERS));
+    victim.go();
+    let record = diagnosis(scene.look());
+    proven(healthy, mean(&victim.report(), Call::Pread));
+    victim.end();
+    Expected { causes: &[("cpu", "throttled")], culprit: false, blame: "own-limit" }.judge(&record);
+    let limit = &record.0["findings"][0]["limit"];
+    assert_eq!((&limit["value"], &limit["unit"]), (&0.2.into(), &"cpus".into()), "{limit}");
+    Ok(())
+}
+
+/// A writer whose memory is full of what its slow disk has not taken yet.
+fn own_memory_limit() -> Outcome {
+    let scene = Scene::new()?;
+    let disk = SlowDisk::new(&scene.lab, 256 * MIB)?;
+    // A limit that somebody has left on this device would hold the writer before the cgroup's does.
+    let strict = disk.device.bdi("strict_limit");
+    let _lenient = if strict.exists() { Some(Setting::change(&scene.lab, strict, "0")?) } else { None };
+    let memory = Cgroup::v1(&scene.lab, "memory")?;
+    let desk = Desk::new(&scene.lab);
+    let plan = |name: &str, limit, cgroups| {
+        let step = Step::transfer(Call::Pwrite, 256 << 10, 64 * MIB);
+        let job = Job::new(&disk.mount.file(name, 0), step, 0).lasting(limit);
+        crate::workload::Plan { cgroups, ..desk.plan(vec![job]) }
+    };
+    let healthy = mean(&desk.start(&plan("before", HEALTHY / 4, scene.victim())).through(), Call::Pwrite);
+    memory.set("memory.limit_in_bytes", &(24 * MIB).to_string())?;
+    disk.delay(2 * MS);
+    let limited = [scene.victim(), vec![memory.path().to_owned()]].concat();
+    let mut victim = desk.start(&plan("data", SUFFERS, limited));
+    victim.go();
+    let record = diagnosis(scene.look());
+    proven(healthy, mean(&victim.report(), Call::Pwrite));
+    victim.end();
+    let failures: u64 = memory.get("memory.failcnt")?.trim().parse().expect("a count");
+    assert!(failures > 0, "the limit was never met");
+    let causes = &[("memory", "memcg-reclaim"), ("memory", "dirty-throttle")];
+    Expected { causes, culprit: false, blame: "own-limit" }.judge(&record);
+    let limit = &record.0["findings"][0]["limit"];
+    assert_eq!(limit["value"], 24.0 * MIB as f64, "{limit}");
+    Ok(())
+}
+
+fn direct(file: &std::path::Path, threads: usize) -> Job {
+    let step = Step::transfer(Call::Pread, 4096, 16 * MIB);
+    Job::new(file, step, 0).threads(threads).open(Open { direct: true, ..Open::default() })
+}
+
+/// Six readers of another group at the disk of one.
+fn disk_hog() -> Outcome {
+    let scene = Scene::new()?;
+    let disk = SlowDisk::new(&scene.lab, 64 * MIB)?;
+    let files = ["mine", "theirs"].map(|name| disk.mount.file(name, 16 << 20));
+    disk.delay(4 * MS);
+    let desk = Desk::new(&scene.lab);
+    let plan = |job: Job, cgroups| crate::workload::Plan { cgroups, ..desk.plan(vec![job]) };
+    let mine = |limit| plan(direct(&files[0], 1).lasting(limit), scene.victim());
+    let healthy = mean(&desk.start(&mine(HEALTHY)).through(), Call::Pread);
+    let mut hog = desk.start(&plan(direct(&files[1], 6).lasting(SUFFERS), scene.other()));
+    hog.go();
+    let mut victim = desk.start(&mine(SUFFERS));
+    victim.go();
+    let record = diagnosis(scene.look());
+    proven(healthy, mean(&victim.report(), Call::Pread));
+    victim.end();
+    hog.report();
+    hog.end();
+    let causes = &[("block", "device"), ("block", "queue")];
+    Expected { causes, culprit: true, blame: "neighbour" }.judge(&record);
+    Ok(())
+}
+
+/// A reader alone on a disk that takes 20 ms for each of its requests.
+fn slow_disk() -> Outcome {
+    let scene = Scene::new()?;
+    let disk = SlowDisk::new(&scene.lab, 64 * MIB)?;
+    let file = disk.mount.file("data", 16 << 20);
+    let desk = Desk::new(&scene.lab);
+    let plan = |limit| crate::workload::Plan {
+        cgroups: scene.victim(),
+        ..desk.plan(vec![direct(&file, 1).lasting(limit)])
+    };
+    let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
+    disk.delay(20 * MS);
+    let mut victim = desk.start(&plan(SUFFERS));
+    victim.go();
+    let record = diagnosis(scene.look());
+    proven(healthy, mean(&victim.report(), Call::Pread));
+    victim.end();
+    Expected { causes: &[("block", "device")], culprit: false, blame: "disk" }.judge(&record);
+    assert_eq!(record.0["findings"][0]["estimate"], true);
+    Ok(())
+}
+
+/// A writer on a file system that is frozen for most of the time.
+fn frozen() -> Outcome {
+    frozen_for(|scene, mount| {
+        let session = scene.look();
+        thread::sleep(500 * MS);
+        let frozen = Frozen::new(mount)?;
+        thread::sleep(LOOK - 1_000 * MS);
+        drop(frozen);
+        Ok(diagnosis(session))
+    })
+    .map(|_| ())
+}
+
+/// One that is stuck before osdiag starts, and still is when it ends.
+fn stuck_before() -> Outcome {
+    let record = frozen_for(|scene, mount| {
+        let frozen = Frozen::new(mount)?;
+        thread::sleep(300 * MS);
+        let record = diagnosis(scene.look());
+        drop(frozen);
+        Ok(record)
+    })?;
+    let evidence = record.0["findings"][0]["evidence"].as_array().expect("evidence");
+    assert!(evidence.iter().any(|one| one["name"] == "stuck-threads"), "{evidence:#?}");
+    Ok(())
+}
+
+fn frozen_for(
+    look: impl FnOnce(&Scene, &std::path::Path) -> Outcome<crate::record::Record>,
+) -> Outcome<crate::record::Record> {
+    let scene = Scene::new()?;
+    let disk = PlainDisk::new(&scene.lab, 64 * MIB)?;
+    let file = disk.mount.file("data", 0);
+    let desk = Desk::new(&scene.lab);
+    let job = Job::new(&file, Step::transfer(Call::Pwrite, 4096, MIB), 0);
+    let plan = |limit| crate::workload::Plan {
+        cgroups: scene.victim(),
+        ..desk.plan(vec![job.clone().lasting(limit)])
+    };
+    let healthy = desk.start(&plan(HEALTHY)).through().samples[&Call::Pwrite].ns.iter().max().copied();
+    let mut victim = desk.start(&plan(SUFFERS));
+    victim.go();
+    let record = look(&scene, disk.mount.path())?;
+    let longest = victim.report().samples[&Call::Pwrite].ns.iter().max().copied();
+    victim.end();
+    proven(healthy.expect("calls") as f64, longest.expect("calls") as f64);
+    assert!(longest >= Some(1_000_000_000), "no call took a second: {longest:?}");
+    Expected { causes: &[("filesystem", "freeze")], culprit: false, blame: "machine" }.judge(&record);
+    Ok(record)
+}
