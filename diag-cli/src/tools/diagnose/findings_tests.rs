@@ -152,6 +152,23 @@ fn memory_that_has_to_be_made_is_memory_also_where_that_waits_for_a_disk() {
 }
 
 #[test]
+fn memory_is_taken_by_who_grew_meanwhile() {
+    let parts = vec![(Cause::Run, None, 500 * MS, 1), (Cause::Reclaim, None, 3_000 * MS, 2 * MS)];
+    let groups = sketched(&[Sketch { name: "web", parts, had: vec![] }]);
+    let own = groups[0].group.clone();
+    let named = |name: &str| Group { comm: Some(name.to_owned()), ..own.clone() };
+    let grown = |growth| Facts { growth, ..facts(&groups) };
+    let web = |culprit: Option<&str>, blame| {
+        ("web".to_owned(), Cause::Reclaim, culprit.map(str::to_owned), Some(blame))
+    };
+    let facts = grown(vec![(named("hog"), 300 << 20), (own.clone(), 20 << 20), (named("ssh"), 1 << 20)]);
+    assert_eq!(answers(&facts), [web(Some("hog"), Blame::Neighbour)]);
+    // What a group took itself is nobody else's doing.
+    assert_eq!(answers(&grown(vec![(own.clone(), 300 << 20)])), [web(None, Blame::Machine)]);
+    assert_eq!(answers(&grown(vec![])), [web(None, Blame::Machine)]);
+}
+
+#[test]
 fn one_long_wait_is_enough() {
     let stuck = |ms: u64| {
         let parts = vec![(Cause::Run, None, 90_000 * MS, 1), (Cause::Freeze, None, ms * MS, ms * MS)];

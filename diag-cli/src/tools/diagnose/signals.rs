@@ -148,3 +148,68 @@ pub(super) fn growth(first: &Reading, last: &Reading, places: &mut Places<'_>) -
 fn by<T, K: Eq + Hash>(all: &[T], key: impl Fn(&T) -> K) -> HashMap<K, &T> {
     all.iter().map(|one| (key(one), one)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::tools::diagnose::triage::Quota;
+
+    /// Two readings, ten seconds apart.
+    fn readings() -> [Reading; 2] {
+        let at = Instant::now();
+        let empty = || Reading { at, machine: Default::default(), groups: Default::default() };
+        [empty(), Reading { at: at + Duration::from_secs(10), ..empty() }]
+    }
+
+    fn of(all: &[Signal], name: SignalName) -> Option<(f64, Option<bool>)> {
+        all.iter().find(|signal| signal.signal == name).map(|signal| (signal.value, signal.hurts))
+    }
+
+    #[test]
+    fn a_signal_is_what_came_between_two_readings() {
+        let [mut first, mut last] = readings();
+        first.machine.pressure = Some(Default::default());
+        let mut pressure = first.machine.pressure.unwrap();
+        (pressure.cpu_ns, pressure.io_ns) = (4_000_000_000, 500_000_000);
+        last.machine.pressure = Some(pressure);
+        (last.machine.cpu.busy, last.machine.cpu.steal) = (1_000, 20);
+        last.machine.memory.stalls = 3;
+        let folder = PathBuf::from("/none/job");
+        let quota = |periods, throttled_periods| Quota { cpus: 0.5, periods, throttled_periods };
+        first.groups.quotas.insert(folder.clone(), quota(100, 10));
+        last.groups.quotas.insert(folder, quota(200, 90));
+        let all = signals(&first, &last, &[], 0, &mut Places::new(None));
+        assert_eq!(of(&all, SignalName::CpuPressure), Some((0.4, Some(true))));
+        assert_eq!(of(&all, SignalName::IoPressure), Some((0.05, Some(false))));
+        assert_eq!(of(&all, SignalName::Steal), Some((0.02, Some(false))));
+        assert_eq!(of(&all, SignalName::ReclaimStalls), Some((3.0, Some(true))));
+        assert_eq!(of(&all, SignalName::StuckThreads), Some((0.0, Some(false))));
+        assert_eq!(of(&all, SignalName::ThrottledPeriods), Some((0.8, Some(true))));
+        assert_eq!(of(&all, SignalName::DiskTime), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_said() {
+        let [first, last] = readings();
+        let all = signals(&first, &last, &[], 2, &mut Places::new(None));
+        assert_eq!(of(&all, SignalName::CpuPressure), None);
+        assert_eq!(of(&all, SignalName::StuckThreads), Some((2.0, Some(true))));
+    }
+
+    #[test]
+    fn growth_is_of_those_that_were_there_at_first() {
+        let [mut first, mut last] = readings();
+        let folder = |name: &str| PathBuf::from(format!("/none/{name}"));
+        for (name, before, now) in [("hog", 10, 90), ("web", 50, 40), ("late", 0, 70)] {
+            if before > 0 {
+                first.groups.memory.insert(folder(name), before);
+            }
+            last.groups.memory.insert(folder(name), now);
+        }
+        let grown = growth(&first, &last, &mut Places::new(None));
+        assert_eq!(grown.len(), 1);
+        assert!(grown[0].0.label().ends_with("/hog") && grown[0].1 == 80, "{grown:?}");
+    }
+}
