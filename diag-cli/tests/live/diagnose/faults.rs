@@ -1,6 +1,6 @@
 //! One fault at a time.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use super::scene::{Expected, LOOK, Scene, diagnosis, mean, proven};
 use crate::{
@@ -12,8 +12,9 @@ use crate::{
         image::{PlainDisk, warm},
         setting::Setting,
     },
+    record::Record,
     runq::runner::{Kind, Order},
-    workload::{Call, Desk, Job, Open, Step},
+    workload::{Call, Desk, Job, Open, Plan, Step, Visitor},
 };
 
 /// The tests of this room.
@@ -33,8 +34,8 @@ const MIB: u64 = 1 << 20;
 const CROWDED: usize = 1;
 /// How long the victim is looked at before there is a fault.
 const HEALTHY: Duration = Duration::from_millis(800);
-/// How long it works with the fault: longer than osdiag looks, and starts.
-const SUFFERS: Duration = Duration::from_secs(6);
+/// How long it works with the fault, from when osdiag begins to look: longer than that looks.
+const SUFFERS: Duration = Duration::from_secs(5);
 
 /// Two hogs of another group on the CPU of a reader of cached data.
 fn cpu_hog() -> Outcome {
@@ -44,7 +45,7 @@ fn cpu_hog() -> Outcome {
     warm(&file);
     let desk = Desk::new(&scene.lab);
     let job = Job::new(&file, Step::transfer(Call::Pread, 8 << 20, 16 * MIB), 0);
-    let plan = |limit| crate::workload::Plan {
+    let plan = |limit| Plan {
         cgroups: scene.victim(),
         cpu: Some(CROWDED),
         ..desk.plan(vec![job.clone().lasting(limit)])
@@ -52,10 +53,11 @@ fn cpu_hog() -> Outcome {
     let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
     let kind = Kind { comm: "hog".to_owned(), cpu: Some(CROWDED), ..Kind::default() };
     let mut hogs = [0, 1].map(|_| Scene::runner(&scene.other(), &kind));
-    hogs.iter_mut().for_each(|hog| hog.order(&Order::Spin(8_000)));
+    hogs.iter_mut().for_each(|hog| hog.order(&Order::Spin(20_000)));
     let mut victim = desk.start(&plan(SUFFERS));
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     proven(healthy, mean(&victim.report(), Call::Pread));
     victim.end();
     Expected { causes: &[("cpu", "runqueue")], culprit: true, blame: "neighbour" }.judge(&record);
@@ -70,17 +72,15 @@ fn own_quota() -> Outcome {
     warm(&file);
     let desk = Desk::new(&scene.lab);
     let job = Job::new(&file, Step::transfer(Call::Pread, 8 << 20, 16 * MIB), 0);
-    let plan = |limit| crate::workload::Plan {
-        cgroups: scene.victim(),
-        ..desk.plan(vec![job.clone().lasting(limit)])
-    };
+    let plan = |limit| Plan { cgroups: scene.victim(), ..desk.plan(vec![job.clone().lasting(limit)]) };
     let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
     if scene.quota().set("cpu.cfs_quota_us", "20000").is_err() {
         scene.quota().set("cpu.max", "20000 100000")?;
     }
     let mut victim = desk.start(&plan(SUFFERS));
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     proven(healthy, mean(&victim.report(), Call::Pread));
     victim.end();
     Expected { causes: &[("cpu", "throttled")], culprit: false, blame: "own-limit" }.judge(&record);
@@ -101,15 +101,16 @@ fn own_memory_limit() -> Outcome {
     let plan = |name: &str, limit, cgroups| {
         let step = Step::transfer(Call::Pwrite, 256 << 10, 64 * MIB);
         let job = Job::new(&disk.mount.file(name, 0), step, 0).lasting(limit);
-        crate::workload::Plan { cgroups, ..desk.plan(vec![job]) }
+        Plan { cgroups, ..desk.plan(vec![job]) }
     };
     let healthy = mean(&desk.start(&plan("before", HEALTHY / 4, scene.victim())).through(), Call::Pwrite);
     memory.set("memory.limit_in_bytes", &(24 * MIB).to_string())?;
     disk.delay(2 * MS);
     let limited = [scene.victim(), vec![memory.path().to_owned()]].concat();
     let mut victim = desk.start(&plan("data", SUFFERS, limited));
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     proven(healthy, mean(&victim.report(), Call::Pwrite));
     victim.end();
     let failures: u64 = memory.get("memory.failcnt")?.trim().parse().expect("a count");
@@ -121,7 +122,7 @@ fn own_memory_limit() -> Outcome {
     Ok(())
 }
 
-fn direct(file: &std::path::Path, threads: usize) -> Job {
+fn direct(file: &Path, threads: usize) -> Job {
     let step = Step::transfer(Call::Pread, 4096, 16 * MIB);
     Job::new(file, step, 0).threads(threads).open(Open { direct: true, ..Open::default() })
 }
@@ -133,14 +134,15 @@ fn disk_hog() -> Outcome {
     let files = ["mine", "theirs"].map(|name| disk.mount.file(name, 16 << 20));
     disk.delay(4 * MS);
     let desk = Desk::new(&scene.lab);
-    let plan = |job: Job, cgroups| crate::workload::Plan { cgroups, ..desk.plan(vec![job]) };
+    let plan = |job: Job, cgroups| Plan { cgroups, ..desk.plan(vec![job]) };
     let mine = |limit| plan(direct(&files[0], 1).lasting(limit), scene.victim());
     let healthy = mean(&desk.start(&mine(HEALTHY)).through(), Call::Pread);
-    let mut hog = desk.start(&plan(direct(&files[1], 6).lasting(SUFFERS), scene.other()));
+    let mut hog = desk.start(&plan(direct(&files[1], 6).lasting(2 * SUFFERS), scene.other()));
     hog.go();
     let mut victim = desk.start(&mine(SUFFERS));
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     proven(healthy, mean(&victim.report(), Call::Pread));
     victim.end();
     hog.report();
@@ -156,15 +158,13 @@ fn slow_disk() -> Outcome {
     let disk = SlowDisk::new(&scene.lab, 64 * MIB)?;
     let file = disk.mount.file("data", 16 << 20);
     let desk = Desk::new(&scene.lab);
-    let plan = |limit| crate::workload::Plan {
-        cgroups: scene.victim(),
-        ..desk.plan(vec![direct(&file, 1).lasting(limit)])
-    };
+    let plan = |limit| Plan { cgroups: scene.victim(), ..desk.plan(vec![direct(&file, 1).lasting(limit)]) };
     let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
     disk.delay(20 * MS);
     let mut victim = desk.start(&plan(SUFFERS));
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     proven(healthy, mean(&victim.report(), Call::Pread));
     victim.end();
     Expected { causes: &[("block", "device")], culprit: false, blame: "disk" }.judge(&record);
@@ -174,8 +174,9 @@ fn slow_disk() -> Outcome {
 
 /// A writer on a file system that is frozen for most of the time.
 fn frozen() -> Outcome {
-    frozen_for(|scene, mount| {
+    frozen_for(|scene, mount, victim| {
         let session = scene.look();
+        victim.go();
         thread::sleep(500 * MS);
         let frozen = Frozen::new(mount)?;
         thread::sleep(LOOK - 1_000 * MS);
@@ -187,8 +188,9 @@ fn frozen() -> Outcome {
 
 /// One that is stuck before osdiag starts, and still is when it ends.
 fn stuck_before() -> Outcome {
-    let record = frozen_for(|scene, mount| {
+    let record = frozen_for(|scene, mount, victim| {
         let frozen = Frozen::new(mount)?;
+        victim.go();
         thread::sleep(300 * MS);
         let record = diagnosis(scene.look());
         drop(frozen);
@@ -199,22 +201,16 @@ fn stuck_before() -> Outcome {
     Ok(())
 }
 
-fn frozen_for(
-    look: impl FnOnce(&Scene, &std::path::Path) -> Outcome<crate::record::Record>,
-) -> Outcome<crate::record::Record> {
+fn frozen_for(look: impl FnOnce(&Scene, &Path, &mut Visitor) -> Outcome<Record>) -> Outcome<Record> {
     let scene = Scene::new()?;
     let disk = PlainDisk::new(&scene.lab, 64 * MIB)?;
     let file = disk.mount.file("data", 0);
     let desk = Desk::new(&scene.lab);
     let job = Job::new(&file, Step::transfer(Call::Pwrite, 4096, MIB), 0);
-    let plan = |limit| crate::workload::Plan {
-        cgroups: scene.victim(),
-        ..desk.plan(vec![job.clone().lasting(limit)])
-    };
+    let plan = |limit| Plan { cgroups: scene.victim(), ..desk.plan(vec![job.clone().lasting(limit)]) };
     let healthy = desk.start(&plan(HEALTHY)).through().samples[&Call::Pwrite].ns.iter().max().copied();
     let mut victim = desk.start(&plan(SUFFERS));
-    victim.go();
-    let record = look(&scene, disk.mount.path())?;
+    let record = look(&scene, disk.mount.path(), &mut victim)?;
     let longest = victim.report().samples[&Call::Pwrite].ns.iter().max().copied();
     victim.end();
     proven(healthy.expect("calls") as f64, longest.expect("calls") as f64);

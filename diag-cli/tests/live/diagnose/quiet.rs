@@ -90,8 +90,9 @@ fn reader() -> Outcome {
         .open(Open { direct: true, ..Open::default() })
         .lasting(Duration::from_secs(6));
     let mut victim = desk.start(&Plan { cgroups: scene.victim(), ..desk.plan(vec![job]) });
+    let session = scene.look();
     victim.go();
-    let record = diagnosis(scene.look());
+    let record = diagnosis(session);
     victim.report();
     victim.end();
     nothing(&record);
