@@ -101,10 +101,16 @@ impl CgroupNames {
 
     /// Where a task belongs with these lines in its `/proc/PID/cgroup`.
     fn home_of_lines(&mut self, lines: &[u8]) -> Home {
+        let (path, _) = self.path_of_lines(lines);
+        self.home_at(path.as_deref())
+    }
+
+    /// The path that names a task with these lines, and whether it is in the second hierarchy.
+    fn path_of_lines(&mut self, lines: &[u8]) -> (Option<String>, bool) {
         let path = |paths: &Paths| paths.hierarchy.path_of_task(lines).map(escape);
         let (first, second) = (path(&self.first), self.second.as_ref().and_then(path));
         let by_second = self.second.is_some() && self.is_of_second(first.as_deref(), second.as_deref());
-        self.home_at(if by_second { second } else { first }.as_deref())
+        (if by_second { second } else { first }, by_second)
     }
 
     fn home_at(&mut self, path: Option<&str>) -> Home {
@@ -171,12 +177,40 @@ impl CgroupNames {
     /// that was gone before it was looked for, nothing but the id is known.
     pub(crate) fn group(&mut self, number: u64) -> Group {
         let Cgroup { id, path, is_second } = self.cgroup_of(number);
-        let Some(path) = path else {
-            return Group { cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) };
+        match path {
+            Some(path) => self.group_at(&path, is_second),
+            None => Group { cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) },
+        }
+    }
+
+    /// The group of a task with these lines in its `/proc/PID/cgroup`.
+    pub(crate) fn group_of_lines(&mut self, lines: &[u8]) -> Option<Group> {
+        let (path, is_second) = self.path_of_lines(lines);
+        Some(self.group_at(&path?, is_second))
+    }
+
+    /// The group of a folder in one of the hierarchies that name tasks; `None` elsewhere.
+    pub(crate) fn group_in(&mut self, folder: &Path) -> Option<Group> {
+        let path = |paths: &Paths| {
+            let hierarchy = &paths.hierarchy;
+            folder.starts_with(&hierarchy.mount).then(|| hierarchy.path_of(folder))
         };
-        let (kind, own, container) = match self.containers.holding(&path) {
+        let (first, second) = (path(&self.first), self.second.as_ref().and_then(path));
+        let is_second = first.is_none();
+        Some(self.group_at(&first.or(second)?, is_second))
+    }
+
+    /// The folder of a group's cgroup.
+    pub(crate) fn folder_of(&self, group: &Group) -> Option<PathBuf> {
+        let paths = self.second.as_ref().filter(|_| !self.is_of_first(group)).unwrap_or(&self.first);
+        let path = OsString::from_vec(unescape(group.cgroup.as_ref()?.as_bytes()));
+        Some(paths.hierarchy.folder_of(Path::new(&path)))
+    }
+
+    fn group_at(&mut self, path: &str, is_second: bool) -> Group {
+        let (kind, own, container) = match self.containers.holding(path) {
             Some((own, container)) => (GroupType::Container, own, Some(container.clone())),
-            None => match unit::cgroup_of(&path) {
+            None => match unit::cgroup_of(path) {
                 Some(own) => (GroupType::Unit, own.to_owned(), None),
                 None => (GroupType::Cgroup, path.to_string(), None),
             },

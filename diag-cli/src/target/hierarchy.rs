@@ -141,7 +141,7 @@ impl Hierarchy {
     }
 
     /// Every folder of the hierarchy that can be read, its root first, and the cgroup's id: the inode's number.
-    pub(super) fn folders(&self) -> Vec<(PathBuf, u64)> {
+    pub(crate) fn folders(&self) -> Vec<(PathBuf, u64)> {
         let mut found = Vec::new();
         let mut level = match super::cgroup::id_of(&self.mount) {
             Ok(id) => vec![(self.mount.clone(), id)],

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -31,31 +31,16 @@ impl<'a> Places<'a> {
 
     /// The group of a cgroup by its folder, in whichever hierarchy that is.
     pub(super) fn group_at(&mut self, folder: &Path) -> Group {
-        let own = self.names.as_ref().is_some_and(|names| folder.starts_with(&names.hierarchy().mount));
-        let found = if own {
-            self.named(folder)
-        } else {
-            let processes = processes(folder);
-            processes.into_iter().take(ASKED).find_map(|pid| self.group_of(&lines_of(pid)))
-        };
+        let named = self.names.as_mut().and_then(|names| names.group_in(folder));
+        let asked =
+            || processes(folder).into_iter().take(ASKED).find_map(|pid| self.group_of(&lines_of(pid)));
+        let found = named.or_else(asked);
         found.unwrap_or_else(|| self.plain(folder))
     }
 
     /// The group of a task by the lines of its `/proc/PID/cgroup`.
     pub(super) fn group_of(&mut self, lines: &[u8]) -> Option<Group> {
-        let names = self.names.as_ref()?;
-        let number = names.hierarchy_number()?.to_string();
-        let path = lines.split(|&byte| byte == b'\n').find_map(|line| {
-            let mut fields = line.splitn(3, |&byte| byte == b':');
-            (fields.next()? == number.as_bytes()).then(|| fields.nth(1)).flatten()
-        })?;
-        let folder = names.folder(&escape(path));
-        self.named(&folder)
-    }
-
-    fn named(&mut self, folder: &Path) -> Option<Group> {
-        let id = fs::metadata(folder).ok()?.ino();
-        Some(self.names.as_mut()?.group(id))
+        self.names.as_mut()?.group_of_lines(lines)
     }
 
     /// A group of which nothing but its cgroup is known.
@@ -71,7 +56,7 @@ impl<'a> Places<'a> {
     /// The folders of a group's cgroup and of those above it in the hierarchy of a controller, its own first.
     pub(super) fn folders(&self, group: &Group, controller: &str) -> Vec<PathBuf> {
         let found = || {
-            let own = self.names.as_ref()?.folder(group.cgroup.as_ref()?);
+            let own = self.names.as_ref()?.folder_of(group)?;
             let hierarchy = self.hierarchies.as_ref()?.of_controller(controller)?;
             let folder = if own.starts_with(&hierarchy.mount) {
                 own

@@ -80,6 +80,7 @@ fn had(culprit: &Culprit) -> String {
     let part = units::percent(culprit.share);
     match culprit.resource {
         Resource::Cpu => format!("{who} had the CPU for {part} of that"),
+        Resource::Lock => format!("{who} had the lock for {part} of that"),
         Resource::Device => format!("requests of {who} had {part} of the device's time meanwhile"),
         Resource::Memory => format!("{who} took {part} of the memory that was taken meanwhile"),
     }
