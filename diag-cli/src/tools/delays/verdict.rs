@@ -65,14 +65,19 @@ fn weight(group: &Group) -> f64 {
     group.loss_ns as f64 - own_ns(group) as f64 * (1.0 - OWN_COUNTS)
 }
 
-/// The time for which a group's threads waited for what others of them had, ns.
+/// The time for which a group's threads waited for a CPU or a device that others of them had, ns. Locks are not in it: a thread that
+/// has one for long does so for a reason that is worth a verdict.
 fn own_ns(group: &Group) -> u64 {
-    group.culprits.iter().filter(|culprit| is_own(culprit, group)).map(|culprit| culprit.ns).sum()
+    group.culprits.iter().filter(|culprit| crowds_itself(culprit, group)).map(|culprit| culprit.ns).sum()
+}
+
+fn crowds_itself(culprit: &Culprit, group: &Group) -> bool {
+    is_own(culprit, group) && culprit.resource != Resource::Lock
 }
 
 /// The part of the time of a cause for which they did, 0 to 1.
 fn own_share(group: &Group, cause: Cause) -> f64 {
-    let own = culprits_of(group, cause).filter(|culprit| is_own(culprit, group));
+    let own = culprits_of(group, cause).filter(|culprit| crowds_itself(culprit, group));
     own.map(|culprit| culprit.share).sum::<f64>().min(1.0)
 }
 

@@ -8,8 +8,11 @@ use super::{
     triage::First,
 };
 use crate::{
-    output::record::{Unavailable, parties::Group},
-    tools::delays::advice::target,
+    output::record::{
+        Unavailable,
+        parties::{Group, Resource},
+    },
+    tools::delays::{advice::target, culprits::resource_of},
 };
 
 /// Probes that are missing, at most: the records have all of them.
@@ -29,8 +32,14 @@ pub(super) fn not_seen(
     let mut add = |name, why: &str, switch_on: Option<String>| {
         all.push(NotSeen { name, why: why.to_owned(), switch_on });
     };
-    if weighs(|cause| matches!(cause, Cause::InodeLock | Cause::FsLock | Cause::KernelLock | Cause::MmapLock))
-    {
+    let for_a_lock = cases
+        .iter()
+        .filter(|case| case.level != Level::Nothing && resource_of(case.lost.root()) == Some(Resource::Lock));
+    let has_owner = |case: &Case<'_>| {
+        let mut culprits = case.account.culprits.iter();
+        culprits.any(|culprit| culprit.resource == Resource::Lock && culprit.group.is_some())
+    };
+    if for_a_lock.into_iter().any(|case| !has_owner(case)) {
         add(
             NotSeenName::LockOwners,
             "who held the locks, so whose fault those waits are",
