@@ -27,12 +27,17 @@ pub(crate) enum Tier {
 const LONG: &[&str] = &[
     "delays_cgroups_that_come_and_go",
     "delays_hundred_thousand_processes",
+    "delays_short_processes",
     "delays_twenty_thousand_sleepers",
+    "hung_budget_beside_a_crowd",
     "hung_budget_beside_five_thousand_threads",
+    "hung_budget_where_a_crowd_is_stuck_anew",
     "hung_two_thousand_at_once",
     "lock_beside_perf",
     "runq_beside_runqlat",
     "runq_five_thousand_threads",
+    "session_output_stuck_makes_intervals_longer",
+    "stall_of_a_command_that_does_not_end",
     "vmexit_calibration_repeats",
     "vmexit_perf_counts_the_same",
 ];
