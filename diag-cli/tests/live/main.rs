@@ -76,9 +76,11 @@ fn main() -> ExitCode {
         Some("--lab-storm") => return storm::main(arguments),
         _ => {}
     }
-    // A shell starts jobs in the background with the signal ignored, and osdiag would leave it so.
-    // SAFETY: the default action is no function of this program.
-    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+    // Shells and nohup start jobs in the background with these signals ignored, and osdiag would leave them so.
+    for signal in [libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: the default action is no function of this program.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let tier = Tier::take(&mut arguments);
     let mut arguments = Arguments::from_iter([OsString::from("live")].into_iter().chain(arguments));

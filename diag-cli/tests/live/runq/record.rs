@@ -28,7 +28,10 @@ pub(crate) fn check(record: &Record) {
     let of_cpus = |key: &str| record.cpus().iter().map(|cpu| number(&cpu["delay"][key])).sum::<u64>();
     // What found no room is missing from the groups alone.
     if number(&record.0["lost"]["cells"]) == 0 {
-        assert_eq!(part("count"), of_cpus("count"), "groups and CPUs have not the same waits");
+        // On each CPU a program can be under way when an epoch ends, and count a wait in one table before that and in the other after.
+        let (groups, cpus) = (part("count"), of_cpus("count"));
+        let under_way = record.cpus().len() as u64;
+        assert!(groups.abs_diff(cpus) <= under_way, "groups have {groups} waits, and CPUs {cpus}");
         assert_eq!(part("sum_ns"), of_cpus("sum_ns"), "groups and CPUs have not waited the same time");
     }
     for cpu in record.cpus() {
