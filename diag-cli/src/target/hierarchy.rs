@@ -103,7 +103,7 @@ impl Hierarchy {
     }
 
     /// The folder of a path as [`Self::path_of`] gives it, before it is escaped; it need not exist.
-    pub(super) fn folder_of(&self, path: &Path) -> PathBuf {
+    pub(crate) fn folder_of(&self, path: &Path) -> PathBuf {
         let path = path.strip_prefix("/").unwrap_or(path);
         let path = path.strip_prefix(self.root.trim_start_matches('/')).unwrap_or(path);
         self.mount.join(path)
@@ -119,7 +119,7 @@ impl Hierarchy {
     }
 
     /// A task's path in this hierarchy, of the lines of its `/proc/PID/cgroup`: `NUMBER:CONTROLLERS:PATH` (cgroups(7)).
-    pub(super) fn path_of_task<'a>(&self, lines: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn path_of_task<'a>(&self, lines: &'a [u8]) -> Option<&'a [u8]> {
         lines.split(|&byte| byte == b'\n').find_map(|line| {
             let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
             let (names, path) = (fields.next()?, fields.next()?);

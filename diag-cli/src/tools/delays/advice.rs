@@ -2,11 +2,12 @@
 
 use diag_common::cause::{Cause, Layer};
 
+use super::culprits::resource_of;
 use crate::output::{
     advice::{Adviser, Rule},
     cause_advice,
     record::{
-        parties::{Group, GroupType},
+        parties::{Group, GroupType, Resource},
         verdict::Advice,
     },
 };
@@ -41,14 +42,13 @@ pub(super) struct Situation<'a> {
 
 impl Situation<'_> {
     fn is(&self, when: When) -> bool {
-        let locks = [Cause::InodeLock, Cause::FsLock, Cause::KernelLock, Cause::MmapLock];
         match when {
             When::Stuck => self.stuck,
             When::Io => {
                 matches!(self.cause.layer(), Layer::Memory | Layer::Filesystem | Layer::Block | Layer::Uring)
             }
             When::Cpu => matches!(self.cause, Cause::Runqueue | Cause::Throttled | Cause::Irq | Cause::Steal),
-            When::Lock => locks.contains(&self.cause),
+            When::Lock => resource_of(self.cause) == Some(Resource::Lock),
             When::Divisible => self.divisible,
         }
     }

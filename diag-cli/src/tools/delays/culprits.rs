@@ -10,7 +10,7 @@ use super::{
 };
 use crate::output::{
     record::parties::{self, Basis, Culprit, Resource},
-    units::share,
+    units::{self, share},
 };
 
 /// What has been waited for in the time of a cause, where it is counted who had it.
@@ -28,6 +28,23 @@ fn basis_of(resource: Resource) -> Basis {
         Resource::Cpu | Resource::Device => Basis::Overlap,
         Resource::Lock => Basis::Owner,
         Resource::Memory => Basis::Growth,
+    }
+}
+
+/// `/batch had the CPU for 97 % of that`; of the group itself where it is `own`.
+pub(crate) fn had(culprit: &Culprit, own: bool) -> String {
+    let part = units::percent(culprit.share);
+    let who = || match &culprit.group {
+        _ if own => "its own threads".to_owned(),
+        Some(group) => group.label(),
+        None => "?".to_owned(),
+    };
+    match culprit.resource {
+        Resource::Cpu => format!("{} had the CPU for {part} of that", who()),
+        Resource::Lock => format!("{} had the lock for {part} of that", who()),
+        Resource::Device if own => format!("its own requests had {part} of the device's time meanwhile"),
+        Resource::Device => format!("requests of {} had {part} of the device's time meanwhile", who()),
+        Resource::Memory => format!("{} took {part} of the memory that was taken meanwhile", who()),
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod culprits;
 mod disks;
 mod folded;
 mod harvest;
+mod losses;
 mod model;
 mod naming;
 mod place;

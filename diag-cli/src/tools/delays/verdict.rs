@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use diag_common::cause::{Cause, Class};
+use diag_common::cause::Cause;
 
 use super::{
     advice::{self, Situation},
     culprits,
-    record::{Group, GroupCause, LongWait},
+    record::{Group, LongWait},
 };
 use crate::output::{
     causes::{noun, phrase},
     record::{
         cause::{CauseWord, LayerWord, Via},
-        parties::{self, Culprit, GroupType, Resource},
+        parties::{Culprit, GroupType, Resource},
         verdict::{Status, Subject, SubjectType, Verdict},
     },
     units::{self, share},
@@ -27,6 +27,8 @@ const OWN_COUNTS: f64 = 0.05;
 const DOMINANT: f64 = 0.7;
 /// A second cause, a place or a culprit is worth naming from this share on.
 const NOTABLE: f64 = 0.3;
+/// What a cause itself waited for is named where it is so much of its time.
+const HALF: f64 = 0.5;
 /// A wait that still lasts is worth naming from this time on.
 const STILL_WAITS: Duration = Duration::from_secs(1);
 
@@ -72,30 +74,20 @@ fn own_ns(group: &Group) -> u64 {
 }
 
 fn crowds_itself(culprit: &Culprit, group: &Group) -> bool {
-    is_own(culprit, group) && culprit.resource != Resource::Lock
+    group.is_own(culprit) && culprit.resource != Resource::Lock
 }
 
 /// The part of the time of a cause for which they did, 0 to 1.
 fn own_share(group: &Group, cause: Cause) -> f64 {
-    let own = culprits_of(group, cause).filter(|culprit| crowds_itself(culprit, group));
+    let own = group.culprits_of(cause).filter(|culprit| crowds_itself(culprit, group));
     own.map(|culprit| culprit.share).sum::<f64>().min(1.0)
-}
-
-/// Who had what was waited for in the time of a cause, longest first.
-fn culprits_of(group: &Group, cause: Cause) -> impl Iterator<Item = &Culprit> {
-    let resource = culprits::resource_of(cause);
-    group.culprits.iter().filter(move |culprit| Some(culprit.resource) == resource)
-}
-
-fn is_own(culprit: &Culprit, group: &Group) -> bool {
-    culprit.group.as_ref() == Some(&group.group)
 }
 
 fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
     let causes = by_cause(group);
     let &(cause, ns) = causes.first()?;
-    let via = largest_via(&group.causes, cause, ns);
-    let culprit = culprits_of(group, cause).find(|culprit| culprit.group.is_some());
+    let via = group.largest_via(cause, ns, HALF);
+    let culprit = group.culprits_of(cause).find(|culprit| culprit.group.is_some());
     let culprit = culprit.filter(|culprit| culprit.share >= NOTABLE);
     let open = still_waits(group, cause);
     let situation =
@@ -108,7 +100,7 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
         statement += &format!(", mostly in {place}");
     }
     if let Some(culprit) = culprit {
-        statement += &had(culprit, group);
+        statement += &format!("; {}", culprits::had(culprit, group.is_own(culprit)));
     }
     if let Some(&(second, ns)) = causes.get(1)
         && share(causes[0].1, group.loss_ns) < DOMINANT
@@ -137,27 +129,6 @@ fn of_group(group: &Group, found: Found<'_>) -> Option<Verdict> {
     })
 }
 
-/// Who had what was waited for, as the end of a sentence.
-fn had(culprit: &Culprit, group: &Group) -> String {
-    let part = units::percent(culprit.share);
-    let other = culprit.group.as_ref().filter(|_| !is_own(culprit, group)).map(parties::Group::label);
-    let who = || other.clone().unwrap_or_else(|| "its own threads".to_owned());
-    match culprit.resource {
-        Resource::Cpu => format!("; {} had the CPU for {part} of that", who()),
-        Resource::Lock => format!("; {} had the lock for {part} of that", who()),
-        Resource::Device => {
-            let whose = other
-                .as_ref()
-                .map_or_else(|| "its own requests".to_owned(), |who| format!("requests of {who}"));
-            format!("; {whose} had {part} of the device's time meanwhile")
-        }
-        Resource::Memory => {
-            let who = other.unwrap_or_else(|| "itself".to_owned());
-            format!("; {part} of the memory that was taken meanwhile went to {who}")
-        }
-    }
-}
-
 /// `container web lost 3.2 s in 10 s (320 ms/s, 44 % of the time in which it had work); 81 % of that was waiting for …`
 fn lost(group: &Group, cause: Cause, ns: u64, found: Found<'_>) -> String {
     let lasted_ns = found.lasted.as_nanos() as u64;
@@ -175,25 +146,11 @@ fn lost(group: &Group, cause: Cause, ns: u64, found: Found<'_>) -> String {
 
 /// Lost time of each cause, whatever its via, the one that counts most first.
 fn by_cause(group: &Group) -> Vec<(Cause, u64)> {
-    let mut causes: Vec<(Cause, u64)> = Vec::new();
-    for part in group.causes.iter().filter(|part| part.keys.cause.class() == Class::Lost) {
-        match causes.iter_mut().find(|(cause, _)| *cause == part.keys.cause) {
-            Some((_, ns)) => *ns += part.ns,
-            None => causes.push((part.keys.cause, part.ns)),
-        }
-    }
+    let mut causes = group.lost_by_cause();
     let counts =
         |&(cause, ns): &(Cause, u64)| ns as f64 * (1.0 - own_share(group, cause) * (1.0 - OWN_COUNTS));
     causes.sort_by(|a, b| counts(b).total_cmp(&counts(a)));
     causes
-}
-
-/// What `cause` itself mostly waited for, where that is known of at least half its time.
-fn largest_via(parts: &[GroupCause], cause: Cause, whole_ns: u64) -> Option<Cause> {
-    let of_cause = parts.iter().filter(|part| part.keys.cause == cause);
-    let known = of_cause.filter_map(|part| Some((part.keys.via?, part.ns)));
-    let largest = known.max_by_key(|&(_, ns)| ns)?;
-    (largest.1 * 2 >= whole_ns).then_some(largest.0)
 }
 
 /// Where most of the time of a cause was spent, in words.

@@ -1,5 +1,7 @@
 //! Verdicts on built groups.
 
+use diag_common::cause::Class;
+
 use super::*;
 use crate::{
     output::record::parties,

@@ -6,9 +6,12 @@ use crate::{
     output::{
         advice::{Adviser, Rule},
         cause_advice,
-        record::{parties::Group, verdict::Advice},
+        record::{
+            parties::{Group, Resource},
+            verdict::Advice,
+        },
     },
-    tools::delays::advice::target,
+    tools::delays::{advice::target, culprits::resource_of},
 };
 
 /// When a command tells more.
@@ -78,12 +81,11 @@ pub(super) fn is_command(advice: &Advice) -> bool {
 }
 
 fn fits(when: When, cause: Cause, stuck: bool) -> bool {
-    let locks = [Cause::InodeLock, Cause::FsLock, Cause::KernelLock, Cause::MmapLock];
     match when {
         When::Stuck => stuck,
         When::Io => matches!(cause.layer(), Layer::Memory | Layer::Filesystem | Layer::Block | Layer::Uring),
         When::Cpu => matches!(cause.layer(), Layer::Cpu | Layer::Hypervisor),
-        When::Lock => locks.contains(&cause),
+        When::Lock => resource_of(cause) == Some(Resource::Lock),
         When::Any => true,
     }
 }

@@ -1,6 +1,6 @@
 //! What is known at the end of a session, and what follows from it at once.
 
-use diag_common::cause::{Cause, Class, Layer};
+use diag_common::cause::{Cause, Layer};
 
 use super::{
     limits::Limits,
@@ -15,10 +15,7 @@ use crate::{
         record::parties::{Basis, Culprit, Group, GroupType, Resource},
         units::share,
     },
-    tools::delays::{
-        culprits::resource_of,
-        record::{Group as Account, LongWait},
-    },
+    tools::delays::record::{Group as Account, LongWait},
 };
 
 /// Requests from which a mean can be taken.
@@ -116,37 +113,20 @@ impl Lost {
 
 /// The causes for which a group lost time.
 pub(super) fn lost(account: &Account) -> Vec<Lost> {
-    let mut all: Vec<Lost> = Vec::new();
-    for part in account.causes.iter().filter(|part| part.keys.cause.class() == Class::Lost) {
-        match all.iter_mut().find(|lost| lost.cause == part.keys.cause) {
-            Some(lost) => lost.ns += part.ns,
-            None => all.push(Lost { cause: part.keys.cause, ns: part.ns, via: None }),
-        }
-    }
-    for lost in &mut all {
-        let of_cause = account.causes.iter().filter(|part| part.keys.cause == lost.cause);
-        let known = of_cause.filter_map(|part| Some((part.keys.via?, part.ns)));
-        let most = known.max_by_key(|&(_, ns)| ns);
-        lost.via = most.filter(|&(_, ns)| ns as f64 >= FOLD_SHARE * lost.ns as f64).map(|(via, _)| via);
-    }
-    all
+    let causes = account.lost_by_cause().into_iter();
+    causes.map(|(cause, ns)| Lost { cause, ns, via: account.largest_via(cause, ns, FOLD_SHARE) }).collect()
 }
 
 /// The part of the waits for a cause in which the group had it itself, 0 to 1.
 pub(super) fn own_share(account: &Account, cause: Cause) -> f64 {
-    let own = culprits(account, cause).filter(|culprit| culprit.group.as_ref() == Some(&account.group));
+    let own = account.culprits_of(cause).filter(|culprit| account.is_own(culprit));
     own.map(|culprit| culprit.share).sum::<f64>().min(1.0)
 }
 
 /// Other groups that had what was waited for, longest first.
 pub(super) fn foreign(account: &Account, cause: Cause) -> Vec<Culprit> {
-    let others = culprits(account, cause).filter(|culprit| culprit.group.is_some());
-    others.filter(|culprit| culprit.group.as_ref() != Some(&account.group)).cloned().collect()
-}
-
-fn culprits(account: &Account, cause: Cause) -> impl Iterator<Item = &Culprit> {
-    let resource = resource_of(cause);
-    account.culprits.iter().filter(move |culprit| Some(culprit.resource) == resource)
+    let others = account.culprits_of(cause).filter(|culprit| culprit.group.is_some());
+    others.filter(|culprit| !account.is_own(culprit)).cloned().collect()
 }
 
 /// Whether a culprit alone is one.

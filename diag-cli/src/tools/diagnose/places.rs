@@ -1,6 +1,7 @@
 //! Which group the cgroups of the hierarchies belong to: groups are named in one of them, limits and memory are set in others.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -61,8 +62,7 @@ impl<'a> Places<'a> {
             let folder = if own.starts_with(&hierarchy.mount) {
                 own
             } else {
-                let path = inhabited(&own).into_iter().take(ASKED).find_map(|pid| path_in(hierarchy, pid))?;
-                hierarchy.mount.join(path.trim_start_matches('/'))
+                inhabited(&own).into_iter().take(ASKED).find_map(|pid| folder_in(hierarchy, pid))?
             };
             let above = folder.ancestors().take_while(|folder| folder.starts_with(&hierarchy.mount));
             Some(above.map(Path::to_owned).collect())
@@ -87,17 +87,8 @@ fn inhabited(folder: &Path) -> Vec<i32> {
     below.flat_map(|entry| processes(&entry.path())).collect()
 }
 
-/// The path of a process in a hierarchy.
-fn path_in(hierarchy: &Hierarchy, pid: i32) -> Option<String> {
+/// The folder of a process's cgroup in a hierarchy.
+fn folder_in(hierarchy: &Hierarchy, pid: i32) -> Option<PathBuf> {
     let lines = lines_of(pid);
-    let text = str::from_utf8(&lines).ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next()?, fields.next()?);
-        let is_it = match hierarchy.is_unified() {
-            true => controllers.is_empty(),
-            false => controllers.split(',').any(|name| name == hierarchy.label()),
-        };
-        is_it.then(|| path.to_owned())
-    })
+    Some(hierarchy.folder_of(Path::new(OsStr::from_bytes(hierarchy.path_of_task(&lines)?))))
 }

@@ -11,13 +11,13 @@ use super::{
 use crate::{
     output::{
         causes::{noun, phrase},
-        record::{
-            parties::{Culprit, Group, Resource},
-            settings::Unit,
-        },
+        record::{parties::Resource, settings::Unit},
         units::{self, share},
     },
-    tools::delays::record::{Group as Account, LongWait},
+    tools::delays::{
+        culprits::had,
+        record::{Group as Account, LongWait},
+    },
 };
 
 /// Pieces of evidence of a finding at most.
@@ -58,7 +58,7 @@ fn because(facts: &Facts<'_>, found: &Found<'_>) -> String {
     let culprit = found.culprits.iter().find(|culprit| is_notable(culprit));
     match (found.blame, &found.limit, culprit) {
         (Some(Blame::OwnLimit), Some(limit), _) => format!(", because of {}", limit_in_words(limit)),
-        (_, _, Some(culprit)) => format!(", because {}", had(culprit)),
+        (_, _, Some(culprit)) => format!(", because {}", had(culprit, false)),
         (Some(Blame::Disk), ..) => match facts.slow_disk_of(found.case.account) {
             Some(disk) => format!(
                 ", because {} takes {} for a small request",
@@ -71,18 +71,6 @@ fn because(facts: &Facts<'_>, found: &Found<'_>) -> String {
             ", because the host ran something else on the CPUs".to_owned()
         }
         _ => String::new(),
-    }
-}
-
-/// `/a/hog had the CPU for 97 % of that`.
-fn had(culprit: &Culprit) -> String {
-    let who = culprit.group.as_ref().map_or_else(|| "?".to_owned(), Group::label);
-    let part = units::percent(culprit.share);
-    match culprit.resource {
-        Resource::Cpu => format!("{who} had the CPU for {part} of that"),
-        Resource::Lock => format!("{who} had the lock for {part} of that"),
-        Resource::Device => format!("requests of {who} had {part} of the device's time meanwhile"),
-        Resource::Memory => format!("{who} took {part} of the memory that was taken meanwhile"),
     }
 }
 
@@ -103,7 +91,7 @@ pub(super) fn evidence(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Evidence> {
             Resource::Memory => EvidenceName::Growth,
             _ => EvidenceName::CulpritShare,
         };
-        number(name, culprit.share, Unit::Share, DELAYS, had(culprit))
+        number(name, culprit.share, Unit::Share, DELAYS, had(culprit, false))
     }));
     let held = facts.limits.of(&account.group);
     if let Some(limit) = &found.limit {

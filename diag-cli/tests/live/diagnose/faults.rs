@@ -37,6 +37,17 @@ const HEALTHY: Duration = Duration::from_millis(800);
 /// How long it works with the fault, from when osdiag begins to look: longer than that looks.
 const SUFFERS: Duration = Duration::from_secs(5);
 
+/// Lets the victim carry out its plan while osdiag looks, and proves by its own clock that it suffers.
+fn suffer(scene: &Scene, desk: &Desk, plan: &Plan, call: Call, healthy: f64) -> Record {
+    let mut victim = desk.start(plan);
+    let session = scene.look();
+    victim.go();
+    let record = diagnosis(session);
+    proven(healthy, mean(&victim.report(), call));
+    victim.end();
+    record
+}
+
 /// Two hogs of another group on the CPU of a reader of cached data.
 fn cpu_hog() -> Outcome {
     let scene = Scene::new()?;
@@ -54,12 +65,7 @@ fn cpu_hog() -> Outcome {
     let kind = Kind { comm: "hog".to_owned(), cpu: Some(CROWDED), ..Kind::default() };
     let mut hogs = [0, 1].map(|_| Scene::runner(&scene.other(), &kind));
     hogs.iter_mut().for_each(|hog| hog.order(&Order::Spin(20_000)));
-    let mut victim = desk.start(&plan(SUFFERS));
-    let session = scene.look();
-    victim.go();
-    let record = diagnosis(session);
-    proven(healthy, mean(&victim.report(), Call::Pread));
-    victim.end();
+    let record = suffer(&scene, &desk, &plan(SUFFERS), Call::Pread, healthy);
     Expected { causes: &[("cpu", "runqueue")], culprit: true, blame: "neighbour" }.judge(&record);
     Ok(())
 }
@@ -77,12 +83,7 @@ fn own_quota() -> Outcome {
     if scene.quota().set("cpu.cfs_quota_us", "20000").is_err() {
         scene.quota().set("cpu.max", "20000 100000")?;
     }
-    let mut victim = desk.start(&plan(SUFFERS));
-    let session = scene.look();
-    victim.go();
-    let record = diagnosis(session);
-    proven(healthy, mean(&victim.report(), Call::Pread));
-    victim.end();
+    let record = suffer(&scene, &desk, &plan(SUFFERS), Call::Pread, healthy);
     Expected { causes: &[("cpu", "throttled")], culprit: false, blame: "own-limit" }.judge(&record);
     let limit = &record.0["findings"][0]["limit"];
     assert_eq!((&limit["value"], &limit["unit"]), (&0.2.into(), &"cpus".into()), "{limit}");
@@ -107,12 +108,7 @@ fn own_memory_limit() -> Outcome {
     memory.set("memory.limit_in_bytes", &(24 * MIB).to_string())?;
     disk.delay(2 * MS);
     let limited = [scene.victim(), vec![memory.path().to_owned()]].concat();
-    let mut victim = desk.start(&plan("data", SUFFERS, limited));
-    let session = scene.look();
-    victim.go();
-    let record = diagnosis(session);
-    proven(healthy, mean(&victim.report(), Call::Pwrite));
-    victim.end();
+    let record = suffer(&scene, &desk, &plan("data", SUFFERS, limited), Call::Pwrite, healthy);
     let failures: u64 = memory.get("memory.failcnt")?.trim().parse().expect("a count");
     assert!(failures > 0, "the limit was never met");
     let causes = &[("memory", "memcg-reclaim"), ("memory", "dirty-throttle")];
@@ -139,12 +135,7 @@ fn disk_hog() -> Outcome {
     let healthy = mean(&desk.start(&mine(HEALTHY)).through(), Call::Pread);
     let mut hog = desk.start(&plan(direct(&files[1], 6).lasting(2 * SUFFERS), scene.other()));
     hog.go();
-    let mut victim = desk.start(&mine(SUFFERS));
-    let session = scene.look();
-    victim.go();
-    let record = diagnosis(session);
-    proven(healthy, mean(&victim.report(), Call::Pread));
-    victim.end();
+    let record = suffer(&scene, &desk, &mine(SUFFERS), Call::Pread, healthy);
     hog.report();
     hog.end();
     let causes = &[("block", "device"), ("block", "queue")];
@@ -161,12 +152,7 @@ fn slow_disk() -> Outcome {
     let plan = |limit| Plan { cgroups: scene.victim(), ..desk.plan(vec![direct(&file, 1).lasting(limit)]) };
     let healthy = mean(&desk.start(&plan(HEALTHY)).through(), Call::Pread);
     disk.delay(20 * MS);
-    let mut victim = desk.start(&plan(SUFFERS));
-    let session = scene.look();
-    victim.go();
-    let record = diagnosis(session);
-    proven(healthy, mean(&victim.report(), Call::Pread));
-    victim.end();
+    let record = suffer(&scene, &desk, &plan(SUFFERS), Call::Pread, healthy);
     Expected { causes: &[("block", "device")], culprit: false, blame: "disk" }.judge(&record);
     assert_eq!(record.0["findings"][0]["estimate"], true);
     Ok(())
