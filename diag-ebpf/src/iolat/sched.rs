@@ -121,7 +121,11 @@ fn note_quota<S: Tasks>(state: &mut TaskState, task: Ptr) {
 pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
     if unwoken(state, now) {
-        state.add(Cause::OtherWait, waited);
+        // Neither its wake-up nor the switch to it was reported, and the stack that it slept with is gone.
+        loss::count(Loss::MissedRuns);
+        if !explain_by_state(state, now) {
+            state.add(Cause::OtherWait, waited);
+        }
     } else if state.phase != phase::RUNNING {
         let hold = Hold { flags: state.quota as u32, queue: state.queue, held_ns: state.held_ns };
         let held = quota::during::<S>(hold, task, waited);
@@ -157,16 +161,8 @@ fn unwoken(state: &TaskState, now: u64) -> bool {
 #[inline(never)]
 fn explain_unwoken<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, now: u64) {
     loss::count(Loss::MissedRuns);
-    let since = state.mark;
-    let wait = now.saturating_sub(since);
-    if let Some(cause) = state.context_cause() {
-        state.add(cause, wait);
-    } else if state.hints & hint::IOWAIT != 0
-        && let Some(request) = request::during(state.dev, since)
-    {
-        let rest = block::split(state, &request, since, now, 0);
-        state.add(Cause::OtherWait, rest);
-    } else {
+    let wait = now.saturating_sub(state.mark);
+    if !explain_by_state(state, now) {
         let stack = stack_of_wait::<S>(program, state, task, wait);
         if stack != 0 {
             state.add_stack_wait(wait, stack, 0);
@@ -174,9 +170,29 @@ fn explain_unwoken<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, now
             state.add(Cause::OtherWait, wait);
         }
     }
-    state.contexts &= !context::DIRTY_THROTTLE;
     state.phase = phase::RUNNABLE;
     state.mark = now;
+}
+
+/// Explains the wait that ends `now` by what was known when it began: the context, or the request that was in flight.
+/// False where that says nothing.
+#[inline(always)]
+fn explain_by_state(state: &mut TaskState, now: u64) -> bool {
+    let since = state.mark;
+    let known = if let Some(cause) = state.context_cause() {
+        state.add(cause, now.saturating_sub(since));
+        true
+    } else if state.hints & hint::IOWAIT != 0
+        && let Some(request) = request::during(state.dev, since)
+    {
+        let rest = block::split(state, &request, since, now, 0);
+        state.add(Cause::OtherWait, rest);
+        true
+    } else {
+        false
+    };
+    state.contexts &= !context::DIRTY_THROTTLE;
+    known
 }
 
 /// `sched_waking(struct task_struct *p)`: runs in the context of who ended the wait.
