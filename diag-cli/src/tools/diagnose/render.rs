@@ -4,12 +4,15 @@ use anstyle::Style;
 
 use super::{
     advice::is_command,
-    record::{Diagnosis, Evidence, Finding},
+    record::{Diagnosis, Evidence, Finding, RuledOut},
 };
 use crate::output::{
     bar,
     page::Page,
-    record::{Envelope, verdict::Status},
+    record::{
+        Envelope,
+        verdict::{Advice, Status},
+    },
     text, units,
 };
 
@@ -31,14 +34,10 @@ pub(super) fn page(page: &mut Page, envelope: &Envelope, diagnosis: &Diagnosis) 
     }
     if let Some(first) = findings.first() {
         wrapped(page, "Evidence", first.evidence.iter().take(EVIDENCE).map(sourced));
-        part(page, "Also", findings[1..].iter().take(OTHERS).map(other));
+        wrapped(page, "Also", findings[1..].iter().take(OTHERS).map(other));
     }
-    part(page, "Notes", diagnosis.notes.iter().take(NOTES).map(|note| note.text.clone()));
-    let ruled_out = diagnosis.ruled_out.iter().take(RULED_OUT).map(|ruled_out| {
-        let why: Vec<&str> = ruled_out.evidence.iter().map(|evidence| evidence.text.as_str()).collect();
-        format!("{}.{}: {}", ruled_out.layer.0.name(), ruled_out.cause.0.name(), why.join("; "))
-    });
-    part(page, "Ruled out", ruled_out);
+    wrapped(page, "Notes", diagnosis.notes.iter().take(NOTES).map(|note| note.text.clone()));
+    wrapped(page, "Ruled out", ruled_out(&diagnosis.ruled_out).into_iter().take(RULED_OUT));
     let not_seen = diagnosis.not_seen.iter().take(NOT_SEEN);
     wrapped(
         page,
@@ -48,8 +47,7 @@ pub(super) fn page(page: &mut Page, envelope: &Envelope, diagnosis: &Diagnosis) 
             None => not_seen.why.clone(),
         }),
     );
-    let commands = verdict.advice().iter().filter(|advice| is_command(advice));
-    part(page, "Next", commands.map(|advice| advice.text.clone()));
+    commands(page, verdict.advice().iter().filter(|advice| is_command(advice)));
     let cost = &envelope.cost;
     let kernel = cost.run_ns.map_or_else(String::new, |ns| {
         format!("{} of a CPU in the kernel, ", units::percent(ns as f64 / envelope.duration_ns.max(1) as f64))
@@ -68,16 +66,29 @@ fn wrapped(page: &mut Page, heading: &str, lines: impl Iterator<Item = String>) 
     }
 }
 
-/// A heading, and its lines, each cut to the page's width; nothing without lines.
-fn part(page: &mut Page, heading: &str, lines: impl Iterator<Item = String>) {
-    for (at, line) in lines.enumerate() {
+/// What to run next, each command on one line however long it is, since it is there to be copied.
+fn commands<'a>(page: &mut Page, advice: impl Iterator<Item = &'a Advice>) {
+    for (at, command) in advice.enumerate() {
         if at == 0 {
-            page.line(&page.paint(bar::STRONG, heading));
+            page.line(&page.paint(bar::STRONG, "Next"));
         }
-        let line = text::for_terminal(&line);
-        let line = text::shorten(&line, page.columns() - 2);
-        page.line(&format!("  {line}"));
+        page.line(&format!("  {}", text::for_terminal(&command.text)));
     }
+}
+
+/// Why what was ruled out was, causes of the same reason together.
+fn ruled_out(all: &[RuledOut]) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for ruled_out in all {
+        let why: Vec<&str> = ruled_out.evidence.iter().map(|evidence| evidence.text.as_str()).collect();
+        let why = why.join("; ");
+        let cause = format!("{}.{}", ruled_out.layer.0.name(), ruled_out.cause.0.name());
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, causes)) => causes.push(cause),
+            None => reasons.push((why, vec![cause])),
+        }
+    }
+    reasons.into_iter().map(|(why, causes)| format!("{}: {why}", causes.join(", "))).collect()
 }
 
 fn sourced(evidence: &Evidence) -> String {
