@@ -93,8 +93,14 @@ fn reader() -> Outcome {
     let session = scene.look();
     victim.go();
     let record = diagnosis(session);
-    victim.report();
+    let report = victim.report();
     victim.end();
+    let own = &report.samples[&Call::Pread];
+    // As for the busy one.
+    if own.run_delay_ns * 20 > own.sum() {
+        let why = format!("others kept it from the CPU for {} of {} ns", own.run_delay_ns, own.sum());
+        return Err(Skip::because(why));
+    }
     nothing(&record);
     Ok(())
 }

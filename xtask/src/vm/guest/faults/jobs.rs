@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
 
 use crate::steps::SELF;
 
@@ -27,6 +28,11 @@ impl Job {
         let cpu = cpu.map_or("-".to_owned(), |cpu| cpu.to_string());
         let job = Command::new(SELF).args(["job", name, &cpu, cgroup.unwrap_or("-"), what, file]).spawn();
         Ok(Self(job.with_context(|| format!("cannot start {what}"))?))
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
     }
 
     /// Waits for its end, and says how often it was seen asleep with one of these functions in its stack: anywhere, or
