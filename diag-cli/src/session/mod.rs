@@ -1,9 +1,11 @@
 //! The course of a tracing session: intervals, what ends it, and what becomes of a command that it ends before.
 
+mod conclusion;
 mod reporter;
 mod run;
 mod signals;
 mod tool;
+mod untraced;
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd},
@@ -19,8 +21,10 @@ use rustix::{
 
 use self::signals::Signals;
 pub(crate) use self::{
+    conclusion::{Conclusion, Untraced},
     run::run,
-    tool::{Conclusion, FieldMissed, KernelSide, Report, Tool},
+    tool::{FieldMissed, KernelSide, Report, Tool},
+    untraced::TRACING,
 };
 use crate::{
     cli::SessionArgs,

@@ -8,7 +8,10 @@ use anyhow::Result;
 use diag_common::loss::Loss;
 use uuid::Uuid;
 
-use super::tool::{Report, Tool};
+use super::{
+    conclusion,
+    tool::{Report, Tool},
+};
 use crate::{
     cli::SessionArgs,
     ebpf::{
@@ -269,7 +272,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
         let envelope = Envelope { sequence: self.sequence, ..summary.record.envelope.clone() };
         let conclusion = self.tool.conclude(&summary, envelope, self.scene.cgroups.as_mut());
         if let Some(conclusion) = &conclusion {
-            self.print_conclusion(conclusion.as_ref())?;
+            conclusion::print(conclusion.as_ref(), self.scene.args, &self.out)?;
         }
         self.out.finish(hurried)?;
         Ok(conclusion.map(|conclusion| conclusion.status()))

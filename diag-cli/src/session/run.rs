@@ -9,6 +9,7 @@ use super::{
     reporter::{Reporter, Scene},
     signals::Signals,
     tool::{KernelSide, Tool},
+    untraced,
 };
 use crate::{
     ebpf::{
@@ -33,15 +34,17 @@ pub(crate) fn run<T: Tool>(args: &T::Args) -> Result<ExitCode> {
     let roots = Roots::default();
     let session = T::session_args(args);
     let target = Target::resolve(session.selection(), &roots)?;
-    privileges::check()?;
     // Before any other thread: all of them are to leave the signals alone.
     let signals = Signals::listen()?;
     streams::queue_notes()?;
-    let open_files = limits::raise_open_files();
-    privileges::lift_memlock_limit();
-    let masks = signals.masks();
-    let inherited = Inherited { blocked: masks.original, held_back: masks.ending, open_files };
-    trace::<T>(args, &target, &roots, inherited, signals).map_err(limits::explain)
+    let traced = privileges::check().and_then(|()| {
+        let open_files = limits::raise_open_files();
+        privileges::lift_memlock_limit();
+        let masks = signals.masks();
+        let inherited = Inherited { blocked: masks.original, held_back: masks.ending, open_files };
+        trace::<T>(args, &target, &roots, inherited, signals.clone()).map_err(limits::explain)
+    });
+    traced.or_else(|error| untraced::watch::<T>(args, &target, &roots, signals, error))
 }
 
 fn trace<T: Tool>(
@@ -93,15 +96,9 @@ fn trace<T: Tool>(
     if matches!(target, Target::Pids(_)) {
         followed.add(&with_descendants(&pids)?)?;
     }
-    let settings = record::Settings {
-        by: T::by(args),
-        interval_ns: session_args.interval.map(nanoseconds),
-        duration_ns: session_args.duration.map(nanoseconds),
-        thresholds: T::thresholds(args),
-    };
     let scene = Scene {
         args: session_args,
-        settings,
+        settings: settings::<T>(args),
         target: target.record(held.as_ref().map(Held::pid)),
         selected: target,
         followed,
@@ -145,12 +142,23 @@ fn follow<T: Tool>(session: &mut Session, mut reporter: Reporter<'_, T>) -> Resu
     })
 }
 
+/// What was asked for.
+pub(super) fn settings<T: Tool>(args: &T::Args) -> record::Settings {
+    let session = T::session_args(args);
+    record::Settings {
+        by: T::by(args),
+        interval_ns: session.interval.map(nanoseconds),
+        duration_ns: session.duration.map(nanoseconds),
+        thresholds: T::thresholds(args),
+    }
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The names of cgroups and containers, or why there are none.
-fn cgroup_names(
+pub(super) fn cgroup_names(
     target: &Target,
     controller: Option<&str>,
     roots: &Roots,

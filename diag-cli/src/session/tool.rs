@@ -1,7 +1,8 @@
 //! What a tool has to say so that a session can be run for it.
 
-use std::{process::ExitCode, time::Duration};
+use std::time::Duration;
 
+use super::conclusion::{Conclusion, Untraced};
 use crate::{
     cli::SessionArgs,
     ebpf::{
@@ -55,18 +56,6 @@ pub(crate) struct Report<T: Tool> {
     pub(crate) record: Record<T::Body>,
     /// The rest.
     pub(crate) picture: T::Picture,
-}
-
-/// What follows from a summary: a record of another schema, its picture, and an exit status.
-pub(crate) trait Conclusion {
-    /// The record as JSON, without HdrHistogram payloads where `hdr` is false.
-    fn json(&self, hdr: bool) -> serde_json::Result<serde_json::Value>;
-
-    /// What people see.
-    fn draw(&self, page: &mut Page);
-
-    /// The status to end with, unless a command has one.
-    fn status(&self) -> ExitCode;
 }
 
 /// A tool that traces for a while and then tells what it counted.
@@ -175,6 +164,12 @@ pub(crate) trait Tool: Sized {
         _envelope: Envelope,
         _cgroups: Option<&mut CgroupNames>,
     ) -> Option<Box<dyn Conclusion>> {
+        None
+    }
+
+    /// What it can still say where the kernel cannot be traced: begins to read files now, and concludes when the session's
+    /// time is over. By default nothing, and the session fails.
+    fn untraced(_args: &Self::Args) -> Option<Untraced> {
         None
     }
 

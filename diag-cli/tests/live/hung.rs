@@ -187,13 +187,15 @@ fn already_stuck() -> Outcome {
     let (disk, _, _desk, mut writer) = writer_on_a_disk(&lab)?;
     let frozen = Frozen::new(disk.mount.path())?;
     let weather = Weather::watch();
-    writer.go();
-    let went = Instant::now();
-    thread::sleep(1500 * MS);
     let pid = writer.pid;
+    let before = Instant::now();
+    writer.go();
+    assert!(wait_until(Duration::from_secs(10), || asleep(pid) >= 1), "the writer is not stuck");
+    let stuck = Instant::now();
+    thread::sleep(1500 * MS);
     let mut session = hung_of(pid);
     let event = session.wait_for(|record| !record.stuck_of(pid).is_empty());
-    let at_least = went.elapsed();
+    let (at_most, at_least) = (before.elapsed(), stuck.elapsed());
     let task = event.stuck_of(pid)[0];
     let blocked = Duration::from_nanos(number(&task["blocked_ns"]));
     let summary = session.interrupt().summary();
@@ -201,8 +203,8 @@ fn already_stuck() -> Outcome {
     writer.report();
     writer.end();
     let weather = weather.worst();
-    println!("blocked for {blocked:?}, {at_least:?} after the word; weather {weather:?}");
-    assert!(blocked <= at_least && blocked + LATE + 2 * weather >= at_least, "{blocked:?} of {at_least:?}");
+    println!("blocked for {blocked:?} of {at_least:?} to {at_most:?}; weather {weather:?}");
+    assert!(blocked <= at_most && blocked + LATE + 2 * weather >= at_least, "{blocked:?} of {at_least:?}");
     assert_eq!(summary.stuck_of(pid).len(), 1, "{}", summary.0);
     Ok(())
 }

@@ -12,7 +12,6 @@ use crate::{
         streams,
         terminal::Screen,
     },
-    session::tool::Conclusion,
 };
 
 impl<T: Tool> Reporter<'_, T> {
@@ -46,17 +45,6 @@ impl<T: Tool> Reporter<'_, T> {
         if let Some(why) = closing::ended(ended, &self.scene.target) {
             streams::note(format_args!("osdiag: {why}"));
         }
-    }
-
-    /// Writes what follows from the summary.
-    pub(super) fn print_conclusion(&self, conclusion: &dyn Conclusion) -> Result<()> {
-        if self.scene.args.json {
-            return Ok(self.out.push(streams::line_of(&conclusion.json(!self.scene.args.no_hdr)?)?)?);
-        }
-        let mut page = Page::new(Screen::of_stdout());
-        conclusion.draw(&mut page);
-        streams::notes_first();
-        Ok(self.out.push(page.into_text().into_bytes())?)
     }
 
     /// Writes a record, or its picture.

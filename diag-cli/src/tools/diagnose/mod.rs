@@ -17,6 +17,7 @@ mod ruled_out;
 mod signals;
 mod thresholds;
 mod triage;
+mod untraced;
 mod words;
 
 use std::{process::ExitCode, time::Duration};
@@ -43,7 +44,7 @@ use crate::{
         },
         streams,
     },
-    session::{self, Conclusion, KernelSide, Tool},
+    session::{self, Conclusion, KernelSide, Tool, Untraced},
     target::{CgroupNames, Target},
 };
 
@@ -150,6 +151,20 @@ impl Tool for Diagnose {
         envelope.settings.thresholds = thresholds::table();
         let body = conclude(&summary.record, first.as_ref(), cgroups);
         Some(Box::new(Answer { record: Record::new(envelope, body), fail_on: self.fail_on }))
+    }
+
+    fn untraced(args: &Args) -> Option<Untraced> {
+        args.triage.start();
+        let (triage, fail_on) = (args.triage.hand_over(), args.fail_on);
+        Some(Box::new(move |mut envelope, cgroups| {
+            let first = triage.finish();
+            if first.is_none() {
+                envelope.unavailable.push(unread());
+            }
+            envelope.settings.thresholds = thresholds::table();
+            let body = untraced::diagnosis(first.as_ref(), &envelope.unavailable, cgroups);
+            Box::new(Answer { record: Record::new(envelope, body), fail_on })
+        }))
     }
 
     fn found_unavailable(&self) -> Vec<Unavailable> {

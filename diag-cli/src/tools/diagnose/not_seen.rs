@@ -12,6 +12,7 @@ use crate::{
         Unavailable,
         parties::{Group, Resource},
     },
+    session::TRACING,
     tools::delays::{advice::target, culprits::resource_of},
 };
 
@@ -56,6 +57,31 @@ pub(super) fn not_seen(
     );
     add(NotSeenName::BlockLimits, "io.max, iocost and the caps of disks: they count as the device", None);
     add(NotSeenName::Exits, "what exits of virtual CPUs cost", Some("osdiag vmexit -d 10s".to_owned()));
+    all.extend(of_files(first));
+    all.extend(unavailable.iter().take(PROBES).map(|missing| missing_probe(NotSeenName::Probe, missing)));
+    all
+}
+
+/// The same where nothing could be traced.
+pub(super) fn without_tracing(first: Option<&First>, unavailable: &[Unavailable]) -> Vec<NotSeen> {
+    let missing = unavailable.iter().map(|missing| {
+        let is_all = missing.name == TRACING;
+        missing_probe(if is_all { NotSeenName::Tracing } else { NotSeenName::Probe }, missing)
+    });
+    missing.chain(of_files(first)).collect()
+}
+
+fn missing_probe(name: NotSeenName, missing: &Unavailable) -> NotSeen {
+    let why = format!("{} ({}): {}", missing.name, missing.why, missing.effect);
+    NotSeen { name, why, switch_on: None }
+}
+
+/// What the files that are read in the first second did not show.
+fn of_files(first: Option<&First>) -> Vec<NotSeen> {
+    let mut all = Vec::new();
+    let mut add = |name, why: &str, switch_on: Option<String>| {
+        all.push(NotSeen { name, why: why.to_owned(), switch_on });
+    };
     match first {
         None => add(NotSeenName::Triage, "the files that are read in the first second", None),
         Some(first) => {
@@ -68,9 +94,6 @@ pub(super) fn not_seen(
                 add(NotSeenName::Triage, &why, None);
             }
         }
-    }
-    for missing in unavailable.iter().take(PROBES) {
-        add(NotSeenName::Probe, &format!("{} ({}): {}", missing.name, missing.why, missing.effect), None);
     }
     all
 }

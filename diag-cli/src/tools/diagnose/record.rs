@@ -16,6 +16,7 @@ use crate::{
             verdict::{Advice, Verdict},
         },
     },
+    session::TRACING,
     tools::delays,
 };
 
@@ -40,7 +41,7 @@ impl Body for Diagnosis {
     const SCHEMA: &'static str = "osdiag.diagnose/1";
 
     fn unavailable_names() -> Vec<&'static str> {
-        [delays::Body::unavailable_names(), vec![super::TRIAGE]].concat()
+        [delays::Body::unavailable_names(), vec![super::TRIAGE, TRACING]].concat()
     }
 
     fn advice_rules() -> Vec<&'static str> {
@@ -76,7 +77,7 @@ pub(crate) struct Signal {
 }
 
 /// Which number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SignalName {
     /// Part of the time in which some task waited for a CPU (PSI).
@@ -279,4 +280,6 @@ pub(crate) enum NotSeenName {
     Triage,
     /// A probe or a field that this kernel lacks.
     Probe,
+    /// Anything but files: nothing could be traced.
+    Tracing,
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Outcome,
-    lab::{Lab, disk::SlowDisk},
+    lab::{Lab, disk::SlowDisk, wait_until},
     osdiag::{Session, binary, tool},
     record::number,
 };
@@ -19,7 +19,7 @@ pub(super) fn freed() -> Outcome {
     for _ in 0..12 {
         let mut worker = Worker::start(Work::Mmap, 60_000);
         worker.go();
-        std::thread::sleep(120 * MS);
+        assert!(wait_until(Duration::from_secs(10), || ran(worker.pid) >= 100 * MS), "it has no CPU");
         drop(worker);
     }
     let mut last = Worker::start(Work::Mmap, 500);
@@ -41,6 +41,14 @@ pub(super) fn freed() -> Outcome {
     let known = seen.waited_ns(MS / 20);
     assert!(mine > known / 2 && mine < known + known / 2, "{mine} ns of {known} after all that");
     Ok(())
+}
+
+/// How long a process ran, by the kernel's account in ticks of 10 ms (`utime` and `stime`, proc_pid_stat(5)).
+fn ran(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap_or(0));
+    ticks.sum::<u32>() * 10 * MS
 }
 
 /// Who waits when tracing ends is named, with the lock and its owner, and in none of the numbers.
