@@ -13,6 +13,7 @@ use crate::{
     output::{
         record::{
             Unavailable,
+            parties::Group,
             verdict::{Status, Verdict},
         },
         units,
@@ -91,7 +92,7 @@ fn words(signal: &Signal, stuck: &[Stuck]) -> String {
         SignalName::IoPressure => waited("I/O"),
         SignalName::ThrottledPeriods => format!(
             "{} was held by its CPU quota in {} of the periods ({source})",
-            signal.group.as_ref().map_or_else(String::new, |group| group.label()),
+            signal.group.as_ref().map_or_else(String::new, Group::label),
             part(),
         ),
         SignalName::Steal => format!("the host took {} of the CPU time (steal, {source})", part()),
@@ -114,10 +115,7 @@ fn words(signal: &Signal, stuck: &[Stuck]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::record::{
-        parties::{Group, GroupType},
-        settings::Unit,
-    };
+    use crate::output::record::{parties::GroupType, settings::Unit};
 
     fn signal(signal: SignalName, group: Option<Group>, value: f64, hurts: bool) -> Signal {
         Signal {
