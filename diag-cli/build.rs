@@ -24,7 +24,9 @@ fn build() -> Result<()> {
     println!("cargo::rerun-if-changed={}", root.join("diag-common").display());
 
     let out = PathBuf::from(variable("OUT_DIR")?);
-    share_target(&root.join("target/ebpf"), &out.join("aya-build"))?;
+    // The objects are for the kernels of one architecture.
+    let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
+    share_target(&root.join("target/ebpf").join(architecture), &out.join("aya-build"))?;
     for (name, value) in environment(&root.join("target/tools"))? {
         // SAFETY: this build script has no other thread that could read the environment.
         unsafe { env::set_var(name, value) };

@@ -1,5 +1,6 @@
 //! osdiag: answers where the time of a guest's file I/O goes.
 
+mod arch;
 mod cli;
 mod ebpf;
 mod exit;

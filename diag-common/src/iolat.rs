@@ -6,7 +6,7 @@
 use crate::hist;
 
 macro_rules! operations {
-    ($($variant:ident = $number:literal, $name:literal;)*) => {
+    ($($variant:ident = $x86_64:literal, $aarch64:literal, $name:literal;)*) => {
         /// A traced system call.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
@@ -20,39 +20,59 @@ macro_rules! operations {
             pub const fn name(self) -> &'static str {
                 match self { $(Op::$variant => $name,)* }
             }
+        }
 
-            /// The operation of an x86-64 system call number (arch/x86/entry/syscalls/syscall_64.tbl).
+        /// The operations' numbers as system calls, by architecture.
+        pub mod numbers {
+            use super::Op;
+
+            /// The operation of an x86-64 system call (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
             #[inline(always)]
-            pub const fn of_syscall(number: u64) -> Option<Op> {
+            pub const fn x86_64(number: u64) -> Option<Op> {
                 match number {
-                    $($number => Some(Op::$variant),)*
+                    $($x86_64 => Some(Op::$variant),)*
                     _ => None,
                 }
+            }
+
+            /// The operation of an arm64 system call (include/uapi/asm-generic/unistd.h, 6.18).
+            #[inline(always)]
+            pub const fn aarch64(number: u64) -> Option<Op> {
+                match number {
+                    $($aarch64 => Some(Op::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// Whether an i386 system call is one of them (arch/x86/entry/syscalls/syscall_32.tbl, 6.18).
+            #[inline(always)]
+            pub const fn is_i386(number: u64) -> bool {
+                matches!(number, 3 | 4 | 118 | 145 | 146 | 148 | 180 | 181 | 314 | 333 | 334 | 378 | 379)
+            }
+
+            /// Whether a 32-bit arm system call is one of them (arch/arm/tools/syscall.tbl, 6.18).
+            #[inline(always)]
+            pub const fn is_arm(number: u64) -> bool {
+                matches!(number, 3 | 4 | 118 | 145 | 146 | 148 | 180 | 181 | 341 | 361 | 362 | 392 | 393)
             }
         }
     };
 }
 
 operations! {
-    Read = 0, "read";
-    Write = 1, "write";
-    Pread = 17, "pread64";
-    Pwrite = 18, "pwrite64";
-    Readv = 19, "readv";
-    Writev = 20, "writev";
-    Fsync = 74, "fsync";
-    Fdatasync = 75, "fdatasync";
-    SyncFileRange = 277, "sync_file_range";
-    Preadv = 295, "preadv";
-    Pwritev = 296, "pwritev";
-    Preadv2 = 327, "preadv2";
-    Pwritev2 = 328, "pwritev2";
-}
-
-/// Whether a 32-bit system call is one of the operations (arch/x86/entry/syscalls/syscall_32.tbl, 6.18).
-#[inline(always)]
-pub const fn is_compat_operation(number: u64) -> bool {
-    matches!(number, 3 | 4 | 118 | 145 | 146 | 148 | 180 | 181 | 314 | 333 | 334 | 378 | 379)
+    Read = 0, 63, "read";
+    Write = 1, 64, "write";
+    Pread = 17, 67, "pread64";
+    Pwrite = 18, 68, "pwrite64";
+    Readv = 19, 65, "readv";
+    Writev = 20, 66, "writev";
+    Fsync = 74, 82, "fsync";
+    Fdatasync = 75, 83, "fdatasync";
+    SyncFileRange = 277, 84, "sync_file_range";
+    Preadv = 295, 69, "preadv";
+    Pwritev = 296, 70, "pwritev";
+    Preadv2 = 327, 286, "preadv2";
+    Pwritev2 = 328, 287, "pwritev2";
 }
 
 impl Op {
@@ -293,7 +313,7 @@ mod tests {
         for (number, &op) in Op::ALL.iter().enumerate() {
             assert_eq!(Op::from_number(number as u8), Some(op));
         }
-        assert_eq!(Op::of_syscall(3), None);
+        assert_eq!(numbers::x86_64(3), None);
     }
 
     #[test]

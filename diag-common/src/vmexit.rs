@@ -54,12 +54,6 @@ pub const NOT_BY_MSR: u8 = 0;
 /// [`CellKey::via`]: by the x2APIC's interrupt command register, which is an MSR.
 pub const BY_ICR: u8 = 1;
 
-/// The x2APIC's interrupt command register (Intel SDM vol. 3, "Local APIC Register Address Map
-/// Supported by x2APIC").
-pub const X2APIC_ICR: u32 = 0x830;
-/// The register by which a CPU interrupts itself (the same).
-pub const X2APIC_SELF_IPI: u32 = 0x83f;
-
 /// What tells a count from the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]

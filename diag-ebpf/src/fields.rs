@@ -17,14 +17,14 @@ pub fn present(field: &Global<u32>) -> bool {
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $name:ident;)*) => {
-        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(ABSENT);)*
+        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: aya_ebpf::Global<u32> = aya_ebpf::Global::new($crate::fields::ABSENT);)*
     };
 }
+pub(crate) use fields;
 
 fields! {
     TASK_PID; TASK_TGID; TASK_COMM; TASK_STATE; TASK_FILES; TASK_CGROUPS; TASK_SIGNAL; SIGNAL_LIVE;
-    /// `thread_info.status`, which has `TS_COMPAT` (arch/x86/include/asm/thread_info.h).
-    TASK_TI_STATUS; TASK_TI_FLAGS; TASK_MM;
+    TASK_TI_FLAGS; TASK_MM;
     TASK_IN_IOWAIT; TASK_IN_IOWAIT_MASK;
     TASK_IN_MEMSTALL; TASK_IN_MEMSTALL_MASK;
     TASK_FLAGS; TASK_SIGHAND; TASK_LEADER; TASK_START;
@@ -50,7 +50,7 @@ fields! {
     INODE_MODE; INODE_SB; INODE_RDEV; INODE_RWSEM;
     SB_DEV; SB_MAGIC; SB_WRITERS; SB_WRITERS_SIZE;
     DENTRY_PARENT; DENTRY_NAME; DENTRY_HASHED;
-    REGS_DI; REGS_SI; REGS_R10; REGS_ORIG_AX; REGS_AX; REGS_SS; TASK_STACK;
+    TASK_STACK;
     REQUEST_START; REQUEST_IO_START; REQUEST_PART; BDEV_DEV;
     REQUEST_QUEUE; REQUEST_BIO; BIO_BLKG; BLKG_BLKCG; BLKCG_CSS;
     CSS_SET_DFL; CSS_SET_SUBSYS; CSS_CGROUP; CSS_PARENT; CGROUP_SELF; CGROUP_LEVEL; CGROUP_KN; KN_ID; CGROUP_ROOT; ROOT_HIERARCHY;
@@ -70,8 +70,7 @@ fields! {
     TASK_LAST_ARRIVAL; TASK_LAST_QUEUED; TASK_EXEC_START; TASK_SUM_EXEC; TASK_PREV_SUM_EXEC;
     RQ_CLOCK_TASK;
     SEMAPHORE_HOLDER;
-    /// From a CPU's run queue to its preempt count, both of which are per-CPU variables, and the bits of the latter that
-    /// mean hard interrupts and NMIs.
+    /// Where a CPU's preempt count is, and which of its bits mean hard interrupts and NMIs; see [`crate::arch`].
     PREEMPT_COUNT; INTERRUPT_BITS;
     HRTIMER_FUNCTION; SLEEPER_TASK; CSD_FLAGS; CSD_FUNCTION;
 }

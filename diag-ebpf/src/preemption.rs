@@ -4,7 +4,7 @@ use aya_ebpf::{macros::map, maps::Array};
 use diag_common::preemption::{DEPTH, KINDS, SEEN};
 
 use crate::{
-    level,
+    arch,
     memory::store,
     side::{Raw, Side as _},
 };
@@ -17,7 +17,7 @@ static PREEMPTION: Array<u32> = Array::with_max_entries(KINDS, 0);
 /// task where nothing else disables preemption.
 #[inline(always)]
 pub fn note(kind: u32) {
-    let Some(count) = level::count::<Raw>(Raw::current()) else { return };
+    let Some(count) = arch::preempt_count::<Raw>(Raw::current()) else { return };
     let Some(noted) = PREEMPTION.get_ptr_mut(kind) else { return };
     // SAFETY: a map value; whichever task writes it last writes the same.
     store(unsafe { &mut *noted }, SEEN | count & DEPTH);

@@ -17,7 +17,7 @@ use diag_common::{
     stack::{STACK_FRAMES, Stack},
 };
 
-use crate::fields::{REGS_SS, TASK_STACK};
+use crate::{arch, fields::TASK_STACK};
 
 /// A kernel pointer, as the programs handle it.
 pub type Ptr = *const u8;
@@ -235,9 +235,6 @@ unsafe fn call<const FUNCTION: i32>(argument: u64) -> u64 {
     result
 }
 
-/// Bytes of a task's kernel stack (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h, 5.10 to 6.18, without KASAN).
-const THREAD_SIZE: u64 = 16384;
-
 /// Raw tracepoints: plain addresses, read by a helper.
 pub struct Raw;
 
@@ -261,15 +258,11 @@ impl Side for Raw {
         unsafe { bpf_get_current_task() as Ptr }
     }
 
-    /// `task_pt_regs` (arch/x86/include/asm/processor.h, 5.10 to 6.8): at the top of the task's stack of `THREAD_SIZE` bytes.
     #[inline(always)]
     fn registers(task: Ptr) -> Ptr {
         // SAFETY: any address will do.
         let stack: u64 = unsafe { probe(task, TASK_STACK.load()) };
-        if stack == 0 {
-            return ptr::null();
-        }
-        (stack + THREAD_SIZE - u64::from(REGS_SS.load()) - 8) as Ptr
+        if stack == 0 { ptr::null() } else { arch::registers_on(stack) }
     }
 
     #[inline(always)]

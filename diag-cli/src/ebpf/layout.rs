@@ -1,8 +1,11 @@
 //! Where kernels keep what the eBPF objects read: one table for all tools, one line a field.
 //!
-//! Each entry is a global of `diag-ebpf/src/fields.rs`. A candidate's note says which kernels have it.
+//! Each entry is a global of `diag-ebpf/src/fields.rs`, or of `diag-ebpf/src/arch` where it is in [`arch::FIELDS`]. A candidate's note says which kernels have it.
 
-use crate::kernel::fields::{By, Field, Source, at, optional, required};
+use crate::{
+    arch,
+    kernel::fields::{By, Field, Source, at, optional, required},
+};
 
 const ALL: &str = "all kernels from 5.10";
 
@@ -18,11 +21,16 @@ macro_rules! offset {
 /// The entries of the table of which a global is wanted: those that an object's programs refer to, and what its user side
 /// reads. What a tool does not read cannot stop it.
 pub(super) fn fields(wanted: impl Fn(&str) -> bool) -> Vec<Field> {
-    FIELDS.iter().filter(|field| field.globals().any(&wanted)).copied().collect()
+    all().filter(|field| field.globals().any(&wanted)).copied().collect()
 }
 
-/// The table.
-pub(crate) const FIELDS: &[Field] = &[
+/// All entries, those of this architecture with them.
+pub(super) fn all() -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().chain(arch::FIELDS)
+}
+
+/// The table of what all architectures have.
+const FIELDS: &[Field] = &[
     required("TASK_PID", offset!("task_struct", "pid")),
     required("TASK_TGID", offset!("task_struct", "tgid")),
     required("TASK_COMM", offset!("task_struct", "comm")),
@@ -45,7 +53,6 @@ pub(crate) const FIELDS: &[Field] = &[
     required("SIGNAL_LIVE", offset!("signal_struct", "live")),
     required("TASK_MM", offset!("task_struct", "mm")),
     required("TASK_TI_FLAGS", offset!("task_struct", "thread_info.flags")),
-    required("TASK_TI_STATUS", offset!("task_struct", "thread_info.status")),
     required(
         "TASK_IN_IOWAIT",
         Source::Bits { mask: "TASK_IN_IOWAIT_MASK", candidates: &[at("task_struct", "in_iowait", ALL)] },
@@ -147,12 +154,6 @@ pub(crate) const FIELDS: &[Field] = &[
     required("DENTRY_PARENT", offset!("dentry", "d_parent")),
     required("DENTRY_NAME", offset!("dentry", "d_name.name")),
     optional("DENTRY_HASHED", offset!("dentry", "d_hash.pprev")),
-    required("REGS_DI", offset!("pt_regs", "di")),
-    required("REGS_SI", offset!("pt_regs", "si")),
-    required("REGS_R10", offset!("pt_regs", "r10")),
-    required("REGS_ORIG_AX", offset!("pt_regs", "orig_ax")),
-    required("REGS_AX", offset!("pt_regs", "ax")),
-    required("REGS_SS", offset!("pt_regs", "ss")),
     required("TASK_STACK", offset!("task_struct", "stack")),
     required("REQUEST_START", offset!("request", "start_time_ns")),
     required("REQUEST_IO_START", offset!("request", "io_start_time_ns")),
@@ -236,20 +237,6 @@ pub(crate) const FIELDS: &[Field] = &[
         "SEMAPHORE_HOLDER",
         offset!(("semaphore", "last_holder", "6.16, with CONFIG_DETECT_HUNG_TASK_BLOCKER")),
     ),
-    optional(
-        "PREEMPT_COUNT",
-        Source::PerCpu {
-            from: "runqueues",
-            candidates: &[
-                at("__preempt_count", "", "before 6.2, and from 6.15"),
-                at("pcpu_hot", "preempt_count", "6.2 to 6.14, 64701838bf05"),
-            ],
-            // include/linux/preempt.h: four bits for hard interrupts and as many for NMIs, at most. 7.3 put eight bits
-            // in front of them and made the variable a 64-bit one (9634d860ac15).
-            mask: "INTERRUPT_BITS",
-            by_size: &[(4, 0x00ff_0000), (8, 0x1f00_0000)],
-        },
-    ),
     optional("HRTIMER_FUNCTION", offset!("hrtimer", "function")),
     optional("SLEEPER_TASK", offset!("hrtimer_sleeper", "task")),
     optional("CSD_FLAGS", offset!(("__call_single_data", "node.u_flags", "5.10, 545b8c8df41f"))),
@@ -266,7 +253,7 @@ mod tests {
             let fields = fields(|global| wanted.contains(&global));
             fields.iter().map(|field| field.global).collect::<Vec<_>>()
         };
-        assert_eq!(named(&["TASK_PID", "INTERRUPT_BITS"]), ["TASK_PID", "PREEMPT_COUNT"]);
+        assert_eq!(named(&["TASK_PID", "TASK_IN_IOWAIT_MASK"]), ["TASK_PID", "TASK_IN_IOWAIT"]);
         assert!(named(&["SCOPE"]).is_empty());
     }
 }

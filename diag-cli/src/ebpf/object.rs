@@ -14,6 +14,7 @@ use super::{
     states,
 };
 use crate::{
+    arch,
     exit::Failure,
     kernel::{
         btf::{Btf, Sameness},
@@ -100,7 +101,7 @@ fn compare_with_running(types: &Btf) -> Result<Sameness> {
                 types.compare_with_symbols(BufReader::new(file))
             });
     };
-    if let Some(difference) = fields::difference(&own, types, layout::FIELDS)? {
+    if let Some(difference) = fields::difference(&own, types, layout::all())? {
         return Ok(Sameness::Other(difference));
     }
     if Calls::of(&own) != Calls::of(types) {
@@ -243,7 +244,8 @@ fn load_maps(prepared: Prepared, hooks: Hooks, wanted: &Wanted<'_>) -> Result<Ob
         // All objects have the globals of all tools.
         loader.override_global(field.global, &field.value, true);
     }
-    for (name, value) in &wanted.settings.globals {
+    let architecture = arch::globals();
+    for (name, value) in wanted.settings.globals.iter().chain(&architecture) {
         match value {
             Value::U32(value) => loader.override_global(name, value, true),
             Value::U64(value) => loader.override_global(name, value, true),

@@ -66,6 +66,7 @@ pub(crate) enum Source {
         of: &'static str,
     },
     /// Bytes from one per-CPU variable to another, or to a member of it, on the same CPU.
+    #[allow(dead_code, reason = "not every architecture has one of interest")]
     PerCpu {
         /// The variable that the programs can find.
         from: &'static str,
@@ -76,7 +77,7 @@ pub(crate) enum Source {
         /// The bits; a size that is not here is a layout that nobody knows.
         by_size: &'static [(u32, u32)],
     },
-    /// Bytes that a member has.
+    /// Bytes that a member has, or a whole struct where the path is empty.
     Size(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
     Argument {
@@ -150,7 +151,11 @@ pub(crate) fn resolve(btf: &Btf, fields: &[Field]) -> Result<Vec<Resolved>> {
 }
 
 /// How the types `other` differ from `own` in what is read of them, in words: the first field that is elsewhere.
-pub(crate) fn difference(own: &Btf, other: &Btf, fields: &[Field]) -> Result<Option<String>> {
+pub(crate) fn difference(
+    own: &Btf,
+    other: &Btf,
+    fields: impl Iterator<Item = &'static Field>,
+) -> Result<Option<String>> {
     for field in fields {
         let (mut mine, mut its) = (Vec::new(), Vec::new());
         resolve_one(own, field, &mut mine)?;
@@ -176,7 +181,10 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
             push(field.global, value, from);
         }
         Source::Size(candidates) => {
-            let (value, from) = first(candidates, |c| Ok(btf.member(c.of, c.path)?.map(|m| m.size)))?;
+            let (value, from) = first(candidates, |c| match c.path {
+                "" => Ok(btf.struct_size(c.of)?),
+                path => Ok(btf.member(c.of, path)?.map(|m| m.size)),
+            })?;
             push(field.global, value, from);
         }
         Source::TypeFor { function, of } => {

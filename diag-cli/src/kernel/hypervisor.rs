@@ -1,5 +1,7 @@
 //! Which hypervisor this machine runs on, as CPUID tells it: one table of names, for records and for people.
 
+use crate::arch;
+
 /// Four registers: EAX, EBX, ECX, EDX.
 pub(crate) type Registers = [u32; 4];
 
@@ -13,15 +15,8 @@ pub(crate) trait Leaves {
 pub(crate) struct Cpuid;
 
 impl Leaves for Cpuid {
-    #[cfg(target_arch = "x86_64")]
     fn leaf(&self, leaf: u32) -> Registers {
-        let registers = std::arch::x86_64::__cpuid_count(leaf, 0);
-        [registers.eax, registers.ebx, registers.ecx, registers.edx]
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn leaf(&self, _leaf: u32) -> Registers {
-        [0; 4]
+        arch::cpuid(leaf)
     }
 }
 

@@ -132,6 +132,7 @@ pub(crate) const RULES: &[Rule] = rules! {
     FsLock: "^" < "__fdget_pos", "fs/file.c, 6.12";
     MmapLock: "^" < "lock_mm_and_find_vma", "mm/mmap_lock.c, 6.18";
     MmapLock: "^" < "do_user_addr_fault", "arch/x86/mm/fault.c, 5.10";
+    MmapLock: "^" < "do_page_fault", "arch/arm64/mm/fault.c, 6.18";
     MmapLock: "^" < "vm_mmap_pgoff", "mm/util.c, 6.18";
     MmapLock: "^" < "*vm_munmap", "mm/vma.c, 6.18";
     MmapLock: "^" < "*do_sys_brk", "mm/mmap.c, 6.18";

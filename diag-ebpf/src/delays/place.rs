@@ -3,7 +3,7 @@
 use diag_common::delays::place;
 
 use crate::{
-    fields::{REGS_AX, REGS_ORIG_AX, TASK_TI_STATUS},
+    arch,
     side::{Ptr, Side},
 };
 
@@ -13,10 +13,6 @@ use super::group::PF_KTHREAD;
 /// marks a task that loads a module).
 pub const PF_EXITING: u32 = 0x4;
 const PF_WORKER: u32 = 0x10 | 0x4000;
-/// `TS_COMPAT` (arch/x86/include/asm/thread_info.h, 6.18).
-const TS_COMPAT: u32 = 0x2;
-/// What a call's return value is until it has one: `-ENOSYS` (arch/x86/entry/entry_64.S, 6.18).
-const NOT_RETURNED: i64 = -38;
 
 /// Where `task` is, by its flags and its registers. A kernel thread's registers are zero, a worker's those of its creator.
 #[inline(always)]
@@ -35,21 +31,16 @@ pub fn of<S: Side>(task: Ptr, flags: u32) -> u32 {
         return place::OTHER_CALL;
     }
     // SAFETY: loads from the registers, and from the task.
-    let (number, ax, status): (i64, i64, u32) = unsafe {
-        (
-            S::read(regs, REGS_ORIG_AX.load()),
-            S::read(regs, REGS_AX.load()),
-            S::read(task, TASK_TI_STATUS.load()),
-        )
-    };
+    let (number, returned, compat) =
+        unsafe { (arch::call_number::<S>(regs), arch::has_returned::<S>(regs), arch::is_compat::<S>(task)) };
     if number < 0 {
         return place::FAULT_OR_RETURN;
     }
-    if ax != NOT_RETURNED {
+    if returned {
         return place::RETURN;
     }
     if number >= i64::from(place::COMPAT) {
         return place::OTHER_CALL;
     }
-    number as u32 + if status & TS_COMPAT != 0 { place::COMPAT } else { 0 }
+    number as u32 + if compat { place::COMPAT } else { 0 }
 }

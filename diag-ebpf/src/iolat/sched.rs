@@ -12,13 +12,13 @@ use super::{
     state::{TaskState, Tasks, context, hint, phase},
 };
 use crate::{
-    clock,
-    fields::{REGS_ORIG_AX, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
+    arch, clock,
+    fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     loss,
     memory::store,
     quota::{self, Hold},
     request,
-    side::{Ptr, Raw, Side},
+    side::{Ptr, Raw},
     stack, task as tasks,
 };
 
@@ -70,7 +70,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
 #[inline(always)]
 fn still_returning(state: &TaskState) -> bool {
     // SAFETY: any address will do.
-    unsafe { Raw::read::<u64>(state.regs as Ptr, REGS_ORIG_AX.load()) == state.number }
+    unsafe { arch::call_number::<Raw>(state.regs as Ptr) as u64 == state.number }
 }
 
 #[inline(always)]

@@ -15,9 +15,10 @@ use diag_common::{
 
 use super::state::{TaskState, Tasks};
 use crate::{
+    arch,
     fields::{
-        DENTRY_HASHED, DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, REGS_R10, REGS_SI,
-        TASK_COMM, TASK_PID, TASK_TGID, present,
+        DENTRY_HASHED, DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, TASK_COMM, TASK_PID,
+        TASK_TGID, present,
     },
     loss,
     memory::{self, at_most, store},
@@ -124,13 +125,13 @@ pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> i64 {
     // SAFETY: loads from the registers, and from the file by plain address.
     unsafe {
         if is(Op::SyncFileRange) {
-            return S::read(regs, REGS_SI.load());
+            return arch::second_argument::<S>(regs);
         }
         if is(Op::Read) || is(Op::Write) || is(Op::Readv) || is(Op::Writev) {
             let position: i64 = Raw::read(state.file as Ptr, FILE_POS.load());
             return position - ret.max(0);
         }
-        S::read(regs, REGS_R10.load())
+        arch::fourth_argument::<S>(regs)
     }
 }
 

@@ -1,9 +1,6 @@
 //! Where an operation begins and ends.
 
-use diag_common::{
-    iolat::{Op, is_compat_operation},
-    loss::Loss,
-};
+use diag_common::loss::Loss;
 
 use super::{
     begun::{self, Begun},
@@ -11,8 +8,9 @@ use super::{
     state::{LONG_RUN_NS, Tasks, phase},
 };
 use crate::{
+    arch::{self, RETURN_WORK},
     clock,
-    fields::{REGS_DI, REGS_ORIG_AX, TASK_TI_FLAGS, TASK_TI_STATUS},
+    fields::TASK_TI_FLAGS,
     loss,
     memory::store,
     scope,
@@ -20,20 +18,16 @@ use crate::{
     task::clocks,
 };
 
-const TS_COMPAT: u32 = 2;
-
-/// Flags of `thread_info` that stop a task on its way to user mode: a new schedule, a signal, work to do. Their places
-/// changed (arch/x86/include/asm/thread_info.h, 6.17; include/asm-generic/thread_info_tif.h, 6.18), so all bits that
-/// any of them ever had; one too many costs nothing but a later count.
-const RETURN_WORK: u64 = 0x3f;
-
 /// `sys_enter(struct pt_regs *regs, long id)`
 #[inline(always)]
 pub fn enter<S: Tasks>(context: Ptr) {
     // SAFETY: the second of two arguments.
     let number = unsafe { argument::<1>(context) };
-    if Op::of_syscall(number).is_none() {
-        if is_compat_operation(number) && is_compat::<S>(S::current()) && scope::contains::<S>(S::current()) {
+    if arch::operation(number).is_none() {
+        if arch::is_compat_operation(number)
+            && is_compat::<S>(S::current())
+            && scope::contains::<S>(S::current())
+        {
             loss::count(Loss::CompatSyscalls);
         }
         return;
@@ -64,11 +58,11 @@ fn conclude<S: Tasks>(task: Ptr) {
     }
 }
 
-/// Whether the task is in a 32-bit system call, of which the table has other calls at the same numbers.
+/// Whether the task is in a 32-bit system call.
 #[inline(always)]
 fn is_compat<S: Tasks>(task: Ptr) -> bool {
     // SAFETY: a load from the task.
-    unsafe { S::read::<u32>(task, TASK_TI_STATUS.load()) & TS_COMPAT != 0 }
+    unsafe { arch::is_compat::<S>(task) }
 }
 
 #[inline(always)]
@@ -82,9 +76,9 @@ fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
     // that function in. A load from the registers.
     let (regs, number, fd) = unsafe {
         let regs = argument::<0>(context) as Ptr;
-        (regs, argument::<1>(context), S::read::<u32>(regs, REGS_DI.load()))
+        (regs, argument::<1>(context), arch::descriptor::<S>(regs))
     };
-    let Some(op) = Op::of_syscall(number) else { return };
+    let Some(op) = arch::operation(number) else { return };
     let Some(file) = file::of_descriptor::<S>(task, fd) else { return };
     let Some(slot) = finish::slot(&mut begun.cache, op, &file) else { return };
     store(&mut begun.slot, slot);
@@ -107,8 +101,8 @@ fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
 #[inline(always)]
 pub fn exit<S: Tasks>(regs: Ptr, ret: i64) {
     // SAFETY: a load from the task's registers.
-    let number: u64 = unsafe { S::read(regs, REGS_ORIG_AX.load()) };
-    if Op::of_syscall(number).is_some() {
+    let number = unsafe { arch::call_number::<S>(regs) };
+    if arch::operation(number as u64).is_some() {
         end::<S>(regs, ret);
     }
 }

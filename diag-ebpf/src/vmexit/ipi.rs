@@ -7,10 +7,11 @@
 //! (kernel/smp.c, kernel/sched/core.c, 6.18), and an interrupt that comes between keeps its own.
 
 use aya_ebpf::Global;
-use diag_common::vmexit::{BY_ICR, Kind, NOT_BY_MSR, Sending, TLB_FLUSH, WAKE_UP, X2APIC_ICR};
+use diag_common::vmexit::{BY_ICR, Kind, NOT_BY_MSR, Sending, TLB_FLUSH, WAKE_UP};
 
 use super::{cells, who};
 use crate::{
+    arch::{self, Interrupt},
     fields::{CSD_FLAGS, CSD_FUNCTION, present},
     level,
     side::{Ptr, Side},
@@ -24,11 +25,6 @@ pub static TLB_REMOTE_SEND_IPI: Global<u32> = Global::new(u32::MAX);
 /// queued for it; 0 where the loader does not know.
 #[unsafe(no_mangle)]
 pub static CALL_QUEUED: Global<u64> = Global::new(0);
-
-// Interrupt vectors (arch/x86/include/asm/irq_vectors.h, 5.10 to 7.3).
-const RESCHEDULE_VECTOR: u64 = 0xfd;
-const CALL_FUNCTION_VECTOR: u64 = 0xfc;
-const CALL_FUNCTION_SINGLE_VECTOR: u64 = 0xfb;
 
 // The type of a queued call (include/linux/smp_types.h, 6.4 to 7.3).
 const CSD_TYPE: u32 = 0xf0;
@@ -99,21 +95,16 @@ pub fn to_self(level: u32) {
     }
 }
 
-/// A write of the interrupt command register (Intel SDM vol. 3, "ICR Operation in x2APIC Mode"). What is no IPI of the kinds above, such as an
-/// NMI, is a write of a register and no more.
+/// A write of the interrupt command register. What is no IPI of the kinds above, such as an NMI, is a write of a register and no
+/// more.
 #[inline(always)]
-pub fn command<S: Side>(value: u64) {
-    const FIXED: u64 = 0;
+pub fn command<S: Side>(register: u32, command: u64) {
     let level = level::of::<S>(S::current());
     let Some(sending) = cells::sending(level) else { return };
-    let (mode, vector) = (value >> 8 & 7, value & 0xff);
-    let is_call = vector == CALL_FUNCTION_VECTOR || vector == CALL_FUNCTION_SINGLE_VECTOR;
-    let (kind, detail) = if mode == FIXED && is_call {
-        (Kind::IpiCall, sending.function)
-    } else if mode == FIXED && vector == RESCHEDULE_VECTOR {
-        (Kind::IpiReschedule, 0)
-    } else {
-        (Kind::MsrWrite, X2APIC_ICR as u64)
+    let (kind, detail) = match arch::interrupt(command) {
+        Some(Interrupt::Call) => (Kind::IpiCall, sending.function),
+        Some(Interrupt::Reschedule) => (Kind::IpiReschedule, 0),
+        None => (Kind::MsrWrite, register as u64),
     };
     if kind as u8 != Kind::MsrWrite as u8 {
         sending.is_announced = 0;

@@ -1,20 +1,25 @@
 //! Model-specific registers and performance counters.
 
-use diag_common::vmexit::{Kind, NOT_BY_MSR, X2APIC_ICR, X2APIC_SELF_IPI};
+use diag_common::vmexit::{Kind, NOT_BY_MSR};
 
 use super::{cells, ipi, who};
-use crate::{level, side::Side};
+use crate::{
+    arch::{self, Write},
+    level,
+    side::Side,
+};
 
 /// `write_msr`
 #[inline(always)]
 pub fn write<S: Side>(msr: u64, value: u64) {
     let msr = msr as u32;
-    if msr == X2APIC_ICR {
-        ipi::command::<S>(value);
+    let write = arch::write(msr);
+    if write == Write::Command {
+        ipi::command::<S>(msr, value);
         return;
     }
     let level = level::of::<S>(S::current());
-    if msr == X2APIC_SELF_IPI {
+    if write == Write::ToSelf {
         ipi::to_self(level);
     }
     count_at::<S>(level, Kind::MsrWrite, msr);

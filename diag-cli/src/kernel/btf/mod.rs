@@ -16,7 +16,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::exit::Failure;
+use crate::{arch, exit::Failure};
 pub(crate) use query::Param;
 pub(crate) use same::Sameness;
 
@@ -206,7 +206,11 @@ impl Btf {
             let Some(t) = self.read(at) else { continue };
             let indexed = match t.kind {
                 Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Section => true,
-                Kind::Variable => query::is_of_interest(self.name(t.name), &query::PER_CPU_VARIABLES),
+                Kind::Variable => {
+                    let name = self.name(t.name);
+                    name == query::RUN_QUEUES.as_bytes()
+                        || query::is_of_interest(name, arch::PER_CPU_VARIABLES)
+                }
                 Kind::Typedef => self.name(t.name).starts_with(b"btf_trace_"),
                 Kind::Func => {
                     let name = self.name(t.name);

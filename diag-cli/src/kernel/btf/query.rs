@@ -22,8 +22,8 @@ pub(super) const KERNEL_FUNCTIONS: [&str; 6] = [
     "is_rwsem_reader_owned",
 ];
 
-/// Variables that each CPU has one of, those of interest here (kernel/sched/core.c, arch/x86/kernel/cpu/common.c).
-pub(super) const PER_CPU_VARIABLES: [&str; 3] = ["runqueues", "__preempt_count", "pcpu_hot"];
+/// A variable that each CPU has one of (kernel/sched/core.c); [`crate::arch::PER_CPU_VARIABLES`] has the others of interest.
+pub(super) const RUN_QUEUES: &str = "runqueues";
 
 /// The section of such variables (include/linux/percpu-defs.h).
 pub(super) const SECTION: &str = ".data..percpu";
@@ -74,6 +74,12 @@ impl Btf {
             .filter(|t| matches!(t.kind, Kind::Struct | Kind::Union))
             .filter_map(|t| self.find(&t, 0, MAX_DEPTH, &mut search).transpose());
         one_answer(answers, name, path)
+    }
+
+    /// Bytes of a struct or union.
+    pub(crate) fn struct_size(&self, name: &str) -> Result<Option<u32>> {
+        let types = self.named(name).filter(|t| matches!(t.kind, Kind::Struct | Kind::Union));
+        one_answer(types.map(|t| Ok(t.size_or_type)), name, "its size")
     }
 
     /// Where a per-CPU variable, or a member of it at a dotted path, is in the section of such variables; `None` where

@@ -333,8 +333,8 @@ fn types_of_another_kernel_differ_in_what_is_read() {
         writer.structure(4, "inner", false, 16, &[("high", int, place)]);
         Btf::parse(writer.bytes(&[])).unwrap()
     };
-    assert_eq!(difference(&with(32), &with(32), TABLE).unwrap(), None);
-    let said = difference(&with(32), &with(64), TABLE).unwrap();
+    assert_eq!(difference(&with(32), &with(32), TABLE.iter()).unwrap(), None);
+    let said = difference(&with(32), &with(64), TABLE.iter()).unwrap();
     assert_eq!(said.as_deref(), Some("HIGH is 0x8 there, and 0x4 here"));
 }
 

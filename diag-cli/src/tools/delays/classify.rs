@@ -10,6 +10,7 @@ use diag_common::{
 
 use super::{harvest::Part, place::Place};
 use crate::{
+    arch::FAULT_ENTRY,
     ebpf::stacks::Stacks,
     kernel::{symbols::Functions, waits},
     output::record::Unavailable,
@@ -32,9 +33,6 @@ pub(super) struct Classifier {
     /// For stacks that come without a number.
     functions: Functions,
 }
-
-/// Functions in which a fault from user mode enters the kernel (arch/x86/mm/fault.c, 5.10 to 7.3).
-const FAULT_ENTRY: &[&str] = &["exc_page_fault", "asm_exc_page_fault", "do_user_addr_fault"];
 
 impl Classifier {
     pub(super) fn new(stacks: Stacks) -> Classifier {

@@ -4,7 +4,8 @@ use diag_common::{
     cause::Cause::{self, *},
     delays::place,
 };
-use syscalls::{x86, x86_64};
+
+use crate::arch;
 
 /// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,9 +58,9 @@ impl Place {
 /// The name of the system call of a number.
 fn name(number: u32) -> Option<&'static str> {
     if number < place::COMPAT {
-        x86_64::Sysno::new(number as usize).map(|call| call.name())
+        arch::call(number)
     } else if number < place::CALLS_END {
-        x86::Sysno::new((number - place::COMPAT) as usize).map(|call| call.name())
+        arch::compat_call(number - place::COMPAT)
     } else {
         None
     }

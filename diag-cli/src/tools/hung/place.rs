@@ -4,6 +4,7 @@ use diag_common::hung::Sleeper;
 
 use super::servers;
 use crate::{
+    arch::{FAULT_ENTRY, OLD_CALLS_OF_A_FILE},
     kernel::{
         files::{Files, Mount, OpenFile},
         mounts::{device_named, device_numbered},
@@ -12,8 +13,8 @@ use crate::{
     output::record::parties::Device,
 };
 
-/// System calls that work on the file descriptor which is their first argument (arch/x86/entry/syscalls/syscall_64.tbl, 6.18).
-/// Not those that take a directory and a path, such as openat: the path may lead anywhere.
+/// System calls that work on the file descriptor which is their first argument (include/uapi/asm-generic/unistd.h, 6.18), beside
+/// [`OLD_CALLS_OF_A_FILE`]. Not those that take a directory and a path, such as openat: the path may lead anywhere.
 const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -31,7 +32,6 @@ const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_syncfs,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
-    libc::SYS_getdents,
     libc::SYS_getdents64,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
@@ -46,18 +46,10 @@ const OF_A_FILE: &[libc::c_long] = &[
     libc::SYS_fgetxattr,
 ];
 
-/// Functions of page faults (arch/x86/mm/fault.c, mm/memory.c, mm/gup.c, mm/filemap.c, 6.18): what is waited for is a page of
+/// Functions of page faults, beside [`FAULT_ENTRY`] (mm/memory.c, mm/gup.c, mm/filemap.c, 6.18): what is waited for is a page of
 /// some mapping, which can be of any file.
-const IN_FAULT: &[&str] = &[
-    "handle_mm_fault",
-    "do_user_addr_fault",
-    "exc_page_fault",
-    "asm_exc_page_fault",
-    "faultin_page",
-    "__get_user_pages",
-    "filemap_fault",
-    "do_page_mkwrite",
-];
+const IN_FAULT: &[&str] =
+    &["handle_mm_fault", "faultin_page", "__get_user_pages", "filemap_fault", "do_page_mkwrite"];
 
 /// Functions of work that a task does within a call, on anything else than the call's descriptor: it frees memory
 /// (mm/vmscan.c), closes another file (kernel/task_work.c), writes its core (fs/coredump.c), or exits (kernel/exit.c; 6.18).
@@ -72,7 +64,7 @@ const BESIDE: &[&str] = &[
 
 /// Whether a task waits for a page of one of its mappings.
 pub(super) fn is_in_fault(stack: &[String]) -> bool {
-    is_in(stack, IN_FAULT)
+    is_in(stack, IN_FAULT) || is_in(stack, FAULT_ENTRY)
 }
 
 fn is_in(stack: &[String], functions: &[&str]) -> bool {
@@ -136,7 +128,7 @@ fn of_call(
     files: &mut Files,
     reader: &mut Reader,
 ) -> Place {
-    if is_in(functions, IN_FAULT) || is_in(functions, BESIDE) {
+    if is_in_fault(functions) || is_in(functions, BESIDE) {
         return Place::default();
     }
     match descriptor(call).and_then(|fd| files.open(sleeper.tgid, sleeper.pid, fd, reader)) {
@@ -161,7 +153,7 @@ fn of_file(open: OpenFile, files: &mut Files) -> Place {
 
 /// The descriptor that a task called with.
 fn descriptor(call: &Call) -> Option<u64> {
-    OF_A_FILE.contains(&call.number).then(|| call.first())
+    [OF_A_FILE, OLD_CALLS_OF_A_FILE].concat().contains(&call.number).then(|| call.first())
 }
 
 /// A device as a thread's name has it.

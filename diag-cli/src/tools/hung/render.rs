@@ -8,14 +8,15 @@ use super::{
     record::{Complaint, Link, StuckGroup, StuckTask},
     words,
 };
-use crate::output::{bar, closing, page::Page, record::parties::Task, text, units};
+use crate::{
+    arch::ENTRY,
+    output::{bar, closing, page::Page, record::parties::Task, text, units},
+};
 
 /// Groups that are drawn; more are counted.
 const GROUPS: usize = 8;
 /// Functions of a stack that are shown.
 const FRAMES: usize = 5;
-/// Where every stack begins, which tells nothing.
-const ENTRY: &[&str] = &["do_syscall_64", "x64_sys_call", "entry_SYSCALL_64_after_hwframe", "ret_from_fork"];
 /// A look that is later than this is worth a word.
 const LATE_NS: u64 = 500_000_000;
 /// Columns of the bar that says how long a group was stuck.

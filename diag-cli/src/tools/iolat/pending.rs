@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::record::OpName;
 use crate::{
+    arch,
     kernel::{
         procfs::{self, Call, Reader},
         waits,
@@ -52,7 +53,7 @@ pub(crate) fn pending(members: &Members<'_>, reader: &mut Reader) -> (Vec<Pendin
     let asleep = members.threads().filter(|thread| thread.state == 'D');
     let met = asleep.filter_map(|thread| {
         let place = place(&thread, reader)?;
-        let op = Op::of_syscall(u64::try_from(place.0.number).ok()?)?;
+        let op = arch::operation(place.0.number)?;
         let fd = place.0.first();
         Some((Sleeper { thread, op, fd }, place))
     });

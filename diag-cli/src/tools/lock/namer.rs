@@ -12,6 +12,7 @@ use super::{
     names,
 };
 use crate::{
+    arch::IMAGE,
     ebpf::{stacks::Stacks, who::People},
     kernel::{
         fields::{ABSENT, Resolved},
@@ -20,9 +21,6 @@ use crate::{
     output::{record::parties::Task, text::escape},
     target::CgroupNames,
 };
-
-/// Where the kernel's own image and its modules lie (Documentation/arch/x86/x86_64/mm.rst, 6.18).
-const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// Offsets of spinlocks in what they belong to.
 pub(super) struct Places {

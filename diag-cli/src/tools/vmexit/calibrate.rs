@@ -7,6 +7,8 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::arch::{cycles, cycles_of, exit};
+
 /// How long to measure at most.
 const LONGEST: Duration = Duration::from_millis(12);
 /// The shortest time by which the TSC is compared with the clock.
@@ -48,12 +50,6 @@ pub(super) fn exit_cost() -> Option<ExitCost> {
     std::thread::Builder::new().name("calibrate".to_owned()).spawn(measure).ok()?.join().ok()?
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn measure() -> Option<ExitCost> {
-    None
-}
-
-#[cfg(target_arch = "x86_64")]
 fn measure() -> Option<ExitCost> {
     let mut here = CpuSet::new();
     here.set(rustix::thread::sched_getcpu());
@@ -62,10 +58,10 @@ fn measure() -> Option<ExitCost> {
     let (mut exits, mut empty, mut discarded) = (Vec::with_capacity(ENOUGH), u64::MAX, 0);
     while exits.len() < ENOUGH && start.elapsed() < LONGEST {
         let before = switches();
-        let batch: [(u64, u64); BATCH] = std::array::from_fn(|_| (pair(|| {}), pair(exit)));
+        let batch: [(u64, u64); BATCH] = std::array::from_fn(|_| (cycles_of(|| {}), cycles_of(exit)));
         if switches() == before {
             exits.extend(batch.iter().map(|&(_, exit)| exit));
-            empty = batch.iter().fold(empty, |least, &(pair, _)| least.min(pair));
+            empty = batch.iter().fold(empty, |least, &(empty, _)| least.min(empty));
         } else {
             discarded += BATCH as u64;
         }
@@ -102,32 +98,6 @@ fn switches() -> i64 {
     // SAFETY: the struct is valid for writes.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
     usage.ru_nivcsw + usage.ru_nvcsw
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cycles() -> u64 {
-    // SAFETY: every x86-64 CPU has a TSC.
-    unsafe { std::arch::x86_64::_rdtsc() }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn exit() {
-    std::hint::black_box(std::arch::x86_64::__cpuid(0));
-}
-
-/// Cycles of what stands between two reads of the TSC, both of which wait for what is before them.
-#[cfg(target_arch = "x86_64")]
-fn pair(between: impl FnOnce()) -> u64 {
-    use std::arch::x86_64::{__rdtscp, _mm_lfence, _rdtsc};
-    let mut cpu = 0;
-    // SAFETY: RDTSCP is in every CPU that virtualises (2006 and on); the pointer is valid for a write.
-    unsafe {
-        _mm_lfence();
-        let start = _rdtsc();
-        _mm_lfence();
-        between();
-        __rdtscp(&raw mut cpu).wrapping_sub(start)
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    guest::Guest,
-    msr::{TIME_STAMP_COUNTER, TSC_DEADLINE},
-    record::Vendor,
+use super::{guest::Guest, record::Vendor};
+use crate::{
+    arch::msr::{
+        APIC, APIC_VIRTUALISED, COUNTERS, PASSED_ON_REQUEST, PASSED_ON_USE, SEGMENTS, SYNTHETIC,
+        SYSTEM_CALLS, TIME_STAMP_COUNTER, TSC_DEADLINE,
+    },
+    kernel::hypervisor::Hypervisor,
 };
-use crate::kernel::hypervisor::Hypervisor;
 
 /// Whether it exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -85,32 +87,6 @@ fn is_register(act: Act, these: &[(u32, u32)]) -> bool {
     let (Act::Write(msr) | Act::Read(msr)) = act else { return false };
     these.iter().any(|&(first, last)| (first..=last).contains(&msr))
 }
-
-/// FS, GS and kernel GS base, and the SYSENTER registers.
-const SEGMENTS: &[(u32, u32)] = &[(0xc000_0100, 0xc000_0102), (0x174, 0x176)];
-/// `STAR`, `LSTAR`, `CSTAR` and `SYSCALL_MASK`.
-const SYSTEM_CALLS: &[(u32, u32)] = &[(0xc000_0081, 0xc000_0084)];
-/// `SPEC_CTRL`, `PRED_CMD`, `FLUSH_CMD`, `XFD`, `XFD_ERR`.
-const PASSED_ON_USE: &[(u32, u32)] = &[(0x48, 0x49), (0x10b, 0x10b), (0x1c4, 0x1c5)];
-/// `MPERF` and `APERF`, and how long CPUs were in deep idle states.
-const PASSED_ON_REQUEST: &[(u32, u32)] = &[(0xe7, 0xe8), (0x3fc, 0x3fe), (0x660, 0x660)];
-/// Performance counters and their controls, of Intel and AMD.
-const COUNTERS: &[(u32, u32)] = &[
-    (0xc1, 0xc8),
-    (0x186, 0x18d),
-    (0x309, 0x30c),
-    (0x38d, 0x391),
-    (0x4c1, 0x4c8),
-    (0xc000_0300, 0xc000_0302),
-    (0xc001_0000, 0xc001_0007),
-    (0xc001_0200, 0xc001_020b),
-];
-/// The x2APIC: EOI, TPR and self-IPI, which processors can virtualise in full.
-const APIC_VIRTUALISED: &[(u32, u32)] = &[(0x808, 0x808), (0x80b, 0x80b), (0x83f, 0x83f)];
-/// All of it.
-const APIC: &[(u32, u32)] = &[(0x800, 0x8ff)];
-/// Registers that a hypervisor made up.
-const SYNTHETIC: &[(u32, u32)] = &[(0x4000_0000, 0x4000_01ff), (0x4b56_4d00, 0x4b56_4dff)];
 
 const PASSED_THROUGH: Answer =
     Answer { exits: Exits::No, why: "passed through", reason: "KVM lets guests have this register" };

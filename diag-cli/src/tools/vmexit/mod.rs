@@ -10,7 +10,6 @@ mod features;
 mod guest;
 mod invisible;
 mod model;
-mod msr;
 mod record;
 mod render;
 #[cfg(test)]
@@ -31,8 +30,10 @@ use self::{
     record::{Deed, ExitCost},
 };
 use crate::{
+    arch::{self, msr},
     cli::SessionArgs,
     ebpf::object::{Kernel, Object, Settings},
+    exit::Failure,
     kernel::symbols::Functions,
     output::{
         host,
@@ -45,6 +46,9 @@ use crate::{
 
 /// Traces, and reports.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(why) = arch::NO_VMEXIT {
+        return Err(Failure::Unsupported(format!("osdiag vmexit is for x86: {why}")).into());
+    }
     session::run::<Vmexit>(args)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use diag_common::{
-    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, ON_IDLE, TLB_FLUSH, WAKE_UP, X2APIC_ICR},
+    vmexit::{BY_ICR, CellKey, IN_INTERRUPT, IN_TASK, Kind, ON_IDLE, TLB_FLUSH, WAKE_UP},
     who as identity,
 };
 
@@ -223,8 +223,11 @@ fn doer((context, comm, pid, cgroup): Who, event_count: u64, cgroups: &mut Optio
 /// What a count is of, and what that does to the CPU.
 fn what(key: &CellKey, functions: &mut Functions) -> Option<(What, Act)> {
     let register = key.detail as u32;
-    let (ipi_act, ipi_msr) =
-        if key.via == BY_ICR { (Act::IpiByRegister, Some(X2APIC_ICR)) } else { (Act::IpiOtherwise, None) };
+    let (ipi_act, ipi_msr) = if key.via == BY_ICR {
+        (Act::IpiByRegister, Some(msr::X2APIC_ICR))
+    } else {
+        (Act::IpiOtherwise, None)
+    };
     let of = |activity, name, msr| What { activity, name, msr };
     Some(match Kind::from_number(key.kind)? {
         Kind::MsrWrite => (of(Deed::MsrWrite, msr::name(register), Some(register)), Act::Write(register)),

@@ -1,9 +1,39 @@
-//! Names of model-specific registers: data. Each group stands below its source, whose names they are.
+//! Model-specific registers of x86: their names, and groups of which hypervisors treat all alike. Data: each group of names stands
+//! below its source, whose names they are. Only x86 kernels tell of registers.
 
 /// The time-stamp counter.
-pub(super) const TIME_STAMP_COUNTER: u32 = 0x10;
+pub(crate) const TIME_STAMP_COUNTER: u32 = 0x10;
 /// The local timer's deadline.
-pub(super) const TSC_DEADLINE: u32 = 0x6e0;
+pub(crate) const TSC_DEADLINE: u32 = 0x6e0;
+
+/// The x2APIC's interrupt command register.
+pub(crate) const X2APIC_ICR: u32 = 0x830;
+
+/// FS, GS and kernel GS base, and the SYSENTER registers.
+pub(crate) const SEGMENTS: &[(u32, u32)] = &[(0xc000_0100, 0xc000_0102), (0x174, 0x176)];
+/// `STAR`, `LSTAR`, `CSTAR` and `SYSCALL_MASK`.
+pub(crate) const SYSTEM_CALLS: &[(u32, u32)] = &[(0xc000_0081, 0xc000_0084)];
+/// `SPEC_CTRL`, `PRED_CMD`, `FLUSH_CMD`, `XFD`, `XFD_ERR`.
+pub(crate) const PASSED_ON_USE: &[(u32, u32)] = &[(0x48, 0x49), (0x10b, 0x10b), (0x1c4, 0x1c5)];
+/// `MPERF` and `APERF`, and how long CPUs were in deep idle states.
+pub(crate) const PASSED_ON_REQUEST: &[(u32, u32)] = &[(0xe7, 0xe8), (0x3fc, 0x3fe), (0x660, 0x660)];
+/// Performance counters and their controls, of Intel and AMD.
+pub(crate) const COUNTERS: &[(u32, u32)] = &[
+    (0xc1, 0xc8),
+    (0x186, 0x18d),
+    (0x309, 0x30c),
+    (0x38d, 0x391),
+    (0x4c1, 0x4c8),
+    (0xc000_0300, 0xc000_0302),
+    (0xc001_0000, 0xc001_0007),
+    (0xc001_0200, 0xc001_020b),
+];
+/// The x2APIC: EOI, TPR and self-IPI, which processors can virtualise in full.
+pub(crate) const APIC_VIRTUALISED: &[(u32, u32)] = &[(0x808, 0x808), (0x80b, 0x80b), (0x83f, 0x83f)];
+/// All of it.
+pub(crate) const APIC: &[(u32, u32)] = &[(0x800, 0x8ff)];
+/// Registers that a hypervisor made up.
+pub(crate) const SYNTHETIC: &[(u32, u32)] = &[(0x4000_0000, 0x4000_01ff), (0x4b56_4d00, 0x4b56_4dff)];
 
 /// A register, or several in a row: their names in turn, in which `#` stands for how often they have come round.
 struct Name {
@@ -17,7 +47,7 @@ const fn row(first: u32, count: u32, names: &'static [&'static str]) -> Name {
 }
 
 /// The name of a register; none where it has none here.
-pub(super) fn name(msr: u32) -> Option<String> {
+pub(crate) fn name(msr: u32) -> Option<String> {
     let Name { first, names, .. } =
         NAMES.iter().find(|name| (name.first..name.first + name.count).contains(&msr))?;
     let (at, each) = ((msr - first) as usize, names.len());
