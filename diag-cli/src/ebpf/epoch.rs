@@ -1,5 +1,7 @@
 //! Epochs: which half of its maps an object writes, and when the other half is still.
 
+use std::sync::atomic::{Ordering, fence};
+
 use anyhow::Result;
 use aya::{
     Ebpf,
@@ -31,6 +33,8 @@ impl Epoch {
     /// still being written: see [`Epoch::ended`].
     pub(crate) fn turn(&mut self) -> Result<u64> {
         self.number += 1;
+        // A program that sees the new epoch also sees what was written for it before (docs/ordering.md).
+        fence(Ordering::Release);
         self.map.set(0, self.number, 0)?;
         Ok(clock::now())
     }
