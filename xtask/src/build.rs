@@ -61,7 +61,7 @@ pub(crate) fn runner_variable() -> Result<String> {
 }
 
 /// Whether an executable leaves it to another program to load its libraries.
-fn asks_for_a_loader(executable: &Path) -> Result<bool> {
+pub(crate) fn asks_for_a_loader(executable: &Path) -> Result<bool> {
     let file = fs::read(executable).with_context(|| format!("cannot read {}", executable.display()))?;
     let header = FileHeader64::<Endianness>::parse(file.as_slice())?;
     let endian = header.endian()?;
@@ -70,7 +70,7 @@ fn asks_for_a_loader(executable: &Path) -> Result<bool> {
 }
 
 /// Puts a copy in place at once, so that an osdiag which is running from there goes on.
-fn publish(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn publish(from: &Path, to: &Path) -> Result<()> {
     let directory = to.parent().context("the binary has no directory")?;
     fs::create_dir_all(directory)?;
     let copy = directory.join(".osdiag.new");

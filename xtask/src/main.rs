@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod cross;
 mod privilege;
 mod schema;
 mod setup;
@@ -30,6 +31,8 @@ enum Task {
     Setup,
     /// Build target/release/osdiag, one static binary
     Build,
+    /// Build target/arm64/osdiag, the same for arm64 machines
+    BuildArm64,
     /// Build osdiag and run it as root
     Run {
         /// What osdiag is given, word for word
@@ -58,6 +61,9 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match task {
         Task::Setup => setup::all(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Build => build::release(&workspace).map(|_| ExitCode::SUCCESS),
+        Task::BuildArm64 => {
+            setup::ensure(&workspace).and_then(|()| cross::build(&workspace)).map(|_| ExitCode::SUCCESS)
+        }
         Task::Run { arguments } => build::run(&workspace, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Test { parts, kernels } => test::run(&workspace, &parts, &kernels),
         Task::Bench { tools } => bench::run(&workspace, &tools),

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use crate::workspace::Workspace;
 use crate::{setup, vm};
 
+mod arch;
+mod arm64;
 mod docs;
 mod house;
 mod known;
@@ -39,6 +41,8 @@ pub(crate) enum Part {
     Truth,
     /// Loading all that osdiag has on many more kernels
     Load,
+    /// osdiag for arm64: built, and as far as it runs under emulation
+    Arm64,
     /// All of the above
     Full,
     /// Containers of the engines that are installed
@@ -51,8 +55,17 @@ impl Part {
     /// What runs when nothing is asked for.
     const DEFAULT: &[Self] = &[Self::Style, Self::Unit, Self::Cli, Self::Live];
     /// What [`Part::Full`] is.
-    const FULL: &[Self] =
-        &[Self::Style, Self::Unit, Self::Cli, Self::Live, Self::Long, Self::Vm, Self::Truth, Self::Load];
+    const FULL: &[Self] = &[
+        Self::Style,
+        Self::Unit,
+        Self::Cli,
+        Self::Live,
+        Self::Long,
+        Self::Vm,
+        Self::Truth,
+        Self::Load,
+        Self::Arm64,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -64,6 +77,7 @@ impl Part {
             Self::Vm => "vm",
             Self::Truth => "truth",
             Self::Load => "load",
+            Self::Arm64 => "arm64",
             Self::Full => "full",
             Self::Engines => "engines",
             Self::Known => "known",
@@ -80,6 +94,7 @@ impl Part {
             Self::Vm => vm::run(workspace, kernels),
             Self::Truth => vm::truth(workspace, kernels),
             Self::Load => vm::load(workspace, kernels),
+            Self::Arm64 => arm64::run(workspace),
             Self::Engines => live::run(workspace, "engines"),
             Self::Known => known::run(workspace),
             Self::Full => unreachable!("it is the parts that it stands for"),

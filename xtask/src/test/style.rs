@@ -4,9 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Outcome, docs, house, say, skip};
+use super::{Outcome, arch, docs, house, say, skip};
 use crate::workspace::{Workspace, cargo};
-use crate::{schema, setup};
+use crate::{cross, schema, setup};
 
 /// What the kernel side is built for.
 const BPF_TARGET: &str = "bpfel-unknown-none";
@@ -22,10 +22,12 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     if kernel.join("src/bin").is_dir() {
         total += check("fmt-ebpf", Command::new(cargo()).current_dir(&kernel).args(["fmt", "--check"]))?;
         total += check("clippy-ebpf", &mut clippy_ebpf(workspace)?)?;
+        total += verdict("arm64", cross::compiles(workspace)?);
     } else {
-        total += skip("fmt-ebpf, clippy-ebpf", "there is no kernel side");
+        total += skip("fmt-ebpf, clippy-ebpf, arm64", "there is no kernel side");
     }
     total += verdict("house", house::check(workspace)?);
+    total += verdict("arch", arch::check(workspace)?);
     total += verdict("docs", docs::check(workspace)?);
     total += verdict("schema", schemas(workspace)?);
     Ok(total)
