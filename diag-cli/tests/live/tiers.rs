@@ -29,6 +29,7 @@ const LONG: &[&str] = &[
     "delays_hundred_thousand_processes",
     "delays_short_processes",
     "delays_twenty_thousand_sleepers",
+    "diagnose_nothing_of_a_build",
     "hdr_payloads_mean_the_same_elsewhere",
     "hostile_thread_names_in_all_tools",
     "hung_budget_beside_a_crowd",
@@ -37,6 +38,7 @@ const LONG: &[&str] = &[
     "hung_two_thousand_at_once",
     "lock_beside_perf",
     "lock_privileges",
+    "lock_storm",
     "query_of_two_tools_in_duckdb",
     "runq_and_iolat_see_the_quota_that_the_kernel_accounts",
     "runq_beside_runqlat",
@@ -44,8 +46,10 @@ const LONG: &[&str] = &[
     "session_output_stuck_is_given_up_after_a_signal",
     "session_output_stuck_makes_intervals_longer",
     "stall_of_a_command_that_does_not_end",
+    "stall_slow_device_raw_block",
     "vmexit_calibration_repeats",
     "vmexit_perf_counts_the_same",
+    "weather_hostile_names",
 ];
 
 /// Tests that show a fault, and the number of the issue that mends it.

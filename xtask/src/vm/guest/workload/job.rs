@@ -43,7 +43,7 @@ pub(crate) fn run(name: &str, cpu: &str, cgroups: &str, what: &str, file: &Path)
         }
         "cache" => Ok(std::io::copy(&mut File::open(file)?, &mut std::io::sink()).map(drop)?),
         "fill" => fill(file, 12),
-        "fill much" => first().and_then(|()| fill(file, 64)),
+        "fill much" => first().and_then(|()| fill(file, 192)),
         "read" => read(file, OFlags::empty(), MIB),
         "read direct" => read(file, OFlags::DIRECT, 4 * KIB),
         "write" => write(file),
