@@ -200,6 +200,35 @@ impl CgroupNames {
         Some(self.group_at(&first.or(second)?, is_second))
     }
 
+    /// What the kernel side gives tasks of a cgroup, by its folder in one of the hierarchies that name tasks; `None` elsewhere.
+    pub(crate) fn number_in(&mut self, folder: &Path) -> Option<u64> {
+        let id = |paths: &mut Paths| {
+            let hierarchy = &paths.hierarchy;
+            let path = folder.starts_with(&hierarchy.mount).then(|| hierarchy.path_of(folder))?;
+            paths.find(&path)
+        };
+        if let Some(in_first) = id(&mut self.first) {
+            return Some(self.number(in_first, cgroup::ROOT));
+        }
+        let in_second = self.second.as_mut().and_then(id)?;
+        Some(self.number(cgroup::ROOT, in_second))
+    }
+
+    /// The same of a task with these lines in its `/proc/PID/cgroup`.
+    pub(crate) fn number_of(&mut self, lines: &[u8]) -> Option<u64> {
+        let id = |paths: &mut Paths| {
+            let path = escape(paths.hierarchy.path_of_task(lines)?);
+            paths.find(&path)
+        };
+        let in_first = id(&mut self.first)?;
+        let in_second = self.second.as_mut().and_then(id).unwrap_or(cgroup::ROOT);
+        Some(self.number(in_first, in_second))
+    }
+
+    fn number(&self, in_first: u64, in_second: u64) -> u64 {
+        if self.second.is_some() { cgroup::pair(in_first, in_second) } else { in_first }
+    }
+
     /// The folder of a group's cgroup.
     pub(crate) fn folder_of(&self, group: &Group) -> Option<PathBuf> {
         let paths = self.second.as_ref().filter(|_| !self.is_of_first(group)).unwrap_or(&self.first);

@@ -142,6 +142,11 @@ impl Hierarchy {
 
     /// Every folder of the hierarchy that can be read, its root first, and the cgroup's id: the inode's number.
     pub(crate) fn folders(&self) -> Vec<(PathBuf, u64)> {
+        self.first_folders(usize::MAX)
+    }
+
+    /// The same, of so many: those that are nearest to the root.
+    pub(crate) fn first_folders(&self, most: usize) -> Vec<(PathBuf, u64)> {
         let mut found = Vec::new();
         let mut level = match super::cgroup::id_of(&self.mount) {
             Ok(id) => vec![(self.mount.clone(), id)],
@@ -150,6 +155,9 @@ impl Hierarchy {
         for _ in 0..=MAX_LEVELS {
             let mut next = Vec::new();
             for (folder, _) in &level {
+                if found.len() + level.len() + next.len() >= most {
+                    break;
+                }
                 let entries = fs::read_dir(folder).into_iter().flatten().flatten();
                 let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
                 next.extend(folders.map(|e| (e.path(), e.ino())));
@@ -157,6 +165,7 @@ impl Hierarchy {
             found.append(&mut level);
             level = next;
         }
+        found.truncate(most);
         found
     }
 }

@@ -69,10 +69,24 @@ impl Paths {
 
     /// The path of a cgroup; `None` for one that was gone before it was looked for.
     pub(super) fn path(&mut self, id: u64) -> Option<Rc<str>> {
-        if !self.paths.contains_key(&id) && self.walked.is_none_or(|walked| walked.elapsed() >= WALK_EVERY) {
-            self.walk();
+        if !self.paths.contains_key(&id) {
+            self.walk_now_and_then();
         }
         self.paths.get(&id).cloned()
+    }
+
+    /// The cgroup that has, or had last, a path; `None` where there is none.
+    pub(super) fn find(&mut self, path: &str) -> Option<u64> {
+        if !self.ids.contains_key(path) {
+            self.walk_now_and_then();
+        }
+        self.id(path)
+    }
+
+    fn walk_now_and_then(&mut self) {
+        if self.walked.is_none_or(|walked| walked.elapsed() >= WALK_EVERY) {
+            self.walk();
+        }
     }
 
     /// The cgroup that has, or had last, a path; `None` for one that was not looked for.

@@ -2,10 +2,11 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use diag_common::cause::Cause;
+use diag_common::cause::{Cause, Layer};
 
 use super::{
-    harvest::{Account, Harvest},
+    growth::Takers,
+    harvest::{Account, Harvest, Key},
     naming::Naming,
 };
 use crate::output::{
@@ -19,6 +20,7 @@ pub(crate) fn resource_of(cause: Cause) -> Option<Resource> {
         Cause::Runqueue => Some(Resource::Cpu),
         Cause::Device | Cause::Queue => Some(Resource::Device),
         Cause::MmapLock | Cause::KernelLock | Cause::InodeLock | Cause::FsLock => Some(Resource::Lock),
+        cause if cause.layer() == Layer::Memory => Some(Resource::Memory),
         _ => None,
     }
 }
@@ -50,13 +52,21 @@ pub(crate) fn had(culprit: &Culprit, own: bool) -> String {
 
 /// Culprits with their times, longest first. Those of a resource add up to the time for which it was waited for: what is left is a
 /// culprit without a group. Shares are of that time.
-pub(super) fn of(account: &Account, harvest: &Harvest, naming: &mut Naming<'_, '_>) -> Vec<(Culprit, u64)> {
+pub(super) fn of(
+    group: &parties::Group,
+    account: &Account,
+    harvest: &Harvest,
+    naming: &mut Naming<'_, '_>,
+) -> Vec<(Culprit, u64)> {
     let mut times: HashMap<Resource, HashMap<parties::Group, u64>> = HashMap::new();
     for (&(resource, key), &ns) in &account.culprits {
         *times.entry(resource).or_default().entry(naming.group(key, harvest)).or_default() += ns;
     }
+    for (key, ns) in of_memory(group, account, harvest, naming) {
+        *times.entry(Resource::Memory).or_default().entry(naming.group(key, harvest)).or_default() += ns;
+    }
     let mut list = Vec::new();
-    for resource in [Resource::Cpu, Resource::Device, Resource::Lock] {
+    for resource in [Resource::Cpu, Resource::Device, Resource::Lock, Resource::Memory] {
         let waited_ns = waited_ns(account, resource);
         let groups = times.remove(&resource).unwrap_or_default();
         let known_ns: u64 = groups.values().sum();
@@ -85,6 +95,25 @@ pub(super) fn of(account: &Account, harvest: &Harvest, naming: &mut Naming<'_, '
         )
     });
     list
+}
+
+/// Who took memory in the time for which a group waited for some, ns.
+fn of_memory(
+    group: &parties::Group,
+    account: &Account,
+    harvest: &Harvest,
+    naming: &Naming<'_, '_>,
+) -> Vec<(Key, u64)> {
+    let of_memory = account.parts.iter().filter(|(part, _)| part.cause.layer() == Layer::Memory);
+    let waited: Vec<(Cause, u64)> = of_memory.map(|(part, spent)| (part.cause, spent.ns)).collect();
+    if waited.is_empty() {
+        return Vec::new();
+    }
+    let takers = Takers::new(&harvest.taken, group, naming);
+    let each = waited.into_iter().flat_map(|(cause, ns)| {
+        takers.of(cause).into_iter().map(move |(key, part)| (key, (ns as f64 * part) as u64))
+    });
+    each.collect()
 }
 
 /// For how long a group waited for a resource, ns.

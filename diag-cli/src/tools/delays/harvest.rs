@@ -7,7 +7,7 @@ use std::{
 
 use diag_common::cause::Cause;
 
-use super::place::Place;
+use super::{growth::Taken, place::Place};
 use crate::output::record::parties::Resource;
 
 /// Tasks that are counted together.
@@ -79,6 +79,8 @@ pub(crate) struct Harvest {
     pub(crate) longest: Vec<Longest>,
     /// Sampled stacks of waits, and the time that each stands for, ns.
     pub(crate) stacks: HashMap<Sampled, u64>,
+    /// Memory that cgroups took.
+    pub(crate) taken: Taken,
     /// Time of earlier stretches that turned out to belong to another part.
     pub(crate) late: Vec<Late>,
 }
@@ -145,6 +147,10 @@ impl Harvest {
         }
         for (stack, ns) in &more.stacks {
             *self.stacks.entry(stack.clone()).or_default() += ns;
+        }
+        for (folder, &(bytes, key)) in &more.taken {
+            let taken = self.taken.entry(folder.clone()).or_default();
+            *taken = (taken.0 + bytes, key.or(taken.1));
         }
         for late in &more.late {
             self.correct(*late);

@@ -10,6 +10,7 @@ mod counted;
 pub(crate) mod culprits;
 mod disks;
 mod folded;
+pub(crate) mod growth;
 mod harvest;
 mod losses;
 mod model;
@@ -32,6 +33,7 @@ use self::{
     args::{By, Sort},
     collect::Collector,
     folded::Folded,
+    growth::Growth,
     model::{Groups, Wanted},
     naming::Naming,
     pressure::Pressures,
@@ -64,6 +66,7 @@ pub(crate) struct Delays {
     slow: Duration,
     collector: Collector,
     pressures: Pressures,
+    growth: Growth,
     folded: Option<Folded>,
 }
 
@@ -89,6 +92,7 @@ impl Delays {
             slow: SLOW,
             collector: Collector::new(&mut object.ebpf, By::Container)?,
             pressures: Pressures::new(By::Container),
+            growth: Growth::new(By::Container),
             folded: None,
         })
     }
@@ -148,6 +152,7 @@ impl Tool for Delays {
             slow: args.slow,
             collector: Collector::new(&mut object.ebpf, args.by)?,
             pressures: Pressures::new(args.by),
+            growth: Growth::new(args.by),
             folded: args.folded.as_deref().map(Folded::create).transpose()?,
         })
     }
@@ -156,6 +161,7 @@ impl Tool for Delays {
         if let Err(error) = self.collector.poll() {
             streams::note(format_args!("osdiag: {error:#}"));
         }
+        self.growth.poll();
     }
 
     fn take_stock(&mut self, object: &mut Object) -> Result<()> {
@@ -166,12 +172,15 @@ impl Tool for Delays {
         self.collector.turn()
     }
 
-    fn turned(&mut self, cgroups: Option<&mut CgroupNames>) {
+    fn turned(&mut self, mut cgroups: Option<&mut CgroupNames>) {
+        self.growth.turned(cgroups.as_deref_mut());
         self.pressures.turned(cgroups);
     }
 
     fn harvest(&mut self) -> Result<Harvest> {
-        self.collector.harvest()
+        let mut harvest = self.collector.harvest()?;
+        harvest.taken = self.growth.take();
+        Ok(harvest)
     }
 
     fn add(&self, total: &mut Harvest, interval: &Harvest) {
@@ -211,7 +220,7 @@ impl Tool for Delays {
 
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let unwritten = self.folded.as_ref().and_then(Folded::unavailable);
-        self.collector.unavailable().chain(unwritten).collect()
+        self.collector.unavailable().chain(unwritten).chain(self.growth.unavailable()).collect()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

@@ -135,7 +135,7 @@ fn one(
     let (places, places_omitted) = places(&account, accounted_ns);
     let (longest, longest_omitted) =
         cut(counted.longest.iter().map(|wait| (*wait, wait.ns)).collect(), LONGEST);
-    let (culprits, culprits_omitted) = cut(culprits::of(&account, harvest, naming), CULPRITS);
+    let (culprits, culprits_omitted) = cut(culprits::of(group, &account, harvest, naming), CULPRITS);
     let loss_ns = counted.ns_of(is_lost);
     Group {
         group: group.clone(),

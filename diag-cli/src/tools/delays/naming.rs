@@ -1,6 +1,6 @@
 //! Groups and tasks as records name them.
 
-use std::collections::HashMap;
+use std::{cell::OnceCell, collections::HashMap, path::PathBuf};
 
 use diag_common::who;
 
@@ -13,7 +13,7 @@ use crate::{
         record::parties::{Group, GroupType, Task},
         text::escape,
     },
-    target::CgroupNames,
+    target::{CgroupNames, Hierarchies, Roots, places},
 };
 
 /// Names groups, each key once.
@@ -22,11 +22,13 @@ pub(super) struct Naming<'a, 'n> {
     /// The same that the session learns cgroups with: none where the system has no cgroups.
     cgroups: &'a mut Option<&'n mut CgroupNames>,
     named: HashMap<Key, Group>,
+    /// Those that there are; read where they are asked for.
+    hierarchies: OnceCell<Option<Hierarchies>>,
 }
 
 impl<'a, 'n> Naming<'a, 'n> {
     pub(super) fn new(by: By, cgroups: &'a mut Option<&'n mut CgroupNames>) -> Naming<'a, 'n> {
-        Naming { by, cgroups, named: HashMap::new() }
+        Naming { by, cgroups, named: HashMap::new(), hierarchies: OnceCell::new() }
     }
 
     /// The group of a key. Several cgroups can be of one group.
@@ -61,6 +63,14 @@ impl<'a, 'n> Naming<'a, 'n> {
             (_, Some(names)) => names.cgroup(id),
             (_, None) => Group { cgroup_id: Some(id), ..Group::of(GroupType::Cgroup) },
         }
+    }
+
+    /// The folders of a group's cgroup and of those above it in the hierarchy of a controller, its own first.
+    pub(super) fn folders(&self, group: &Group, controller: &str) -> Vec<PathBuf> {
+        let hierarchies = self.hierarchies.get_or_init(|| Hierarchies::read(&Roots::default()).ok());
+        let hierarchy = hierarchies.as_ref().and_then(|all| all.of_controller(controller));
+        let found = self.cgroups.as_deref().zip(hierarchy);
+        found.map(|(names, hierarchy)| places::folders(names, hierarchy, group)).unwrap_or_default()
     }
 
     /// The task of a single wait.

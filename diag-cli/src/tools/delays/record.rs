@@ -4,7 +4,7 @@ use diag_common::cause::{Cause, Class};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{advice::COMMANDS, attach::KERNEL_SIDE, folded};
+use super::{advice::COMMANDS, attach::KERNEL_SIDE, folded, growth};
 use crate::output::{
     advice::ids,
     cause_advice,
@@ -38,7 +38,11 @@ impl Body for Delays {
     const SCHEMA: &'static str = "osdiag.delays/1";
 
     fn unavailable_names() -> Vec<&'static str> {
-        KERNEL_SIDE.unavailable_names().into_iter().chain([folded::UNAVAILABLE]).collect()
+        KERNEL_SIDE
+            .unavailable_names()
+            .into_iter()
+            .chain([folded::UNAVAILABLE, growth::UNAVAILABLE])
+            .collect()
     }
 
     fn advice_rules() -> Vec<&'static str> {
@@ -89,8 +93,9 @@ pub(crate) struct Group {
     /// Of the waits of the class `lost` that were kept one by one (200 of all groups together), those that `longest` lacks.
     pub(crate) longest_omitted: Omitted,
     /// Who had what it waited for, longest first: a CPU in the time of `cpu.runqueue`, a device in that of `block.device` and
-    /// `block.queue`, a lock in that of `lock.mmap`, `lock.kernel`, `filesystem.inode-lock` and `filesystem.lock`. The group itself can be among them. Those of a resource add up to that time; what of it nobody is known to
-    /// have had is a culprit without a group.
+    /// `block.queue`, a lock in that of `lock.mmap`, `lock.kernel`, `filesystem.inode-lock` and `filesystem.lock`, memory in that
+    /// of the layer `memory`. The group itself can be among them. Those of a resource add up to that time; what of it no group is
+    /// known to have had is a culprit without a group.
     pub(crate) culprits: Vec<Culprit>,
     /// What `culprits` lacks.
     pub(crate) culprits_omitted: Omitted,

@@ -68,13 +68,13 @@ fn weight(group: &Group) -> f64 {
 }
 
 /// The time for which a group's threads waited for a CPU or a device that others of them had, ns. Locks are not in it: a thread that
-/// has one for long does so for a reason that is worth a verdict.
+/// has one for long does so for a reason that is worth a verdict. Nor is memory: a limit may be too low.
 fn own_ns(group: &Group) -> u64 {
     group.culprits.iter().filter(|culprit| crowds_itself(culprit, group)).map(|culprit| culprit.ns).sum()
 }
 
 fn crowds_itself(culprit: &Culprit, group: &Group) -> bool {
-    group.is_own(culprit) && culprit.resource != Resource::Lock
+    group.is_own(culprit) && matches!(culprit.resource, Resource::Cpu | Resource::Device)
 }
 
 /// The part of the time of a cause for which they did, 0 to 1.

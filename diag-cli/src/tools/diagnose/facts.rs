@@ -5,16 +5,13 @@ use diag_common::cause::{Cause, Layer};
 use super::{
     limits::Limits,
     thresholds::{
-        CULPRIT_SHARE, DEVICE_TIME, FOLD_SHARE, GROWTH, REQUESTS_IN_FLIGHT, ROTATING_DEVICE_TIME,
-        SINGLE_WAIT, SINGLE_WAIT_SHARE, SMALL_REQUEST,
+        CULPRIT_SHARE, DEVICE_TIME, FOLD_SHARE, REQUESTS_IN_FLIGHT, ROTATING_DEVICE_TIME, SINGLE_WAIT,
+        SINGLE_WAIT_SHARE, SMALL_REQUEST,
     },
     triage::{Disk, Stuck},
 };
 use crate::{
-    output::{
-        record::parties::{Basis, Culprit, Group, GroupType, Resource},
-        units::share,
-    },
+    output::record::parties::{Culprit, Group, GroupType},
     tools::delays::record::{Group as Account, LongWait},
 };
 
@@ -29,8 +26,6 @@ pub(super) struct Facts<'a> {
     pub(super) lasted_ns: u64,
     /// What each disk did meanwhile.
     pub(super) disks: Vec<Disk>,
-    /// By how many bytes the memory of groups grew.
-    pub(super) growth: Vec<(Group, u64)>,
     pub(super) limits: Limits,
     /// Threads in uninterruptible sleep since before the session, with their groups.
     pub(super) stuck: Vec<(Option<Group>, Stuck)>,
@@ -61,21 +56,6 @@ impl Facts<'_> {
         let waits = account.causes.iter().filter(|part| part.keys.cause == Cause::Device);
         let median = waits.filter_map(|part| part.wait.p50_ns).max()?;
         (median as f64 >= slow_from(disk)).then_some(disk)
-    }
-
-    /// Others that took memory while a group waited for some, by how much they grew.
-    pub(super) fn growers(&self, victim: &Group, ns: u64) -> Vec<Culprit> {
-        let grown: u64 = self.growth.iter().map(|(_, bytes)| bytes).sum();
-        let others = self.growth.iter().filter(|(group, bytes)| group != victim && *bytes as f64 >= GROWTH);
-        let one = |(group, bytes): &(Group, u64)| Culprit {
-            resource: Resource::Memory,
-            basis: Basis::Growth,
-            group: Some(group.clone()),
-            task: None,
-            ns: (ns as f64 * *bytes as f64 / grown.max(1) as f64) as u64,
-            share: share(*bytes, grown),
-        };
-        others.map(one).collect()
     }
 }
 

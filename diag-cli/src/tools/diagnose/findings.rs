@@ -64,7 +64,7 @@ pub(super) fn cases<'a>(facts: &Facts<'a>) -> Vec<Case<'a>> {
         .flat_map(|account| lost(account).into_iter().map(move |lost| (account, lost)))
         .map(|(account, lost)| weigh(facts, account, lost))
         .collect();
-    yield_to_victims(facts, &mut cases);
+    yield_to_victims(&mut cases);
     cases
 }
 
@@ -105,11 +105,11 @@ fn own_ns(account: &Account, lost: &Lost, health: Health) -> u64 {
 
 /// Two groups that want one resource wait for each other. The one that loses the larger part of its time is the victim; of the
 /// other, what it loses is at most a note.
-fn yield_to_victims(facts: &Facts<'_>, cases: &mut [Case<'_>]) {
+fn yield_to_victims(cases: &mut [Case<'_>]) {
     let part = |case: &Case<'_>| share(case.ns, case.account.active_ns());
     let blames = |case: &Case<'_>, other: &Case<'_>| {
         case.level == Level::Finding
-            && culprits(facts, case)
+            && culprits(case)
                 .iter()
                 .any(|culprit| is_notable(culprit) && culprit.group.as_ref() == Some(&other.account.group))
     };
@@ -131,12 +131,9 @@ fn resource(case: &Case<'_>) -> Option<crate::output::record::parties::Resource>
 }
 
 /// Others that had what a case's group waited for.
-fn culprits(facts: &Facts<'_>, case: &Case<'_>) -> Vec<Culprit> {
+fn culprits(case: &Case<'_>) -> Vec<Culprit> {
     let mut culprits = match case.lost.root().layer() {
-        Layer::Memory if case.lost.root() != Cause::DirtyThrottle => {
-            facts.growers(&case.account.group, case.ns)
-        }
-        Layer::Memory => foreign(case.account, Cause::Device),
+        Layer::Memory if case.lost.root() == Cause::DirtyThrottle => foreign(case.account, Cause::Device),
         _ => foreign(case.account, case.lost.root()),
     };
     culprits.retain(|culprit| culprit.share >= LEAST_CULPRIT);
@@ -167,7 +164,7 @@ pub(super) fn found<'a>(facts: &Facts<'a>, cases: &[Case<'a>]) -> Vec<Found<'a>>
 
 fn alone<'a>(facts: &Facts<'a>, case: Case<'a>) -> Found<'a> {
     let limit = limit(facts, case.account, &case.lost);
-    let culprits = culprits(facts, &case);
+    let culprits = culprits(&case);
     let blame = blame(&case.lost, limit.as_ref(), &culprits);
     // What a group's own limit does to it, or the host, is nobody else's doing.
     let culprits = match blame {

@@ -1,13 +1,10 @@
 use super::*;
 use crate::{
     output::record::{parties::Resource, settings::Unit},
+    target::LimitFile,
     tools::{
         delays::sample::{MS, Sketch, sketched},
-        diagnose::{
-            limits::Held,
-            limits::Limits,
-            triage::{Disk, LimitFile},
-        },
+        diagnose::{limits::Held, limits::Limits, triage::Disk},
     },
 };
 
@@ -154,18 +151,18 @@ fn memory_that_has_to_be_made_is_memory_also_where_that_waits_for_a_disk() {
 #[test]
 fn memory_is_taken_by_who_grew_meanwhile() {
     let parts = vec![(Cause::Run, None, 500 * MS, 1), (Cause::Reclaim, None, 3_000 * MS, 2 * MS)];
-    let groups = sketched(&[Sketch { name: "web", parts, had: vec![] }]);
-    let own = groups[0].group.clone();
-    let named = |name: &str| Group { comm: Some(name.to_owned()), ..own.clone() };
-    let grown = |growth| Facts { growth, ..facts(&groups) };
+    let grown = |had: &[(&'static str, u64)]| {
+        let had = had.iter().map(|&(name, ns)| (Resource::Memory, name, ns * MS)).collect();
+        sketched(&[Sketch { name: "web", parts: parts.clone(), had }])
+    };
     let web = |culprit: Option<&str>, blame| {
         ("web".to_owned(), Cause::Reclaim, culprit.map(str::to_owned), Some(blame))
     };
-    let facts = grown(vec![(named("hog"), 300 << 20), (own.clone(), 20 << 20), (named("ssh"), 1 << 20)]);
-    assert_eq!(answers(&facts), [web(Some("hog"), Blame::Neighbour)]);
-    // What a group took itself is nobody else's doing.
-    assert_eq!(answers(&grown(vec![(own.clone(), 300 << 20)])), [web(None, Blame::Machine)]);
-    assert_eq!(answers(&grown(vec![])), [web(None, Blame::Machine)]);
+    let answers = |had| answers(&facts(&grown(had)));
+    assert_eq!(answers(&[("hog", 2_800), ("web", 190)]), [web(Some("hog"), Blame::Neighbour)]);
+    // What a group took itself is no other's doing.
+    assert_eq!(answers(&[("web", 3_000)]), [web(None, Blame::Machine)]);
+    assert_eq!(answers(&[]), [web(None, Blame::Machine)]);
 }
 
 #[test]

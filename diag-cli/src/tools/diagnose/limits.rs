@@ -1,21 +1,18 @@
-//! Which limit holds a group: the tightest of its cgroup and those above it.
+//! Which limit holds a group, of its cgroup and those above it.
 
 use std::collections::HashMap;
 
 use diag_common::cause::{Cause, Layer};
 
 use super::{
-    places::Places,
     record::Limit,
-    triage::{LimitFile, Quota, Reading},
+    triage::{Quota, Reading},
 };
 use crate::{
     output::record::{parties::Group, settings::Unit},
+    target::{LimitFile, limit, places::Places},
     tools::delays::record::Group as Account,
 };
-
-/// A cgroup with this part of its limit in use is at it.
-const FULL: f64 = 0.95;
 
 /// What holds the groups that lose time to limits.
 #[derive(Debug, Default)]
@@ -57,24 +54,20 @@ impl Limits {
 
 fn held(account: &Account, readings: Option<(&Reading, &Reading)>, places: &mut Places<'_>) -> Held {
     let mut held = Held::default();
-    let tightest = |folders: &[std::path::PathBuf], files: &[LimitFile]| {
-        let each = folders.iter().flat_map(|folder| files.iter().map(move |file| (folder.clone(), *file)));
-        let found = each.filter_map(|(folder, file)| Some((file.read(&folder)?, file, folder)));
-        found.min_by(|a, b| a.0.total_cmp(&b.0))
-    };
     let folders = places.folders(&account.group, "cpu");
-    if let Some((cpus, file, folder)) = tightest(&folders, LimitFile::CPU) {
+    let quotas = folders.iter().flat_map(|folder| LimitFile::CPU.iter().map(move |file| (folder, *file)));
+    let found = quotas.filter_map(|(folder, file)| Some((file.read(folder)?, file, folder)));
+    if let Some((cpus, file, folder)) = found.min_by(|a, b| a.0.total_cmp(&b.0)) {
         let quotas = readings.map(|(first, last)| (&first.groups.quotas, &last.groups.quotas));
-        held.throttled = quotas.and_then(|(first, last)| throttled(first.get(&folder), last.get(&folder)?));
-        let group = places.group_at(&folder);
+        held.throttled = quotas.and_then(|(first, last)| throttled(first.get(folder), last.get(folder)?));
+        let group = places.group_at(folder);
         held.cpu = Some(Limit { name: file, group, value: cpus, unit: Unit::Cpus });
     }
     let folders = places.folders(&account.group, "memory");
-    if let Some((bytes, file, folder)) = tightest(&folders, LimitFile::MEMORY) {
-        let used = readings.and_then(|(_, last)| last.groups.memory.get(&folder));
-        held.full = used.is_some_and(|&used| used as f64 >= FULL * bytes);
-        let group = places.group_at(&folder);
-        held.memory = Some(Limit { name: file, group, value: bytes, unit: Unit::Bytes });
+    if let Some(found) = limit::of_memory(&folders) {
+        held.full = found.full;
+        let group = places.group_at(&found.folder);
+        held.memory = Some(Limit { name: found.file, group, value: found.bytes, unit: Unit::Bytes });
     }
     held
 }

@@ -9,7 +9,6 @@ mod findings;
 mod healthy;
 mod limits;
 mod not_seen;
-mod places;
 mod progress;
 mod record;
 mod render;
@@ -29,7 +28,6 @@ use self::{
     args::FailOn,
     facts::Facts,
     limits::Limits,
-    places::Places,
     progress::Progress,
     triage::{First, Triage},
 };
@@ -45,7 +43,7 @@ use crate::{
         streams,
     },
     session::{self, Conclusion, KernelSide, Tool, Untraced},
-    target::{CgroupNames, Target},
+    target::{CgroupNames, Target, places::Places},
 };
 
 /// In `unavailable` where the files of the first second could not be read.
@@ -207,7 +205,6 @@ fn conclude(
     let readings = first.map(|first| &first.reading).zip(last.as_ref());
     if let (Some((before, now)), Some(first)) = (readings, first) {
         facts.disks = signals::disks(before, now);
-        facts.growth = signals::growth(before, now, &mut places);
         let stuck = first.stuck.iter().cloned();
         facts.stuck = stuck.map(|stuck| (places.group_of(&stuck.cgroups), stuck)).collect();
         seen = signals::signals(before, now, &facts.disks, facts.stuck.len() as u64, &mut places);

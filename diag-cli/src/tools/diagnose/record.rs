@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{advice, triage::LimitFile};
+use super::advice;
 use crate::{
     output::{
         advice::ids,
@@ -17,6 +17,7 @@ use crate::{
         },
     },
     session::TRACING,
+    target::LimitFile,
     tools::delays,
 };
 

@@ -1,10 +1,9 @@
 //! What changed between the first reading and the last, as records show it.
 
-use std::{collections::HashMap, hash::Hash, path::PathBuf};
+use std::{collections::HashMap, hash::Hash};
 
 use super::{
     limits::throttled,
-    places::Places,
     record::{Signal, SignalName},
     thresholds::{PRESSURE_SHARE, STEAL_SHARE},
     triage::{Disk, Reading},
@@ -13,6 +12,7 @@ use crate::output::{
     record::{parties::Group, settings::Unit},
     units::share,
 };
+use crate::target::places::Places;
 
 /// Groups whose signals a record has, of each kind.
 const GROUPS: usize = 10;
@@ -129,29 +129,16 @@ pub(super) fn disks(first: &Reading, last: &Reading) -> Vec<Disk> {
     since.filter(|disk| disk.requests > 0).collect()
 }
 
-/// By how much the memory of groups grew, those that grew most first.
-pub(super) fn growth(first: &Reading, last: &Reading, places: &mut Places<'_>) -> Vec<(Group, u64)> {
-    let grown =
-        last.groups.memory.iter().filter_map(|(folder, &now)| {
-            Some((folder, now.saturating_sub(*first.groups.memory.get(folder)?)))
-        });
-    let mut groups: HashMap<Group, u64> = HashMap::new();
-    let grown: Vec<(&PathBuf, u64)> = grown.filter(|&(_, bytes)| bytes > 0).collect();
-    for (folder, bytes) in grown {
-        *groups.entry(places.group_at(folder)).or_default() += bytes;
-    }
-    let mut list: Vec<_> = groups.into_iter().collect();
-    list.sort_by_key(|(group, bytes)| (std::cmp::Reverse(*bytes), group.label()));
-    list
-}
-
 fn by<T, K: Eq + Hash>(all: &[T], key: impl Fn(&T) -> K) -> HashMap<K, &T> {
     all.iter().map(|one| (key(one), one)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        path::PathBuf,
+        time::{Duration, Instant},
+    };
 
     use super::*;
     use crate::tools::diagnose::triage::Quota;
@@ -196,20 +183,5 @@ mod tests {
         let all = signals(&first, &last, &[], 2, &mut Places::new(None));
         assert_eq!(of(&all, SignalName::CpuPressure), None);
         assert_eq!(of(&all, SignalName::StuckThreads), Some((2.0, Some(true))));
-    }
-
-    #[test]
-    fn growth_is_of_those_that_were_there_at_first() {
-        let [mut first, mut last] = readings();
-        let folder = |name: &str| PathBuf::from(format!("/none/{name}"));
-        for (name, before, now) in [("hog", 10, 90), ("web", 50, 40), ("late", 0, 70)] {
-            if before > 0 {
-                first.groups.memory.insert(folder(name), before);
-            }
-            last.groups.memory.insert(folder(name), now);
-        }
-        let grown = growth(&first, &last, &mut Places::new(None));
-        assert_eq!(grown.len(), 1);
-        assert!(grown[0].0.label().ends_with("/hog") && grown[0].1 == 80, "{grown:?}");
     }
 }

@@ -1,6 +1,9 @@
 //! From where on something is a finding: the one table, which records show in `settings.thresholds`.
 
-use crate::output::record::settings::{Threshold, ThresholdName, Unit};
+use crate::{
+    output::record::settings::{Threshold, ThresholdName, Unit},
+    tools::delays,
+};
 
 macro_rules! thresholds {
     ($($(#[$doc:meta])* $constant:ident = $name:ident, $value:expr, $unit:ident;)*) => {
@@ -40,8 +43,8 @@ thresholds! {
     STEAL_SHARE = StealShare, 0.05, Share;
     /// The part of a cause's time that lies in another one.
     FOLD_SHARE = FoldShare, 0.5, Share;
-    /// Growth of a group's memory.
-    GROWTH = Growth, 8388608.0, Bytes;
+    /// Memory that a group took.
+    GROWTH = Growth, delays::growth::LEAST as f64, Bytes;
     /// Pressure, of the session.
     PRESSURE_SHARE = PressureShare, 0.1, Share;
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::{
     not_seen,
-    places::Places,
     record::{Diagnosis, Signal, SignalName},
     signals,
     triage::{self, First, Stuck},
@@ -18,7 +17,7 @@ use crate::{
         },
         units,
     },
-    target::CgroupNames,
+    target::{CgroupNames, places::Places},
 };
 
 /// Signals that the statement names, and stuck threads.

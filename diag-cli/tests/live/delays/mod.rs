@@ -8,6 +8,7 @@ mod culprits;
 mod disk;
 mod faults;
 mod lives;
+mod memory;
 mod others;
 pub(crate) mod record;
 mod roots;
@@ -29,6 +30,7 @@ pub(crate) const TESTS: &[&[Test]] = &[
     disk::TESTS,
     faults::TESTS,
     lives::TESTS,
+    memory::TESTS,
     others::TESTS,
     roots::TESTS,
     stopped::TESTS,

@@ -118,11 +118,12 @@ fn places(page: &mut Page, places: &[Place]) {
     }
 }
 
-/// Who had the CPU, the device, or the lock, while the group waited for it.
+/// Who had the CPU, the device, the lock, or the memory, while the group waited for it.
 fn culprits(page: &mut Page, group: &Group) {
     culprits_of(page, group, Resource::Cpu, "  had the CPU meanwhile: ");
     culprits_of(page, group, Resource::Device, "  had the device meanwhile: ");
     culprits_of(page, group, Resource::Lock, "  had the lock meanwhile: ");
+    culprits_of(page, group, Resource::Memory, "  took memory meanwhile: ");
 }
 
 fn culprits_of(page: &mut Page, group: &Group, resource: Resource, lead: &str) {

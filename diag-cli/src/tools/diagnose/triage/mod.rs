@@ -12,11 +12,7 @@ use std::{
 };
 
 use self::{cgroups::Groups, machine::Machine};
-pub(super) use self::{
-    cgroups::{LimitFile, Quota, lines_of},
-    machine::Disk,
-    threads::Stuck,
-};
+pub(super) use self::{cgroups::Quota, machine::Disk, threads::Stuck};
 use crate::target::{Hierarchies, Roots};
 
 /// How long the first reading may take; what is left then is left out.

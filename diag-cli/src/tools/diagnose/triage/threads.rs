@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::cgroups::lines_of;
+use crate::target::places::lines_of;
 use crate::{
     kernel::procfs::{self, Status},
     output::text::escape,
