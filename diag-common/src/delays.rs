@@ -7,6 +7,7 @@
 mod thread;
 
 pub use self::thread::{Thread, phase};
+pub use crate::cells::{Cell, CellKey, Slot};
 use crate::{
     runs::{Ring, account::Account},
     stack::Stack,
@@ -181,44 +182,6 @@ pub mod table {
     pub const COUNT: usize = 5;
 }
 
-/// A cell of the shared hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct CellKey {
-    /// The group's number above; below, what the [`table`] has there.
-    pub of: u64,
-    /// [`CellKey::half`].
-    pub half: u64,
-}
-
-impl CellKey {
-    /// The half of this parity, 0 or 1, of a [`table`].
-    #[inline(always)]
-    pub const fn half(parity: u32, table: u32) -> u64 {
-        parity as u64 | (table as u64) << 32
-    }
-}
-
-/// What a cell holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Cell {
-    /// Threads in the state, or waits, or samples.
-    pub count: u64,
-    /// The sum, ns.
-    pub ns: u64,
-}
-
-/// A place of a CPU's table: a cell that has not been handed to the shared hash yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Slot {
-    /// As [`CellKey::of`].
-    pub of: u64,
-    /// What it holds.
-    pub cell: Cell,
-}
-
 /// Bits of a slot's number.
 pub const SLOT_BITS: u32 = 9;
 /// The same of pairs of groups.
@@ -236,10 +199,8 @@ pub struct Half {
 
 impl Half {
     /// A half in which nothing is counted.
-    pub const CLEAR: Half = Half { slots: [FREE; 1 << SLOT_BITS], pairs: [FREE; 1 << PAIR_BITS] };
+    pub const CLEAR: Half = Half { slots: [Slot::FREE; 1 << SLOT_BITS], pairs: [Slot::FREE; 1 << PAIR_BITS] };
 }
-
-const FREE: Slot = Slot { of: 0, cell: Cell { count: 0, ns: 0 } };
 
 /// What a CPU runs, and who had it before.
 #[derive(Clone, Copy, Debug)]
@@ -319,13 +280,9 @@ pub const WANTED: u32 = 200;
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Cell, CellKey, Half, SampleKey, Thread};
+    use super::{Half, SampleKey, Thread};
 
     // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
-    unsafe impl aya::Pod for CellKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Cell {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for Half {}
     // SAFETY: as above.
     unsafe impl aya::Pod for SampleKey {}

@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod cause;
+pub mod cells;
 pub mod cgroup;
 pub mod delays;
 pub mod hist;

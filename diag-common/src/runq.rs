@@ -3,23 +3,20 @@
 //! Each CPU counts into a [`Half`] of its own, of which there are two by the parity of an epoch. What finds no room in a
 //! half's tables goes to a hash that all CPUs share.
 
+pub use crate::cells::{Cell, CellKey, Slot};
 use crate::{hist, runs::Ring};
 
 /// Numbers that stand for a [`crate::who::Who`], and those that stand for none.
 pub mod who {
+    use crate::runs::who::FIRST;
     pub use crate::runs::who::{IDLE, IRQ, STEAL, UNKNOWN};
 
     /// Nobody.
     pub const NONE: u32 = 0;
     /// None of those who had a CPU: time from being woken to being queued.
     pub const WAKE: u32 = 5;
-    /// Numbers of identities are a CPU's own count above so many bits of its number, so that no two CPUs give out the
-    /// same.
-    pub const CPU_BITS: u32 = 13;
     // The first number of an identity lies above those that stand for none.
-    const _: () = assert!(WAKE < 1 << CPU_BITS);
-    /// The most identities that one CPU can number.
-    pub const MOST: u32 = (1 << (32 - CPU_BITS)) - 1;
+    const _: () = assert!(WAKE < FIRST);
 }
 
 /// What a cell of the shared hash counts.
@@ -37,45 +34,11 @@ pub mod kind {
     pub const CPU_SHIFT: u32 = 8;
 }
 
-/// A cell of the shared hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct CellKey {
-    /// What is counted; see [`kind`].
-    pub of: u64,
-    /// [`kind`].
-    pub kind: u32,
-    /// The half, 0 or 1.
-    pub parity: u32,
-}
-
-/// What a cell holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Cell {
-    /// How often.
-    pub count: u64,
-    /// How long together, ns.
-    pub ns: u64,
-}
-
-/// A place of a CPU's table: a cell that has not been handed to the shared hash yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Place {
-    /// As [`CellKey::of`]; 0 for a free place.
-    pub of: u64,
-    /// [`Cell::count`].
-    pub count: u64,
-    /// [`Cell::ns`].
-    pub ns: u64,
-}
-
-/// Bits of a place's number in the table of waits.
+/// Bits of a slot's number in the table of waits.
 pub const DELAY_BITS: u32 = 9;
-/// Bits of a place's number in the table of who waited for whom.
+/// Bits of a slot's number in the table of who waited for whom.
 pub const PAIR_BITS: u32 = 8;
-/// Bits of a place's number in the table of run times.
+/// Bits of a slot's number in the table of run times.
 pub const RUN_BITS: u32 = 7;
 
 /// What one CPU counted in one epoch. Dense, so that a switch costs one array look-up.
@@ -107,14 +70,12 @@ pub struct Half {
     /// How many waits ended on this CPU, by [`hist::bucket`].
     pub bins: [u64; hist::BUCKETS as usize],
     /// Waits by who waited and their bucket.
-    pub delays: [Place; 1 << DELAY_BITS],
+    pub delays: [Slot; 1 << DELAY_BITS],
     /// Time by who waited and who ran meanwhile.
-    pub pairs: [Place; 1 << PAIR_BITS],
+    pub pairs: [Slot; 1 << PAIR_BITS],
     /// Time by who ran.
-    pub runs: [Place; 1 << RUN_BITS],
+    pub runs: [Slot; 1 << RUN_BITS],
 }
-
-const FREE: Place = Place { of: 0, count: 0, ns: 0 };
 
 impl Half {
     /// A half in which nothing is counted.
@@ -131,9 +92,9 @@ impl Half {
         before_who: 0,
         before_ns: 0,
         bins: [0; hist::BUCKETS as usize],
-        delays: [FREE; 1 << DELAY_BITS],
-        pairs: [FREE; 1 << PAIR_BITS],
-        runs: [FREE; 1 << RUN_BITS],
+        delays: [Slot::FREE; 1 << DELAY_BITS],
+        pairs: [Slot::FREE; 1 << PAIR_BITS],
+        runs: [Slot::FREE; 1 << RUN_BITS],
     };
 }
 
@@ -161,8 +122,6 @@ pub struct Cpu {
     pub irq_since: u64,
     /// When the soft interrupts that run began, ns; 0 for none.
     pub softirq_since: u64,
-    /// How many identities this CPU has numbered.
-    pub numbered: u64,
     /// The runs that have ended.
     pub runs: Ring,
 }
@@ -201,17 +160,15 @@ pub struct TaskState {
     pub comm: [u64; 2],
     /// Its `css_set`, which is another one in another cgroup.
     pub css: u64,
+    /// The epoch in which its number was looked up.
+    pub epoch: u64,
 }
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Cell, CellKey, Cpu, Half, TaskState};
+    use super::{Cpu, Half, TaskState};
 
     // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
-    unsafe impl aya::Pod for CellKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Cell {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for Half {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Cpu {}
@@ -226,7 +183,6 @@ mod tests {
     #[test]
     fn keys_have_no_padding() {
         assert_eq!(size_of::<crate::who::Who>(), 32);
-        assert_eq!(size_of::<CellKey>(), 16);
     }
 
     #[test]

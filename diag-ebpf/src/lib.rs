@@ -10,6 +10,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod arch;
+pub mod cells;
 pub mod cgroups;
 pub mod clock;
 pub mod delays;

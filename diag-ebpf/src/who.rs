@@ -1,22 +1,33 @@
-//! Tasks as numbers: who they are is kept once.
+//! Tasks as numbers: who they are is kept once, by all tools that count by task or by group.
+//!
+//! A number follows from whom it stands for. The user side takes numbers out of the table that nothing was counted under in an
+//! epoch, so a number that was looked up is good in the same epoch: after that, whoever counts under it has to look it up again,
+//! unless the user side knows that it is in use.
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     macros::map,
-    maps::{HashMap, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
 };
 use diag_common::{loss::Loss, who::Who};
 
 use crate::{
+    epoch,
     fields::TASK_TGID,
-    loss, scope,
+    loss,
+    memory::add_u64,
+    scope,
     side::{Ptr, Side},
     task as tasks,
 };
 
-/// By number.
+/// By number. The loader makes room for more where there are many threads.
 #[map]
 static TASKS_BY_NUMBER: HashMap<u32, Who> = HashMap::with_max_entries(16384, 0);
+
+/// How many were ever entered, by which the user side sees that the table fills.
+#[map]
+static NUMBERS_MADE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Programs that can interrupt each other keep apart what they remember.
 pub const LANES: u32 = 3;
@@ -27,7 +38,8 @@ const REMEMBERED: u32 = 32;
 struct Remembered {
     who: Who,
     number: u32,
-    reserved: u32,
+    /// In which it was looked up.
+    epoch: u32,
 }
 
 #[map]
@@ -61,19 +73,27 @@ pub fn of<S: Side>(task: Ptr, whole: As) -> Who {
 #[inline(always)]
 pub fn number(who: &Who, lane: u32) -> u32 {
     let first = who.number();
+    let Some(epoch) = epoch::number() else { return 0 };
     let Some(lately) = WHO_LATELY.get_ptr_mut(lane * REMEMBERED + (first >> 8) % REMEMBERED) else {
         return 0;
     };
     // SAFETY: this CPU's, and no program interrupts another one of its lane.
     let lately = unsafe { &mut *lately };
-    if lately.number != 0 && same(&lately.who, who) {
+    if lately.number != 0 && lately.epoch == epoch && same(&lately.who, who) {
         return lately.number;
     }
     let number = looked_up(who, first);
     lately.number = 0;
     lately.who = *who;
+    lately.epoch = epoch;
     lately.number = number;
     number
+}
+
+/// The same where it is not asked for again and again.
+#[inline(always)]
+pub fn number_once(who: &Who) -> u32 {
+    looked_up(who, who.number())
 }
 
 /// Looks `who` up, or enters it.
@@ -81,12 +101,18 @@ pub fn number(who: &Who, lane: u32) -> u32 {
 fn looked_up(who: &Who, first: u32) -> u32 {
     let mut number = first;
     for _ in 0..TRIES {
-        if TASKS_BY_NUMBER.get_ptr(number).is_none() {
-            // A lost race means that another CPU entered somebody.
-            let _ = TASKS_BY_NUMBER.insert(number, who, BPF_NOEXIST as u64);
+        // A lost race means that another CPU entered somebody.
+        if TASKS_BY_NUMBER.get_ptr(number).is_none()
+            && TASKS_BY_NUMBER.insert(number, who, BPF_NOEXIST as u64).is_ok()
+        {
+            if let Some(made) = NUMBERS_MADE.get_ptr_mut(0) {
+                // SAFETY: an aligned map value.
+                unsafe { add_u64(made, 1) };
+            }
+            return number;
         }
         let Some(known) = TASKS_BY_NUMBER.get_ptr(number) else { break };
-        // SAFETY: entries are never removed.
+        // SAFETY: entries are preallocated: one that is removed meanwhile holds somebody, too.
         if same(unsafe { &*known }, who) {
             return number;
         }

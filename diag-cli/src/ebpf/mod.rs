@@ -1,6 +1,7 @@
 //! Getting an eBPF object into the kernel: which kind of hooks, with what layout, attached where, at what cost.
 
 mod calls;
+pub(crate) mod cells;
 pub(crate) mod cgroups;
 pub(crate) mod clock;
 pub(crate) mod cost;

@@ -10,6 +10,7 @@ pub(crate) mod cost;
 pub(crate) mod histogram;
 pub(crate) mod host;
 pub(crate) mod layers;
+pub(crate) mod least;
 pub(crate) mod page;
 pub(crate) mod record;
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Counting in cells: a small table of each CPU in front of a hash that all share. See [`diag_common::delays`] for what a cell
-//! means.
+//! Counting in cells. See [`diag_common::delays`] for what a cell means.
 
 use core::mem::MaybeUninit;
 
@@ -10,22 +9,17 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use diag_common::{
+    cells::number,
     delays::{Cell, CellKey, Half, PAIR_BITS, SLOT_BITS, SampleKey, Slot, Thread, table, what},
     hist,
     loss::Loss,
 };
 
-use crate::{
-    clock, epoch, loss,
-    memory::{add_u64, load, store},
-};
+use crate::{cells, clock, epoch, loss, memory::add_u64};
 
 /// By CPU and parity. Sized by the loader.
 #[map]
 static ACCOUNT_HALVES: Array<Half> = Array::with_max_entries(2, 0);
-
-#[map]
-static ACCOUNT: HashMap<CellKey, Cell> = HashMap::with_max_entries(65536, 0);
 
 #[map]
 static SAMPLES: HashMap<SampleKey, Cell> = HashMap::with_max_entries(16384, 0);
@@ -78,12 +72,6 @@ impl Counter {
     }
 }
 
-/// Fibonacci hashing: the upper bits of a product with 2^64 / φ.
-#[inline(always)]
-fn number(of: u64, bits: u32) -> usize {
-    (of.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
-}
-
 impl Count for Counter {
     #[inline(always)]
     fn add(&mut self, who: u32, what: u32, count: u64, ns: u64) {
@@ -127,33 +115,14 @@ impl Count for Shared {
     }
 }
 
-/// Hands what is in a slot to the shared hash, and gives the slot to another key.
 #[inline(never)]
 fn turn_out(slot: &mut Slot, of: u64, half: u64) {
-    // First of all, so that less is kept on the stack meanwhile.
-    let (before, count, ns) = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
-    store(&mut slot.of, of);
-    store(&mut slot.cell.count, 0);
-    store(&mut slot.cell.ns, 0);
-    if before != 0 {
-        add(CellKey { of: before, half }, count, ns);
-    }
-}
-
-/// Makes an empty cell of what `room` is for. Written field by field: a call of `memset` costs as much stack as any other.
-#[inline(always)]
-fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
-    // SAFETY: both fields are written.
-    unsafe {
-        (&raw mut (*room.as_mut_ptr()).count).write_volatile(0);
-        (&raw mut (*room.as_mut_ptr()).ns).write_volatile(0);
-        room.assume_init_ref()
-    }
+    cells::turn_out(slot, of, half);
 }
 
 #[inline(never)]
 fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
-    add(CellKey { of, half }, count, ns);
+    cells::add(CellKey { of, half }, count, ns);
 }
 
 /// Counts time of a group and another one, or a disk.
@@ -162,35 +131,17 @@ pub fn between(parity: u32, table: u32, who: u32, other: u64, ns: u64) {
     add_shared(u64::from(who) << 32 | other, CellKey::half(parity, table), 1, ns);
 }
 
-/// A part of its callers: each call costs 32 bytes of stack at least, and the ways here are long.
-#[inline(always)]
-fn add(key: CellKey, count: u64, ns: u64) {
-    if ACCOUNT.get_ptr_mut(key).is_none() {
-        // A lost race means that another CPU made the cell.
-        let _ = ACCOUNT.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64);
-    }
-    let Some(cell) = ACCOUNT.get_ptr_mut(key) else {
-        loss::count(Loss::Cells);
-        return;
-    };
-    // SAFETY: a map value, aligned, written by atomic additions alone.
-    unsafe {
-        add_u64(&raw mut (*cell).count, count);
-        add_u64(&raw mut (*cell).ns, ns);
-    }
-}
-
 /// Counts a wait's stack.
 #[inline(never)]
 pub fn sample(key: &SampleKey, ns: u64) {
     if SAMPLES.get_ptr_mut(key).is_none() {
-        let _ = SAMPLES.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64);
+        let _ = SAMPLES.insert(key, cells::empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64);
     }
     let Some(cell) = SAMPLES.get_ptr_mut(key) else {
         loss::count(Loss::Cells);
         return;
     };
-    // SAFETY: as above.
+    // SAFETY: a map value, aligned, written by atomic additions alone.
     unsafe {
         add_u64(&raw mut (*cell).count, 1);
         add_u64(&raw mut (*cell).ns, ns);

@@ -86,11 +86,11 @@ fn lose<S: Side>(state: &mut TaskState, task: Ptr) {
     let held = quota::during::<S>(hold, task, clock::now().saturating_sub(state.since));
     state.since = 0;
     if held != 0
-        && state.who != who::NONE
-        && let Some(half) = cpu::half_now(cpu::number())
+        && let Some(epoch) = epoch::number()
+        && let Some(half) = cpu::half(cpu::number(), epoch & 1)
     {
         half.throttled_ns += held;
-        cells::throttled(state.who, held);
+        cells::throttled(identity::of_waiter::<S>(state, task, epoch), held);
     }
 }
 
@@ -127,19 +127,18 @@ fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
     let held = held::<S>(state, task, now);
     let from = state.queued.max(state.since + held);
     store(&mut state.queued, now);
-    if state.who == who::NONE {
-        state.who = identity::number::<S>(task);
-    }
+    let Some(epoch) = epoch::number() else { return };
+    let waiter = identity::of_waiter::<S>(state, task, epoch);
     // The histogram of a CPU has the waits that end on it.
     if BY_CPU.load() == 0 && cpu.start != 0 && from < now {
         let begun = cpu.start.max(from);
         if begun < now {
-            cells::pair(half, state.who, cpu.who, now - begun);
+            cells::pair(half, waiter, cpu.who, now - begun);
         }
         if from < cpu.start
             && let Some(account) = cpu::account(old)
         {
-            culprits::settle(cpu, account, half, state.who, from);
+            culprits::settle(cpu, account, half, waiter, from);
         }
     }
 }
@@ -156,7 +155,8 @@ fn held<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) -> u64 {
 pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let now = clock::now();
     let number = cpu::number();
-    let Some(parity) = epoch::parity() else { return };
+    let Some(epoch) = epoch::number() else { return };
+    let parity = epoch & 1;
     let Some(cpu) = cpu::numbered(number) else { return };
     let Some(half) = cpu::half(number, parity) else { return };
     let Some(account) = cpu::account(number) else { return };
@@ -208,7 +208,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
         copy_identity(cpu, tasks::comm::<S>(next), identity::css::<S>(next));
         return;
     };
-    identity::refresh::<S>(state, next);
+    identity::refresh::<S>(state, next, epoch);
     cpu.who = state.who;
     cpu.target = u32::from(scope::contains::<S>(next));
     copy_identity(cpu, state.comm, state.css);

@@ -29,7 +29,11 @@ pub(super) struct Stretch {
 
 /// A key of the time for which threads are in a group.
 pub(super) fn is_presence(of: u64) -> bool {
-    of as u32 == what::time(what::THREADS, place::NONE)
+    of == presence((of >> 32) as u32)
+}
+
+fn presence(who: u32) -> u64 {
+    u64::from(who) << 32 | u64::from(what::time(what::THREADS, place::NONE))
 }
 
 impl Totals {
@@ -57,6 +61,11 @@ impl Totals {
         // What stands still needs no memory: only differences count.
         self.cells.retain(|_, total| total.cell.count != 0);
         stretch
+    }
+
+    /// Whether threads are in a group at the last boundary: they will leave it under the same number.
+    pub(super) fn has(&self, who: u32) -> bool {
+        self.cells.contains_key(&presence(who))
     }
 }
 
@@ -105,8 +114,10 @@ mod tests {
     #[test]
     fn threads_that_were_there_are_those_of_the_first_boundary() {
         let mut totals = Totals::default();
-        let presence = 7 << 32 | u64::from(what::time(what::THREADS, place::NONE));
-        totals.take(&HashMap::from([(presence, enter(10))]), 20);
+        totals.take(&HashMap::from([(presence(7), enter(10))]), 20);
         assert_eq!(totals.take(&HashMap::new(), 30).present, HashMap::from([(7, 1)]));
+        assert!(totals.has(7) && !totals.has(8));
+        totals.take(&HashMap::from([(presence(7), leave(35))]), 40);
+        assert!(!totals.has(7));
     }
 }

@@ -1,7 +1,5 @@
 //! What `osdiag delays` loads and attaches, and with what settings.
 
-use std::fs;
-
 use anyhow::{Context as _, Result};
 use diag_common::delays::{GroupBy, Thread};
 
@@ -10,6 +8,7 @@ use crate::{
     ebpf::{
         object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful, iterator},
+        who,
     },
     kernel::cpus,
     session::{FieldMissed, KernelSide},
@@ -96,15 +95,13 @@ const FIELDS_MISSED: &[FieldMissed] = &[
     },
 ];
 
-/// Where the kernel says how many processes and threads there are.
-const LOADAVG: &str = "/proc/loadavg";
 /// Where threads have their state in a hash: at least for so many, and at most in so many bytes.
 const LEAST_THREADS: usize = 16_384;
 const MOST_BYTES: usize = 64 << 20;
 
 /// Map sizes for this machine, and what is told apart.
 pub(super) fn settings(by: By) -> Result<Settings> {
-    let threads = threads().context("cannot tell how many threads there are")?;
+    let threads = who::threads().context("cannot tell how many threads there are")?;
     let room = (2 * threads).max(LEAST_THREADS).min(MOST_BYTES / size_of::<Thread>());
     // Where tasks are named by another hierarchy as well, a cgroup of v2 alone is none of the groups.
     let unified =
@@ -121,6 +118,7 @@ pub(super) fn settings(by: By) -> Result<Settings> {
             ("ACCOUNT_HALVES", 2 * cpus::numbers()?),
             ("RUNNERS", cpus::numbers()?),
             ("TASKS", u32::try_from(room)?),
+            who::room()?,
         ],
     })
 }
@@ -133,12 +131,4 @@ pub(super) fn group_by(by: By) -> GroupBy {
         By::Process => GroupBy::Process,
         By::Thread => GroupBy::Thread,
     }
-}
-
-/// Threads on this machine: the second number of the fourth field.
-fn threads() -> Result<usize> {
-    let text = fs::read_to_string(LOADAVG).with_context(|| format!("cannot read {LOADAVG}"))?;
-    let field = text.split_whitespace().nth(3).and_then(|field| field.split_once('/'));
-    let (_, threads) = field.with_context(|| format!("{LOADAVG} says {text:?}"))?;
-    threads.parse().with_context(|| format!("{LOADAVG} says {text:?}"))
 }

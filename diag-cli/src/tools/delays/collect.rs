@@ -13,7 +13,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, RingBuf},
 };
 use diag_common::{
-    delays::{Cell, CellKey, Half, SampleKey, Slot, WANTED, Wait, table, what},
+    delays::{Cell, Half, SampleKey, Slot, WANTED, Wait, table, what},
     hist,
     iolat::Threshold,
 };
@@ -30,18 +30,13 @@ use super::{
     split::Splitter,
 };
 use crate::{
-    ebpf::{clock, epoch::Epoch, maps::take, object::Object, stacks::Stacks, who::People},
+    ebpf::{cells::Cells, clock, epoch::Epoch, maps::take, object::Object, stacks::Stacks, who::People},
     kernel::cpus,
     output::record::Unavailable,
 };
 
-/// How long an epoch lasts at most: then its half is read, so that no table overflows. Where many processes come and go, each with
-/// cells of its own, epochs are halved, down to the least.
+/// How long an epoch lasts at most: then its half is read.
 const LONGEST_EPOCH: Duration = Duration::from_secs(2);
-const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
-/// Of the shared hash's 65,536 cells, which both halves share: more in an epoch make the next one shorter, fewer longer.
-const MANY_CELLS: usize = 12_000;
-const FEW_CELLS: usize = 4_000;
 /// Shorter waits are no candidates for the longest, ns.
 const SHORTEST_WAIT_NS: u64 = 1_000_000;
 /// The element of [`Collector::boundaries`] that has the session's beginning.
@@ -54,7 +49,7 @@ pub(super) struct Collector {
     epoch: Epoch,
     boundaries: Array<MapData, u64>,
     halves: Array<MapData, Half>,
-    cells: BpfHashMap<MapData, CellKey, Cell>,
+    cells: Cells,
     samples: BpfHashMap<MapData, SampleKey, Cell>,
     thresholds: Array<MapData, Threshold>,
     longest: RingBuf<MapData>,
@@ -63,8 +58,6 @@ pub(super) struct Collector {
     began: u64,
     ended_began: u64,
     turned: Instant,
-    /// How long the epoch may last.
-    epoch_lasts: Duration,
     totals: Totals,
     splitter: Splitter,
     /// Waits that had ended, and those that went on, since the last reading.
@@ -72,8 +65,9 @@ pub(super) struct Collector {
     open: Vec<Wait>,
     /// Whether the threads that were there have been counted.
     stocked: bool,
-    /// What was read ahead of time.
+    /// What was read ahead of time; and of it what came before the groups that there were then were forgotten.
     early: Option<Counted>,
+    folded: Option<Harvest>,
 }
 
 impl Collector {
@@ -88,7 +82,7 @@ impl Collector {
             epoch: Epoch::of(ebpf)?,
             boundaries: take(ebpf, "BOUNDARIES")?,
             halves: take(ebpf, "ACCOUNT_HALVES")?,
-            cells: take(ebpf, "ACCOUNT")?,
+            cells: Cells::of(ebpf)?,
             samples: take(ebpf, "SAMPLES")?,
             thresholds: take(ebpf, "LONGEST_THRESHOLDS")?,
             longest: take(ebpf, "LONGEST_WAITS")?,
@@ -96,13 +90,13 @@ impl Collector {
             began: 0,
             ended_began: 0,
             turned: Instant::now(),
-            epoch_lasts: LONGEST_EPOCH,
             totals: Totals::default(),
             splitter: Splitter::new(group_by(by), Classifier::new(Stacks::of(ebpf)?), People::of(ebpf)?),
             ended: Vec::new(),
             open: Vec::new(),
             stocked: false,
             early: None,
+            folded: None,
         };
         collector.lay_threshold(0)?;
         Ok(collector)
@@ -121,7 +115,10 @@ impl Collector {
     /// Reads ahead of time, so that no table overflows.
     pub(super) fn poll(&mut self) -> Result<()> {
         self.drain();
-        if self.began == 0 || self.turned.elapsed() < self.epoch_lasts {
+        let is_due = self.turned.elapsed() >= LONGEST_EPOCH
+            || self.cells.is_crowded(self.epoch.parity())?
+            || self.splitter.is_crowded()?;
+        if self.began == 0 || !is_due {
             return Ok(());
         }
         self.turn()?;
@@ -147,8 +144,8 @@ impl Collector {
     pub(super) fn harvest(&mut self) -> Result<Harvest> {
         self.drain();
         self.read_ahead(true)?;
-        let counted = self.early.take().expect("it was read");
-        Ok(self.splitter.split(&counted))
+        self.fold()?;
+        Ok(self.folded.take().expect("it was read"))
     }
 
     fn read_ahead(&mut self, with_open: bool) -> Result<()> {
@@ -157,7 +154,21 @@ impl Collector {
             None => self.early = Some(more),
             Some(early) => early.add(more),
         }
+        if self.splitter.is_crowded()? {
+            self.fold()?;
+        }
         Ok(())
+    }
+
+    /// Names and explains what was read ahead of time, and lets go of numbers that nothing is counted under any more.
+    fn fold(&mut self) -> Result<()> {
+        let Some(counted) = self.early.take() else { return Ok(()) };
+        let more = self.splitter.split(&counted);
+        match &mut self.folded {
+            None => self.folded = Some(more),
+            Some(folded) => folded.append(&more),
+        }
+        self.splitter.release(&self.totals)
     }
 
     /// Why counts may have been read while programs still wrote them, or stacks have no names.
@@ -202,17 +213,7 @@ impl Collector {
                 self.halves.set(index, Half::CLEAR, 0)?;
             }
         }
-        let keys: Vec<CellKey> =
-            self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
-        if keys.len() > MANY_CELLS {
-            self.epoch_lasts = (self.epoch_lasts / 2).max(SHORTEST_EPOCH);
-        } else if keys.len() < FEW_CELLS {
-            self.epoch_lasts = (self.epoch_lasts * 2).min(LONGEST_EPOCH);
-        }
-        for key in keys.into_iter().filter(|key| key.half as u32 == parity) {
-            add((key.half >> 32) as u32, key.of, self.cells.get(&key, 0)?);
-            self.cells.remove(&key)?;
-        }
+        self.cells.take(parity, add)?;
         let [cells, pairs, waited, served, locks] = tables;
         let mut samples = HashMap::new();
         let keys: Vec<SampleKey> =

@@ -1,14 +1,14 @@
 //! What was counted in a stretch of time, by group and by cause.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     rc::Rc,
 };
 
-use diag_common::cause::Cause;
+use diag_common::cause::{Cause, Class};
 
 use super::{growth::Taken, place::Place};
-use crate::output::record::parties::Resource;
+use crate::output::{least::least, record::parties::Resource};
 
 /// Tasks that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,8 @@ pub(crate) struct Account {
 pub(crate) struct Harvest {
     /// By group.
     pub(crate) groups: HashMap<Key, Account>,
+    /// Groups that are in [`Key::Rest`] by now; one that comes again counts again.
+    pub(crate) merged: u64,
     /// The names of processes and threads that are groups, or culprits.
     pub(crate) names: HashMap<Key, Vec<u8>>,
     /// The longest waits of the class `lost`, longest first: at most [`LONGEST`].
@@ -133,18 +135,38 @@ pub(crate) struct Longest {
     pub(crate) open: bool,
 }
 
+/// Groups, and culprits of a group, from which on the least of them are taken together, to half as many: a long session must not
+/// keep every process that there ever was.
+const MOST_GROUPS: usize = 4_096;
+const MOST_CULPRITS: usize = 512;
+
 impl Harvest {
+    /// Adds the stretch that follows, as a part of the same one.
+    pub(crate) fn append(&mut self, more: &Harvest) {
+        let late = self.take_in(more);
+        self.late.extend(late);
+    }
+
     /// Adds the stretch that follows.
     pub(crate) fn add(&mut self, more: &Harvest) {
+        self.take_in(more);
+    }
+
+    /// Returns what lies before this one's beginning of the time that stands in the wrong part.
+    fn take_in(&mut self, more: &Harvest) -> Vec<Late> {
         self.names.extend(more.names.iter().map(|(key, name)| (*key, name.clone())));
+        let is_first = self.groups.is_empty();
         for (key, account) in &more.groups {
             match self.groups.get_mut(key) {
                 Some(known) => known.add(account),
                 None => {
-                    self.groups.insert(*key, account.clone());
+                    // Threads that were there before this stretch are in the rest by now.
+                    let present_count = if is_first { account.present_count } else { 0 };
+                    self.groups.insert(*key, Account { present_count, ..account.clone() });
                 }
             }
         }
+        self.merged += more.merged;
         for (stack, ns) in &more.stacks {
             *self.stacks.entry(stack.clone()).or_default() += ns;
         }
@@ -152,22 +174,55 @@ impl Harvest {
             let taken = self.taken.entry(folder.clone()).or_default();
             *taken = (taken.0 + bytes, key.or(taken.1));
         }
-        for late in &more.late {
-            self.correct(*late);
-        }
+        let late = more.late.iter().map(|&late| self.correct(late)).filter(|late| late.ns > 0).collect();
         // What was still open then has ended since, or is open again.
         self.longest.retain(|wait| !wait.open);
         self.longest.extend_from_slice(&more.longest);
         self.longest.sort_by_key(|wait| std::cmp::Reverse(wait.ns));
         self.longest.truncate(LONGEST);
+        self.shrink();
+        late
     }
 
-    fn correct(&mut self, late: Late) {
-        let Some(account) = self.groups.get_mut(&late.key) else { return };
-        let Some(from) = account.parts.get_mut(&late.from) else { return };
-        let ns = late.ns.min(from.ns);
-        from.ns -= ns;
-        account.parts.entry(late.to).or_default().ns += ns;
+    /// Puts time where it belongs, and returns what is left of it.
+    fn correct(&mut self, mut late: Late) -> Late {
+        if let Some(account) = self.groups.get_mut(&late.key)
+            && let Some(from) = account.parts.get_mut(&late.from)
+        {
+            let ns = late.ns.min(from.ns);
+            from.ns -= ns;
+            account.parts.entry(late.to).or_default().ns += ns;
+            late.ns -= ns;
+        }
+        late
+    }
+
+    /// Makes one group of those that lost least, where there are too many.
+    fn shrink(&mut self) {
+        for account in self.groups.values_mut() {
+            account.shrink();
+        }
+        let less = least(&mut self.groups, MOST_GROUPS, |key, account| {
+            (*key == Key::Rest, account.lost_ns(), account.thread_ns)
+        });
+        if less.is_empty() {
+            return;
+        }
+        for (key, account) in less {
+            if key != Key::Rest {
+                self.merged += 1;
+            }
+            self.groups.entry(Key::Rest).or_default().merge(&account);
+        }
+        let kept = |key| if self.groups.contains_key(&key) { key } else { Key::Rest };
+        self.longest.iter_mut().for_each(|wait| wait.key = kept(wait.key));
+        for (stack, ns) in std::mem::take(&mut self.stacks) {
+            *self.stacks.entry(Sampled { key: kept(stack.key), ..stack }).or_default() += ns;
+        }
+        let accounts = self.groups.values();
+        let culprits: HashSet<Key> =
+            accounts.flat_map(|account| account.culprits.keys().map(|&(_, key)| key)).collect();
+        self.names.retain(|key, _| self.groups.contains_key(key) || culprits.contains(key));
     }
 }
 
@@ -181,6 +236,22 @@ impl Account {
     pub(crate) fn merge(&mut self, other: &Account) {
         self.present_count += other.present_count;
         self.add(other);
+        self.shrink();
+    }
+
+    /// Takes the least culprits together, where there are too many.
+    fn shrink(&mut self) {
+        for ((resource, _), ns) in
+            least(&mut self.culprits, MOST_CULPRITS, |(_, key), ns| (*key == Key::Rest, *ns))
+        {
+            *self.culprits.entry((resource, Key::Rest)).or_default() += ns;
+        }
+    }
+
+    /// What it lost, ns.
+    fn lost_ns(&self) -> u64 {
+        let lost = self.parts.iter().filter(|(part, _)| part.cause.class() == Class::Lost);
+        lost.map(|(_, spent)| spent.ns).sum()
     }
 
     fn add(&mut self, more: &Account) {
@@ -205,5 +276,63 @@ impl Spent {
         }
         self.waits_ns += more.waits_ns;
         self.longest_ns = self.longest_ns.max(more.longest_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::delays::sample::{account, part, time, waits};
+
+    fn one(pid: u32) -> Harvest {
+        let lost = waits(1, 2 + u64::from(pid == 77));
+        let mut counted =
+            account(1, [(part(Cause::Runqueue, None), lost), (part(Cause::Run, None), time(5))]);
+        counted.culprits.insert((Resource::Cpu, Key::Process(pid + 1)), 2);
+        Harvest {
+            groups: [(Key::Process(pid), counted)].into(),
+            names: [(Key::Process(pid), b"x".to_vec()), (Key::Process(pid + 1), b"y".to_vec())].into(),
+            ..Harvest::default()
+        }
+    }
+
+    #[test]
+    fn many_short_processes_are_added_up_and_forgotten() {
+        let mut total = Harvest::default();
+        (0..20_000).for_each(|pid| total.add(&one(pid)));
+        assert!(total.groups.len() <= MOST_GROUPS + 1, "{} groups", total.groups.len());
+        assert!(total.groups.contains_key(&Key::Process(77)), "what lost most stays");
+        assert_eq!(total.merged + total.groups.len() as u64 - 1, 20_000);
+        let thread_ns: u64 = total.groups.values().map(|account| account.thread_ns).sum();
+        assert_eq!(thread_ns, 20_000 * 7 + 1);
+        let rest = &total.groups[&Key::Rest];
+        assert!(rest.culprits.len() <= MOST_CULPRITS + 1);
+        assert_eq!(rest.culprits.values().sum::<u64>(), 2 * total.merged);
+        assert!(total.names.len() <= 2 * MOST_GROUPS + MOST_CULPRITS, "{} names", total.names.len());
+    }
+
+    #[test]
+    fn threads_of_a_forgotten_group_are_counted_once() {
+        let mut total = one(1);
+        total.groups.insert(Key::Process(2), account(3, []));
+        // Its threads were there when the first stretch began, and are there still.
+        let again = total.groups.remove(&Key::Process(2)).unwrap();
+        total.groups.entry(Key::Rest).or_default().merge(&again);
+        total.add(&Harvest { groups: [(Key::Process(2), again)].into(), ..Harvest::default() });
+        assert_eq!(total.groups.values().map(Account::thread_count).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn what_belongs_elsewhere_is_moved_once_and_the_rest_kept_for_earlier_records() {
+        let mut total = one(1);
+        let late = |ns| {
+            let (from, to) = (part(Cause::Run, None), part(Cause::Device, None));
+            let late = vec![Late { key: Key::Process(1), from, to, ns }];
+            Harvest { late, ..Harvest::default() }
+        };
+        total.append(&late(7));
+        let parts = &total.groups[&Key::Process(1)].parts;
+        assert_eq!((parts[&part(Cause::Run, None)].ns, parts[&part(Cause::Device, None)].ns), (0, 5));
+        assert_eq!(total.late.iter().map(|late| late.ns).collect::<Vec<_>>(), [2]);
     }
 }

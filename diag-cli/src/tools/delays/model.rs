@@ -108,7 +108,7 @@ pub(super) fn groups(harvest: &Harvest, wanted: Wanted, naming: &mut Naming<'_, 
         (Reverse(first), group.label(), group.cgroup_id, group.pid, group.tid)
     });
     let more = all.split_off(wanted.top.min(all.len()));
-    let count = more.len() as u64 + u64::from(unknown.is_some());
+    let count = more.len() as u64 + harvest.merged.max(u64::from(unknown.is_some()));
     let mut rest = unknown.unwrap_or_default();
     for (_, counted) in more {
         rest.accounts.extend(counted.accounts);

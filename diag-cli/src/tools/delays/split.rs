@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use anyhow::Result;
 use diag_common::{
     cause::Class,
     delays::{BEFORE, Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, via, what},
@@ -9,7 +10,7 @@ use diag_common::{
 };
 
 use super::{
-    account::{Stretch, is_presence},
+    account::{Stretch, Totals, is_presence},
     classify::{Classifier, Told, plain},
     counted::Counted,
     harvest::{Account, Harvest, Key, LONGEST, Late, Longest, Part, Sampled},
@@ -50,6 +51,16 @@ impl Shares {
 impl Splitter {
     pub(super) fn new(by: GroupBy, classifier: Classifier, people: People) -> Splitter {
         Splitter { by, classifier, people }
+    }
+
+    /// Whether what was counted is to be split soon, since groups come and go.
+    pub(super) fn is_crowded(&self) -> Result<bool> {
+        self.people.is_crowded()
+    }
+
+    /// Forgets groups that nothing was counted under since the last call, but for those that have threads.
+    pub(super) fn release(&mut self, totals: &Totals) -> Result<()> {
+        self.people.release(|who| totals.has(who))
     }
 
     /// What the records lack.

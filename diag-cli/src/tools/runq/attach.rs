@@ -7,6 +7,7 @@ use crate::{
     ebpf::{
         object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful},
+        who,
     },
     kernel::cpus,
     session::{FieldMissed, KernelSide},
@@ -75,6 +76,6 @@ pub(super) fn settings(args: &Args) -> Result<Settings> {
             ("BY_THREAD", Value::U32(u32::from(args.by == By::Thread))),
             ("BY_CPU", Value::U32(u32::from(args.by == By::Cpu))),
         ],
-        entries: vec![("CPUS", cpus), ("ACCOUNTS", cpus), ("HALVES", 2 * cpus)],
+        entries: vec![("CPUS", cpus), ("ACCOUNTS", cpus), ("HALVES", 2 * cpus), who::room()?],
     })
 }

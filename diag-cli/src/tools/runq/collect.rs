@@ -1,19 +1,13 @@
 //! Reading what the kernel side counted.
 
-use std::{
-    collections::{BTreeMap, HashMap as StdHashMap, HashSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashMap as StdHashMap};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, MapData},
 };
-use diag_common::{
-    runq::{Cell, CellKey, Cpu, Half, Place, kind, who},
-    who::Who,
-};
+use diag_common::runq::{Cell, Cpu, Half, kind, who};
 
 use super::{
     args::By,
@@ -21,17 +15,10 @@ use super::{
     group::{CpuCount, Group, Had, Harvest, Key, Names},
 };
 use crate::{
-    ebpf::{clock, epoch::Epoch, maps::take},
+    ebpf::{cells::Cells, clock, epoch::Epoch, maps::take, who::People},
     kernel::cpus,
     output::record::Unavailable,
 };
-
-/// Cells of an epoch from which on the kernel side's hash is read ahead of time; it has room for four times as many, and a
-/// session looks every 50 ms.
-const CROWDED_CELLS: u64 = 16_384;
-/// Identities in the kernel side's table from which on those that are gone are removed; the table has room for four
-/// times as many.
-const CROWDED: usize = 8192;
 
 /// The maps of a loaded object.
 pub(crate) struct Collector {
@@ -45,15 +32,8 @@ pub(crate) struct Collector {
     began_map: Array<MapData, u64>,
     cpus: Array<MapData, Cpu>,
     halves: Array<MapData, Half>,
-    cells: HashMap<MapData, CellKey, Cell>,
-    /// Cells that were ever made, by parity.
-    made: Array<MapData, u64>,
-    /// How many had been when the half of each parity was last read.
-    made_before: [u64; 2],
-    identities: HashMap<MapData, Who, u32>,
-    names: Names,
-    /// Identities that are out of the kernel side's table, whose numbers may still come in.
-    retired: HashSet<u32>,
+    cells: Cells,
+    people: People,
     ticks: TickClock,
     /// What was read ahead of time, so that no table overflows.
     early: Harvest,
@@ -71,22 +51,16 @@ impl Collector {
             began_map: take(ebpf, "BEGAN")?,
             cpus: take(ebpf, "CPUS")?,
             halves: take(ebpf, "HALVES")?,
-            cells: take(ebpf, "SHARED")?,
-            made: take(ebpf, "MADE")?,
-            made_before: [0; 2],
-            identities: take(ebpf, "WHO")?,
-            names: Names::default(),
-            retired: HashSet::new(),
+            cells: Cells::of(ebpf)?,
+            people: People::of(ebpf)?,
             ticks: TickClock::now(),
             early: Harvest::default(),
         })
     }
 
-    /// Reads ahead of time where the kernel side's hash fills.
+    /// Reads ahead of time where the kernel side's tables fill.
     pub(crate) fn read_when_crowded(&mut self) -> Result<()> {
-        let parity = self.epoch.parity();
-        let made = self.made.get(&parity, 0)?.saturating_sub(self.made_before[parity as usize]);
-        if made < CROWDED_CELLS {
+        if !self.cells.is_crowded(self.epoch.parity())? && !self.people.is_crowded()? {
             return Ok(());
         }
         self.turn()?;
@@ -120,7 +94,6 @@ impl Collector {
     fn read(&mut self) -> Result<Harvest> {
         let end = self.began;
         let parity = self.epoch.ended();
-        self.made_before[parity as usize] = self.made.get(&parity, 0)?;
         let ticks = self.ticks.advance();
         let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();
         let mut add = |kind: u32, of: u64, more: Cell| {
@@ -142,15 +115,15 @@ impl Collector {
             self.halves.set(index, Half::CLEAR, 0)?;
             let pair =
                 if self.by == By::Cpu { kind::PAIR | (number + 1) << kind::CPU_SHIFT } else { kind::PAIR };
-            for (kind, places) in
+            for (kind, slots) in
                 [(kind::DELAY, &half.delays[..]), (pair, &half.pairs), (kind::RUN, &half.runs)]
             {
-                for &Place { of, count, ns } in places.iter().filter(|place| place.count != 0) {
-                    add(kind, of, Cell { count, ns });
-                }
+                slots.iter().filter(|slot| slot.of != 0).for_each(|slot| add(kind, slot.of, slot.cell));
             }
             let mut cpu = cpu_count(&half);
             if let Some(Running { who, target, ns }) = running {
+                // Its run is counted where it ends, however long that takes.
+                self.people.get(who);
                 if who == who::IDLE {
                     cpu.idle_ns += ns;
                 } else {
@@ -163,14 +136,9 @@ impl Collector {
             cpu.steal_ns = ticks.get(&number).and_then(|ticks| ticks.steal_ns);
             cpus.insert(number, (cpu, half.throttled_ns));
         }
-        let all: Vec<CellKey> =
-            self.cells.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
-        for key in all.into_iter().filter(|key| key.parity == parity) {
-            add(key.kind, key.of, self.cells.get(&key, 0)?);
-            self.cells.remove(&key)?;
-        }
-        self.learn_names(cells.keys())?;
-        let mut harvest = Harvest { groups: self.fold(&cells), ..Harvest::default() };
+        self.cells.take(parity, &mut add)?;
+        let names = self.names(cells.keys());
+        let mut harvest = Harvest { groups: self.fold(&cells, &names), ..Harvest::default() };
         for (number, (cpu, throttled_ns)) in cpus {
             if self.by == By::Cpu {
                 let group = harvest.groups.entry(Key::Cpu(number)).or_default();
@@ -179,7 +147,7 @@ impl Collector {
             }
             harvest.cpus.insert(number, cpu);
         }
-        self.forget_the_gone()?;
+        self.people.release(|_| false)?;
         Ok(harvest)
     }
 
@@ -216,28 +184,28 @@ impl Collector {
         Ok(None)
     }
 
-    fn fold(&self, cells: &StdHashMap<(u32, u64), Cell>) -> StdHashMap<Key, Group> {
+    fn fold(&self, cells: &StdHashMap<(u32, u64), Cell>, names: &Names) -> StdHashMap<Key, Group> {
         let mut groups: StdHashMap<Key, Group> = StdHashMap::new();
         for (&(kind, of), &cell) in cells {
             let (low, high) = (of as u32, (of >> 32) as u32);
             let key = match (self.by, kind >> kind::CPU_SHIFT) {
                 (By::Cpu, 0) => continue,
                 (By::Cpu, cpu) => Key::Cpu(cpu - 1),
-                _ => self.names.group(self.by, low),
+                _ => names.group(self.by, low),
             };
             let kind = kind & ((1 << kind::CPU_SHIFT) - 1);
             let group = groups.entry(key).or_default();
             // Whoever waits for a CPU is told by for whom alone.
             let counts = self.by == By::Cpu || kind != kind::PAIR;
-            if let Some(member) = self.names.who(low).filter(|_| counts) {
+            if let Some(member) = names.who(low).filter(|_| counts) {
                 *group.members.entry(member).or_default() += cell.ns;
             }
             match kind {
                 kind::DELAY => group.add_waits(high, cell),
                 kind::PAIR if high == who::WAKE => group.wake_ns += cell.ns,
                 kind::PAIR => {
-                    if let Some(runner) = self.names.runner(high) {
-                        let own = self.names.is_own(self.by, low, high);
+                    if let Some(runner) = names.runner(high) {
+                        let own = names.is_own(self.by, low, high);
                         let own_ns = if own { cell.ns } else { 0 };
                         group.culprits.entry(runner).or_default().add(Had { ns: cell.ns, own_ns });
                     }
@@ -249,39 +217,19 @@ impl Collector {
         groups
     }
 
-    /// Reads the identities behind numbers that are new.
-    fn learn_names<'a>(&mut self, cells: impl Iterator<Item = &'a (u32, u64)>) -> Result<()> {
-        let known = |number: u32| number < 1 << who::CPU_BITS || self.names.0.contains_key(&number);
-        let mut numbers = cells.flat_map(|&(kind, of)| {
+    /// The identities behind the numbers of cells.
+    fn names<'a>(&mut self, cells: impl Iterator<Item = &'a (u32, u64)>) -> Names {
+        let mut names = Names::default();
+        for &(kind, of) in cells {
             let pair = kind & ((1 << kind::CPU_SHIFT) - 1) == kind::PAIR;
             let runner = if pair { (of >> 32) as u32 } else { 0 };
-            [of as u32, runner]
-        });
-        if numbers.all(known) {
-            return Ok(());
-        }
-        for entry in &self.identities {
-            let (identity, number) = entry.context("cannot read the identities")?;
-            self.names.0.insert(number, identity);
-        }
-        Ok(())
-    }
-
-    /// Makes room in the kernel side's table. Threads that are still there go on under the number that they know.
-    fn forget_the_gone(&mut self) -> Result<()> {
-        if self.names.0.len() - self.retired.len() < CROWDED {
-            return Ok(());
-        }
-        let retired = std::mem::take(&mut self.retired);
-        self.names.0.retain(|number, _| !retired.contains(number));
-        for (&number, identity) in &self.names.0 {
-            if !Path::new("/proc").join(identity.tgid.to_string()).exists() {
-                // It may not be there any more, where the table was full.
-                let _ = self.identities.remove(identity);
-                self.retired.insert(number);
+            for number in [of as u32, runner] {
+                if let Some(who) = self.people.get(number) {
+                    names.0.insert(number, who);
+                }
             }
         }
-        Ok(())
+        names
     }
 }
 

@@ -8,6 +8,7 @@ use diag_common::{
 };
 
 use super::args::By;
+use crate::output::least::least;
 
 /// What a group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,22 +89,6 @@ pub(crate) struct More {
     pub(crate) count: u64,
     /// What they had.
     pub(crate) had: Had,
-}
-
-/// Takes the smaller half out of a map of more than `most` entries.
-fn least<K: Copy + Eq + std::hash::Hash, V, W: Ord>(
-    map: &mut HashMap<K, V>,
-    most: usize,
-    weight: impl Fn(&K, &V) -> W,
-) -> Vec<(K, V)> {
-    if map.len() <= most {
-        return Vec::new();
-    }
-    let mut all: Vec<(K, V)> = map.drain().collect();
-    all.sort_by_key(|(key, value)| std::cmp::Reverse(weight(key, value)));
-    let less = all.split_off(most / 2);
-    map.extend(all);
-    less
 }
 
 impl Group {

@@ -62,9 +62,14 @@ impl Memory {
 
     /// That it does not grow with what comes and goes: by no more than an allocator keeps to itself.
     pub(super) fn assert_flat(&self) {
+        self.assert_grows_by_at_most(1 << 20);
+    }
+
+    /// That it grows by no more than so many bytes from the first third of the time to the last.
+    pub(super) fn assert_grows_by_at_most(&self, bytes: u64) {
         let [first, last] = self.thirds();
         println!("{first} bytes resident in the first third, {last} in the last");
-        assert!(last <= first + (1 << 20), "memory grows from {first} to {last} bytes: {self:?}");
+        assert!(last <= first + bytes, "memory grows from {first} to {last} bytes: {self:?}");
     }
 
     /// That it never is more than so many bytes.

@@ -219,7 +219,9 @@ fn short_processes() -> Outcome {
     forker.answer();
     sizes.push(rss(&mut session));
     let summary = session.interrupt().summary();
-    assert_eq!(number(&summary.0["lost"]["cells"]), 0, "after {:?}: {}", began.elapsed(), summary.0["lost"]);
+    for lost in ["cells", "identities"] {
+        assert_eq!(number(&summary.0["lost"][lost]), 0, "after {:?}: {}", began.elapsed(), summary.0["lost"]);
+    }
     let waits: u64 = summary.groups().iter().map(Group::count).sum();
     assert!(waits >= 24_000, "{waits} waits of 24,000 processes");
     assert!(sizes[1] <= sizes[0] + (8 << 20), "{sizes:?} bytes");

@@ -1,0 +1,73 @@
+//! Counting by keys: a small table of each CPU in front of a hash that all share. A slot of the table costs an addition; the hash,
+//! which costs four times an array, gets what another key drives out of its slot.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{Array, HashMap},
+};
+use diag_common::{
+    cells::{Cell, CellKey, Slot},
+    loss::Loss,
+};
+
+use crate::{
+    loss,
+    memory::{add_u64, load, store},
+};
+
+#[map]
+static SHARED_CELLS: HashMap<CellKey, Cell> = HashMap::with_max_entries(65536, 0);
+
+/// How many cells of each parity were ever made, by which the user side sees that the hash fills.
+#[map]
+static SHARED_CELLS_MADE: Array<u64> = Array::with_max_entries(2, 0);
+
+/// Hands what is in a slot to the shared hash, and gives the slot to another key. `half` is [`CellKey::half`].
+#[inline(always)]
+pub fn turn_out(slot: &mut Slot, of: u64, half: u64) {
+    // First of all, so that less is kept on the stack meanwhile.
+    let (before, count, ns) = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
+    store(&mut slot.of, of);
+    store(&mut slot.cell.count, 0);
+    store(&mut slot.cell.ns, 0);
+    if before != 0 {
+        add(CellKey { of: before, half }, count, ns);
+    }
+}
+
+/// Makes an empty cell of what `room` is for. Written field by field: a call of `memset` costs as much stack as any other.
+#[inline(always)]
+pub fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
+    // SAFETY: both fields are written.
+    unsafe {
+        (&raw mut (*room.as_mut_ptr()).count).write_volatile(0);
+        (&raw mut (*room.as_mut_ptr()).ns).write_volatile(0);
+        room.assume_init_ref()
+    }
+}
+
+/// Adds to a cell of the shared hash, modulo 2^64. A part of its callers: each call costs 32 bytes of stack at least, and the ways
+/// here are long.
+#[inline(always)]
+pub fn add(key: CellKey, count: u64, ns: u64) {
+    // A lost race means that another CPU made the cell.
+    if SHARED_CELLS.get_ptr_mut(key).is_none()
+        && SHARED_CELLS.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64).is_ok()
+        && let Some(made) = SHARED_CELLS_MADE.get_ptr_mut(key.half as u32)
+    {
+        // SAFETY: as below.
+        unsafe { add_u64(made, 1) };
+    }
+    let Some(cell) = SHARED_CELLS.get_ptr_mut(key) else {
+        loss::count(Loss::Cells);
+        return;
+    };
+    // SAFETY: a map value, aligned, written by atomic additions alone.
+    unsafe {
+        add_u64(&raw mut (*cell).count, count);
+        add_u64(&raw mut (*cell).ns, ns);
+    }
+}
