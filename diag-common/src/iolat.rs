@@ -143,6 +143,8 @@ pub struct Slot {
     pub max_ns: u64,
     /// Waiting time whose cause found no room in the matrix, ns.
     pub unsplit_ns: u64,
+    /// Time in which tasks were stopped on their way back, which is in no latency, ns.
+    pub stopped_ns: u64,
     /// Latency histogram; see [`hist`].
     pub bins: [Bin; hist::BUCKETS as usize],
 }

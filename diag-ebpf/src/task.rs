@@ -1,12 +1,13 @@
 //! What a `task_struct` says of its task.
 
 use aya_ebpf::Global;
-use diag_common::who::until_zero;
+use diag_common::{cause::Cause, who::until_zero};
 
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM, TASK_MM,
-        TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_PID, TASK_STATE, present,
+        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM,
+        TASK_FLAGS, TASK_FROZEN, TASK_FROZEN_MASK, TASK_MM, TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_PID,
+        TASK_STATE, present,
     },
     side::{Ptr, Side, argument},
 };
@@ -17,6 +18,36 @@ pub const INTERRUPTIBLE: u32 = 0x01;
 pub const UNINTERRUPTIBLE: u32 = 0x2;
 /// `TASK_DEAD`
 pub const DEAD: u32 = 0x80;
+
+/// `__TASK_STOPPED`, `__TASK_TRACED`, and `TASK_FROZEN` from 6.1 on (include/linux/sched.h, 5.14 to 7.3).
+const STOPPED: u32 = 0x4;
+const TRACED: u32 = 0x8;
+const FROZEN: u32 = 0x8000;
+/// `PF_FROZEN`, before 6.1; later the flag marks kcompactd (include/linux/sched.h, 5.10 and 6.18).
+const PF_FROZEN: u32 = 0x1_0000;
+/// `PF_KTHREAD` (include/linux/sched.h, 5.10 to 7.3).
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What stops a task that goes to sleep with the bits `state`, if it is stopped.
+#[inline(always)]
+pub fn stopped<S: Side>(task: Ptr, state: u32) -> Option<Cause> {
+    if state & TRACED != 0 {
+        return Some(Cause::StoppedTrace);
+    }
+    if state & STOPPED != 0 {
+        return Some(Cause::StoppedSignal);
+    }
+    let frozen = if state & FROZEN != 0 {
+        true
+    } else if state & INTERRUPTIBLE != 0 {
+        flag::<S>(task, &TASK_FROZEN, &TASK_FROZEN_MASK)
+    } else {
+        // SAFETY: a load from a task.
+        let flags: u32 = unsafe { S::read(task, TASK_FLAGS.load()) };
+        flags & (PF_FROZEN | PF_KTHREAD) == PF_FROZEN
+    };
+    frozen.then_some(Cause::StoppedFreezer)
+}
 
 /// The thread id of a task; 0 of a CPU's idle task.
 #[inline(always)]

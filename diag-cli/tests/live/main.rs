@@ -34,6 +34,7 @@ mod record;
 mod runq;
 mod session;
 mod stalls;
+mod stopped;
 mod storm;
 mod stuck;
 mod targets;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         faults::TESTS,
         guards::TESTS,
         stalls::TESTS,
+        stopped::TESTS,
         killed::TESTS,
         hdr::TESTS,
         targets::TESTS,

@@ -23,8 +23,7 @@ pub static GROUP_BY: Global<u32> = Global::new(GroupBy::Cgroup as u32);
 #[unsafe(no_mangle)]
 pub static OWNED: Global<u32> = Global::new(0);
 
-/// `PF_KTHREAD` (include/linux/sched.h, 5.10 to 7.3).
-pub const PF_KTHREAD: u32 = 0x0020_0000;
+pub use crate::task::PF_KTHREAD;
 
 const THERE: u32 = what::time(what::THREADS, place::NONE);
 const CAME: u32 = what::of_kind(THERE, what::WAITS);

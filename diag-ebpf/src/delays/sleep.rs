@@ -12,23 +12,14 @@ use super::{
     place as places,
 };
 use crate::{
-    fields::{
-        TASK_FROZEN, TASK_FROZEN_MASK, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL,
-        TASK_IN_MEMSTALL_MASK,
-    },
+    fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     side::{Ptr, Side},
     task::{self as tasks, INTERRUPTIBLE},
 };
 
-/// `__TASK_STOPPED`, `__TASK_TRACED`, `TASK_PARKED`, `TASK_NOLOAD` (with which a sleep is `TASK_IDLE`), and `TASK_FROZEN` from 6.1
-/// on (include/linux/sched.h, 5.14 to 7.3).
-const STOPPED: u32 = 0x4;
-const TRACED: u32 = 0x8;
+/// `TASK_PARKED`, and `TASK_NOLOAD`, with which a sleep is `TASK_IDLE` (include/linux/sched.h, 5.14 to 7.3).
 const PARKED: u32 = 0x40;
 const NOLOAD: u32 = 0x400;
-const FROZEN: u32 = 0x8000;
-/// `PF_FROZEN`, before 6.1; later the flag marks kcompactd (include/linux/sched.h, 5.10 and 6.18).
-const PF_FROZEN: u32 = 0x1_0000;
 
 /// The cause of an interruptible sleep by its place, plus one; 0 where the place tells none. The user side fills it.
 #[map]
@@ -41,17 +32,10 @@ pub fn begins<S: Side>(thread: &Thread, task: Ptr, state: u32) -> u32 {
     let flags = group::flags::<S>(task);
     let at = places::of::<S>(task, flags);
     let is = |cause: Cause| what::time(cause as u32, at);
-    if state & TRACED != 0 {
-        return is(Cause::StoppedTrace);
-    }
-    if state & STOPPED != 0 {
-        return is(Cause::StoppedSignal);
+    if let Some(cause) = tasks::stopped::<S>(task, state) {
+        return is(cause);
     }
     let interruptible = state & INTERRUPTIBLE != 0;
-    let held = interruptible && tasks::flag::<S>(task, &TASK_FROZEN, &TASK_FROZEN_MASK);
-    if state & FROZEN != 0 || flags & (PF_FROZEN | PF_KTHREAD) == PF_FROZEN || held {
-        return is(Cause::StoppedFreezer);
-    }
     if let Some(cause) = context::cause(thread.contexts) {
         return is(cause);
     }

@@ -68,10 +68,24 @@ pub fn slot(cache: &mut [CachedSlot; 16], op: Op, file: &File) -> Option<u32> {
     Some(slot)
 }
 
+/// The slot of a group that has one.
+#[inline(always)]
+pub fn known_slot(key: &SlotKey) -> Option<u32> {
+    // SAFETY: entries are never removed.
+    unsafe { SLOT_NUMBERS.get(key) }.copied()
+}
+
+/// Adds time in which a task was stopped on its way back from an operation of a slot.
+#[inline(always)]
+pub fn add_stopped(number: u32, ns: u64) {
+    if let Some((slot, _, _)) = group(number) {
+        slot.stopped_ns += ns;
+    }
+}
+
 #[inline(always)]
 fn slot_of_key(key: &SlotKey) -> Option<u32> {
-    // SAFETY: entries are never removed.
-    if let Some(&slot) = unsafe { SLOT_NUMBERS.get(key) } {
+    if let Some(slot) = known_slot(key) {
         return Some(slot);
     }
     let Ok(Some(free)) = FREE_SLOTS.pop() else {
@@ -82,8 +96,7 @@ fn slot_of_key(key: &SlotKey) -> Option<u32> {
         let _ = FREE_SLOTS.push(free, 0);
     }
     debug!((), "group {}: operation {} on device {:x}", free, key.op, key.dev);
-    // SAFETY: as above.
-    unsafe { SLOT_NUMBERS.get(key) }.copied()
+    known_slot(key)
 }
 
 /// Ends an operation that went on after its system call had returned. Seldom, so it is one function for all callers, and calls

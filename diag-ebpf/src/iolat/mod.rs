@@ -14,4 +14,5 @@ pub mod programs;
 pub mod sched;
 pub mod slowest;
 pub mod state;
+pub mod stop;
 pub mod syscall;

@@ -10,6 +10,7 @@ use diag_common::{
 use super::{
     begun, block, finish,
     state::{TaskState, Tasks, context, hint, phase},
+    stop,
 };
 use crate::{
     arch, clock,
@@ -32,20 +33,27 @@ const LOST_WAKEUP_NS: u64 = 1_000_000;
 #[inline(always)]
 pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let left_as = tasks::state_left::<S>(prev, prev_state);
+    let stops = left_as != 0 && !preempt && tasks::stopped::<S>(prev, left_as).is_some();
     if let Some(state) = begun::state_of_current::<S>(prev)
         && state.active()
     {
-        if state.returning != 0 && !still_returning(state) {
+        if state.returning != 0 && (stops || !still_returning(state)) {
             finish::deferred::<S>(state, prev);
         } else {
             // The state lies about a task that is preempted on its way to sleep.
             switch_out::<S>(program, state, prev, if preempt { 0 } else { left_as }, clock::now());
         }
     }
+    if stops {
+        stop::began::<S>(prev);
+    }
     if left_as & tasks::DEAD != 0 {
         S::forget(prev);
     }
     if let Some(state) = S::state(next) {
+        if state.stopped_in != 0 {
+            stop::ended(state, clock::now());
+        }
         if state.active() {
             let now = clock::now();
             if state.unexplained != 0 {
@@ -199,6 +207,9 @@ fn explain_by_state(state: &mut TaskState, now: u64) -> bool {
 #[inline(always)]
 pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     let Some(state) = S::state(task) else { return };
+    if state.stopped_in != 0 {
+        stop::ended(state, clock::now());
+    }
     if !state.active() {
         return;
     }

@@ -126,6 +126,9 @@ pub struct TaskState {
     pub returning: u8,
     /// What is known of its CPU quota since it is runnable; see [`crate::quota`].
     pub quota: u8,
+    /// Since when it is stopped, and from an operation of which slot it comes, plus one; 0 where it is not.
+    pub stopped: u64,
+    pub stopped_in: u32,
     pub queue: u64,
     pub held_ns: u64,
     /// Time by cause, valid where touched.

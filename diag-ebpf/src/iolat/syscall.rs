@@ -60,7 +60,7 @@ fn conclude<S: Tasks>(task: Ptr) {
 
 /// Whether the task is in a 32-bit system call.
 #[inline(always)]
-fn is_compat<S: Tasks>(task: Ptr) -> bool {
+pub fn is_compat<S: Tasks>(task: Ptr) -> bool {
     // SAFETY: a load from the task.
     unsafe { arch::is_compat::<S>(task) }
 }

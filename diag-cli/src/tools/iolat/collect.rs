@@ -40,6 +40,8 @@ pub(crate) struct Group {
     pub(crate) max_ns: u64,
     /// Waiting time whose cause found no room, ns.
     pub(crate) unsplit_ns: u64,
+    /// Time in which tasks were stopped on their way back, ns.
+    pub(crate) stopped_ns: u64,
     /// The latency histogram, by [`hist::bucket`].
     pub(crate) bins: Vec<Bin>,
     /// Time by latency bucket and wait.
@@ -55,6 +57,7 @@ impl Default for Group {
             min_ns: u64::MAX,
             max_ns: 0,
             unsplit_ns: 0,
+            stopped_ns: 0,
             bins: vec![Bin::default(); hist::BUCKETS as usize],
             cells: StdHashMap::new(),
             parts: StdHashMap::new(),
@@ -66,6 +69,7 @@ impl Group {
     fn add_slot(&mut self, slot: &Slot) {
         self.bytes += slot.bytes;
         self.unsplit_ns += slot.unsplit_ns;
+        self.stopped_ns += slot.stopped_ns;
         if slot.max_ns != 0 {
             self.min_ns = self.min_ns.min(!slot.min_inverted);
             self.max_ns = self.max_ns.max(slot.max_ns);
@@ -76,10 +80,16 @@ impl Group {
         }
     }
 
+    /// Whether nothing of it was counted.
+    fn is_empty(&self) -> bool {
+        self.max_ns == 0 && self.stopped_ns == 0
+    }
+
     /// Adds another interval's share of the same group.
     pub(crate) fn merge(&mut self, other: &Group) {
         self.bytes += other.bytes;
         self.unsplit_ns += other.unsplit_ns;
+        self.stopped_ns += other.stopped_ns;
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
         for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
@@ -191,7 +201,7 @@ impl Collector {
             let mut group = Group::default();
             let per_cpu = self.slots.get(&index, 0)?;
             per_cpu.iter().for_each(|slot| group.add_slot(slot));
-            if group.max_ns != 0 {
+            if !group.is_empty() {
                 let clear = vec![CLEAR; per_cpu.len()];
                 self.slots.set(index, PerCpuValues::try_from(clear)?, 0)?;
                 harvest.groups.insert(*key, group);
@@ -242,6 +252,7 @@ const CLEAR: Slot = Slot {
     min_inverted: 0,
     max_ns: 0,
     unsplit_ns: 0,
+    stopped_ns: 0,
     bins: [Bin { count: 0, sum_ns: 0 }; hist::BUCKETS as usize],
 };
 

@@ -167,6 +167,7 @@ pub(crate) fn operation(
         filesystem: filesystem(key, namer.mounts),
         bytes: group.bytes,
         latency,
+        stopped_ns: group.stopped_ns,
         layers: layers(&all),
         causes,
         causes_omitted,

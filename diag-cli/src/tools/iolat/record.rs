@@ -118,6 +118,8 @@ pub(crate) struct Operation {
     pub(crate) bytes: u64,
     /// How long they took.
     pub(crate) latency: Histogram,
+    /// How long their tasks were stopped on the way back, by a signal, the freezer or a tracer, ns. It is in no latency.
+    pub(crate) stopped_ns: u64,
     /// Where that time went.
     pub(crate) layers: Layers,
     /// The same, finer; largest first.

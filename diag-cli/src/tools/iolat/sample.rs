@@ -93,6 +93,7 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
         filesystem: "ext4".into(),
         bytes: latency.count * 4096,
         latency,
+        stopped_ns: 0,
         layers: Layers::from_ns(layers(&all)),
         causes: all.iter().map(cause).collect(),
         causes_omitted: Omitted { count: 0, ns: Some(0) },

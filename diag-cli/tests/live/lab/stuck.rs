@@ -35,6 +35,38 @@ impl Drop for Stopped {
     }
 }
 
+/// A process whose threads a tracer stops; they go on, untraced, when this is dropped, by the thread that made it.
+pub(crate) struct Traced(Vec<libc::pid_t>);
+
+impl Traced {
+    /// Stops them.
+    pub(crate) fn new(pid: u32) -> Traced {
+        let nothing = std::ptr::null_mut::<libc::c_void>();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there").flatten();
+        let threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+        let stop = |&thread: &libc::pid_t| {
+            // SAFETY: requests that read and write no memory of this process but the status.
+            unsafe {
+                let mut status = 0;
+                libc::ptrace(libc::PTRACE_SEIZE, thread, nothing, nothing) == 0
+                    && libc::ptrace(libc::PTRACE_INTERRUPT, thread, nothing, nothing) == 0
+                    && libc::waitpid(thread, &raw mut status, libc::__WALL) == thread
+            }
+        };
+        Traced(threads.filter(stop).collect())
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let nothing = std::ptr::null_mut::<libc::c_void>();
+        for &thread in &self.0 {
+            // SAFETY: as above.
+            unsafe { libc::ptrace(libc::PTRACE_DETACH, thread, nothing, nothing) };
+        }
+    }
+}
+
 /// Starts a program by vfork whose child opens `path` before it calls exec; returns when it has.
 pub(crate) fn vfork_into_open(path: &Path) {
     let program = c"/bin/true";

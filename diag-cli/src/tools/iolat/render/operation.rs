@@ -20,6 +20,14 @@ pub(super) fn heading(page: &mut Page, operation: &Operation, duration_ns: u64) 
     page.gap();
     page.line(&format!("{} on {place}: {counts}", page.paint(bar::STRONG, name)));
     page.line(&format!("  {}", latency.percentiles()));
+    if operation.stopped_ns > 0 {
+        let stopped = units::time(operation.stopped_ns);
+        page.wrapped(
+            bar::FAINT,
+            "  ",
+            &format!("stopped by a signal, the freezer or a tracer: {stopped}, in no latency"),
+        );
+    }
 }
 
 /// One line for all operations that are not shown.

@@ -1,0 +1,60 @@
+//! Time in which a task was stopped on its way back from an operation: by a signal, the freezer or a tracer. It is in no latency,
+//! since the call has returned by then; the operation's group has it apart.
+
+use diag_common::{
+    iolat::{Op, SlotKey},
+    loss::Loss,
+};
+
+use super::{
+    file, finish,
+    state::{TaskState, Tasks},
+    syscall::is_compat,
+};
+use crate::{
+    clock,
+    fields::{REGS_DI, REGS_ORIG_AX},
+    loss,
+    memory::store,
+    scope,
+    side::Ptr,
+};
+
+/// `task`, which leaves its CPU, is stopped. From which operation it comes, its saved registers tell, if it comes from one. A function
+/// of its own, for the stack's sake.
+#[inline(never)]
+pub fn began<S: Tasks>(task: Ptr) {
+    if !scope::contains::<S>(task) || is_compat::<S>(task) {
+        return;
+    }
+    let Some(slot) = slot::<S>(task) else { return };
+    let Some(state) = S::state_or_create(task) else {
+        loss::count(Loss::TaskState);
+        return;
+    };
+    store(&mut state.stopped_in, slot + 1);
+    store(&mut state.stopped, clock::now());
+}
+
+#[inline(always)]
+fn slot<S: Tasks>(task: Ptr) -> Option<u32> {
+    let regs = S::registers(task);
+    if regs.is_null() {
+        return None;
+    }
+    // SAFETY: loads from the registers.
+    let (number, fd): (u64, u32) =
+        unsafe { (S::read(regs, REGS_ORIG_AX.load()), S::read(regs, REGS_DI.load())) };
+    let op = Op::of_syscall(number)?;
+    let file = file::of_descriptor::<S>(task, fd)?;
+    finish::known_slot(&SlotKey { dev: file.dev, op: op as u32, magic: file.magic })
+}
+
+/// The task goes on.
+#[inline(always)]
+pub fn ended(state: &mut TaskState, now: u64) {
+    if state.stopped_in != 0 {
+        finish::add_stopped(state.stopped_in - 1, now.saturating_sub(state.stopped));
+        store(&mut state.stopped_in, 0);
+    }
+}
