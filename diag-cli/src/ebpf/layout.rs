@@ -53,6 +53,15 @@ const FIELDS: &[Field] = &[
     required("SIGNAL_LIVE", offset!("signal_struct", "live")),
     required("TASK_MM", offset!("task_struct", "mm")),
     required("TASK_TI_FLAGS", offset!("task_struct", "thread_info.flags")),
+    required("TASK_WORKS", offset!("task_struct", "task_works")),
+    optional("TASK_OVER_HIGH", offset!(("task_struct", "memcg_nr_pages_over_high", "with CONFIG_MEMCG"))),
+    optional(
+        "TASK_THROTTLE_DISK",
+        offset!(
+            ("task_struct", "throttle_disk", "6.3, f05837ed73d0, with CONFIG_BLK_CGROUP"),
+            ("task_struct", "throttle_queue", "before 6.3, with CONFIG_BLK_CGROUP")
+        ),
+    ),
     required(
         "TASK_IN_IOWAIT",
         Source::Bits { mask: "TASK_IN_IOWAIT_MASK", candidates: &[at("task_struct", "in_iowait", ALL)] },
@@ -154,6 +163,7 @@ const FIELDS: &[Field] = &[
     required("DENTRY_PARENT", offset!("dentry", "d_parent")),
     required("DENTRY_NAME", offset!("dentry", "d_name.name")),
     optional("DENTRY_HASHED", offset!("dentry", "d_hash.pprev")),
+    required("DENTRY_INODE", offset!("dentry", "d_inode")),
     required("TASK_STACK", offset!("task_struct", "stack")),
     required("REQUEST_START", offset!("request", "start_time_ns")),
     required("REQUEST_IO_START", offset!("request", "io_start_time_ns")),

@@ -2,16 +2,18 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::fd::AsRawFd as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use serde_json::Value;
 
 use crate::{
     Outcome, Test,
     lab::{
         Lab,
-        image::{Loop, Mounted},
+        image::{Loop, Mounted, PlainDisk, evict},
     },
     osdiag::{Session, tool},
     record::{Record, device_of},
@@ -23,7 +25,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("paths_mount_point_with_a_space", mount_point_with_a_space),
     ("paths_below_a_cover", below_a_cover),
     ("paths_btrfs_device", btrfs_device),
+    ("paths_of_files_closed_at_once", files_closed_at_once),
 ];
+
+/// Files that are read once each.
+const FILES: usize = 40;
 
 /// Writes to a file, after something was `done` to it; returns what the kernel calls it then, and the summary.
 fn written(path: &Path, done: impl FnOnce(&Path)) -> (String, Record) {
@@ -69,6 +75,34 @@ fn below_a_cover() -> Outcome {
     let second = Mounted::mount(lab.directory("second"), &["--bind", &below.to_string_lossy()])?;
     let _cover = Mounted::mount(first.path().to_owned(), &["-t", "tmpfs", "none"])?;
     check(&second.path().join("f"), |_| ());
+    Ok(())
+}
+
+/// Files that are opened, read from the disk and closed: each has its name in the record, though its reader slept and its descriptor was
+/// another's soon after. The reads are waited for, so glibc's rseq has the kernel do something on each one's way back.
+fn files_closed_at_once() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let mut paths: Vec<PathBuf> =
+        (0..FILES).map(|number| disk.mount.file(&format!("f{number}"), 64 << 10)).collect();
+    paths.iter().for_each(|path| evict(path));
+    let pid = std::process::id().to_string();
+    let session = Session::tracing(tool("iolat", &["--json", "--slowest", "100", "-p", &pid]));
+    for path in &paths {
+        let mut file = File::open(path).expect("it was made");
+        assert_eq!(file.read(&mut [0; 4096]).ok(), Some(4096));
+    }
+    let summary = session.interrupt().summary();
+    let device = device_of(&paths[0]);
+    assert_eq!(summary.operation("read", &device).count(), FILES as u64, "{}", summary.outline());
+    let is_cold = |slow: &&Value| slow["latency_ns"].as_u64().is_some_and(|ns| ns > 20_000);
+    let reads = summary.slowest().iter().filter(|slow| slow["op"] == "read").filter(is_cold);
+    let mut named: Vec<PathBuf> =
+        reads.map(|slow| slow["file"].as_str().unwrap_or("a file without a name").into()).collect();
+    named.retain(|name| name.starts_with(disk.mount.path()) || !name.is_absolute());
+    named.sort();
+    paths.sort();
+    assert_eq!(named, paths);
     Ok(())
 }
 

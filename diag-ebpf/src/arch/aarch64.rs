@@ -24,9 +24,11 @@ pub static STACK_SIZE: Global<u32> = Global::new(16384);
 /// `TIF_32BIT` (arch/arm64/include/asm/thread_info.h, 6.18).
 const TIF_32BIT: u64 = 1 << 22;
 
-/// Flags of `thread_info` that stop a task on its way to user mode (`_TIF_WORK_MASK`, arch/arm64/include/asm/thread_info.h,
-/// 5.10 to 6.18): all bits that any of them ever had.
-pub const RETURN_WORK: u64 = 0xff;
+/// Flags of `thread_info`: that another task is to run, and that the task has something to do before user mode
+/// (arch/arm64/include/asm/thread_info.h, 5.10 to 6.18; include/asm-generic/thread_info_tif.h, 6.18): all bits that any of
+/// them ever had, as on x86.
+pub const RESCHEDULE: u64 = 0x1a;
+pub const RESUME: u64 = 0x47;
 
 /// The user registers on a kernel stack that begins at `stack`: `task_pt_regs` (arch/arm64/include/asm/processor.h, 5.10 to
 /// 6.18), at its top.

@@ -26,10 +26,11 @@ const TS_COMPAT: u32 = 0x2;
 /// What a call's return value is until it has one: `-ENOSYS` (arch/x86/entry/entry_64.S, 6.18).
 const NOT_RETURNED: i64 = -38;
 
-/// Flags of `thread_info` that stop a task on its way to user mode: a new schedule, a signal, work to do. Their places
+/// Flags of `thread_info`: that another task is to run, and that the task has something to do before user mode. Their places
 /// changed (arch/x86/include/asm/thread_info.h, 6.17; include/asm-generic/thread_info_tif.h, 6.18), so all bits that
-/// any of them ever had; one too many costs nothing but a later count.
-pub const RETURN_WORK: u64 = 0x3f;
+/// any of them ever had. One too many of the former costs nothing but a later count; what the latter stands for is asked.
+pub const RESCHEDULE: u64 = 0x38;
+pub const RESUME: u64 = 0x07;
 
 /// The user registers on a kernel stack that begins at `stack`: `task_pt_regs` (arch/x86/include/asm/processor.h, 5.10 to
 /// 6.8), at its top.

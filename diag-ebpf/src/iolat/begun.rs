@@ -3,22 +3,21 @@
 //! Most operations never leave their CPU and do nothing but run. For those a look-up of the task's state would be most of
 //! the cost, so they have none: it is made when the task is switched out, enters a context, or has something to tell.
 
-use aya_ebpf::{
-    macros::map,
-    maps::{Array, PerCpuArray},
-};
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+
+use diag_common::loss::Loss;
 
 use super::state::{CachedSlot, TaskState, Tasks, phase};
-use crate::{
-    memory::{add_u64, store},
-    side::Ptr,
-};
+use crate::{loss, memory::store, side::Ptr};
 
 /// The operation that runs on a CPU, if one does.
 #[repr(C)]
 pub struct Begun {
     /// Its `task_struct`; 0 for none.
     pub task: u64,
+    /// The task that is on the CPU, where its operation goes on after the call has returned (see [`TaskState::returning`]); 0 for none.
+    /// Of no other does the state need a look when it begins the next.
+    pub returning: u64,
     /// These stand for the fields of the same name in [`TaskState`].
     pub start: u64,
     pub steal: u64,
@@ -38,26 +37,6 @@ pub struct Begun {
 
 #[map]
 static BEGUN: PerCpuArray<Begun> = PerCpuArray::with_max_entries(1, 0);
-
-/// How many operations go on after their calls have returned; see [`TaskState::returning`]. As long as there are none, no
-/// task's state needs a look when it begins another.
-#[map]
-static RETURNING: Array<u64> = Array::with_max_entries(1, 0);
-
-/// Whether any operation goes on after its call has returned.
-#[inline(always)]
-pub fn any_returning() -> bool {
-    RETURNING.get(0).is_some_and(|&count| count != 0)
-}
-
-/// Counts one more of those operations, or with -1 one less.
-#[inline(always)]
-pub fn count_returning(change: i64) {
-    if let Some(count) = RETURNING.get_ptr_mut(0) {
-        // SAFETY: an aligned map value.
-        unsafe { add_u64(count, change as u64) };
-    }
-}
 
 /// This CPU's.
 #[inline(always)]
@@ -79,9 +58,13 @@ pub fn state_of_current<S: Tasks>(task: Ptr) -> Option<&'static mut TaskState> {
 pub fn into_state<S: Tasks>(begun: &mut Begun, task: Ptr) -> Option<&'static mut TaskState> {
     store(&mut begun.task, 0);
     let Some(state) = S::state_or_create(task) else {
-        crate::loss::count(diag_common::loss::Loss::TaskState);
+        loss::count(Loss::TaskState);
         return None;
     };
+    // Its last operation was to end when the task began this one, or was switched out, and the kernel did not tell of a switch.
+    if state.start != 0 {
+        loss::count(Loss::MissedRuns);
+    }
     store(&mut state.start, begun.start);
     store(&mut state.mark, begun.start);
     store(&mut state.steal, begun.steal);

@@ -16,7 +16,7 @@ use diag_common::{
 };
 
 use super::{
-    begun::{self, Begun},
+    begun::Begun,
     file::{self, File},
     slowest,
     state::{CachedSlot, TaskState, Tasks},
@@ -109,7 +109,6 @@ pub fn deferred<S: Tasks>(state: &mut TaskState, task: Ptr) {
     }
     state.returning = 0;
     state.start = 0;
-    begun::count_returning(-1);
 }
 
 /// Counts an operation that only ran, unless it is slow enough to be told of.
@@ -199,7 +198,7 @@ fn tell<S: Tasks>(state: &mut TaskState, task: Ptr, regs: Ptr, slot: &mut Slot, 
     if is_slow(threshold, bucket) {
         slowest::raise(threshold, bucket);
         if !regs.is_null() {
-            state.offset = slowest::place::<S>(state, regs, state.ret);
+            slowest::locate::<S>(state, regs, state.ret);
         }
         slowest::send::<S>(state, task);
     }

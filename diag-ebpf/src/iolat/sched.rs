@@ -50,12 +50,16 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     if left_as & tasks::DEAD != 0 {
         S::forget(prev);
     }
+    let mut returning = 0;
     if let Some(state) = S::state(next) {
         if state.stopped_in != 0 {
             stop::ended(state, clock::now());
         }
         if state.active() {
             let now = clock::now();
+            if state.returning != 0 {
+                returning = next as u64;
+            }
             if state.unexplained != 0 {
                 explain_late::<S>(program, state, next);
             }
@@ -70,6 +74,9 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
             state.start = now;
             state.begin_running::<S>(next, now);
         }
+    }
+    if let Some(begun) = begun::here() {
+        store(&mut begun.returning, returning);
     }
 }
 

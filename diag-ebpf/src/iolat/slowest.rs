@@ -17,7 +17,7 @@ use super::state::{TaskState, Tasks};
 use crate::{
     arch,
     fields::{
-        DENTRY_HASHED, DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, FILE_POS, TASK_COMM, TASK_PID,
+        DENTRY_HASHED, DENTRY_INODE, DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_POS, TASK_COMM, TASK_PID,
         TASK_TGID, present,
     },
     loss,
@@ -81,7 +81,7 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
             store(&mut to.stack, from.stack);
             store(&mut to.flags, from.flags);
         }
-        let used = path(draft, state.file as Ptr, state.inode);
+        let used = path(draft, state.entry as Ptr, state.inode);
         let event = &raw mut (*draft).event;
         let size = (core::mem::offset_of!(Event, path) + at_most::<LONGEST_PATH>(u64::from(used))) as u64;
         if bpf_ringbuf_output(ptr::from_ref(&EVENTS) as *mut _, event.cast(), size, NO_WAKEUP) != 0 {
@@ -114,10 +114,18 @@ pub fn raise(threshold: &mut Threshold, bucket: u32) {
     }
 }
 
+/// Takes where the operation worked, while its call has the file open: it may be closed, and the descriptor another's, soon after.
+#[inline(always)]
+pub fn locate<S: Side>(state: &mut TaskState, regs: Ptr, ret: i64) {
+    state.offset = place::<S>(state, regs, ret);
+    // SAFETY: a plain address, read with fault handling.
+    state.entry = unsafe { Raw::read(state.file as Ptr, FILE_DENTRY.load()) };
+}
+
 /// Where in the file the operation worked; `i64::MIN` where that has no meaning. The registers keep a call's arguments
 /// until the next.
 #[inline(always)]
-pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> i64 {
+fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> i64 {
     let is = |other: Op| state.op == other as u8;
     if is(Op::Fsync) || is(Op::Fdatasync) {
         return i64::MIN;
@@ -137,15 +145,14 @@ pub fn place<S: Side>(state: &TaskState, regs: Ptr, ret: i64) -> i64 {
 
 /// Walks the directory entries from the file to its file system's root. The names are true at this moment.
 #[inline(always)]
-unsafe fn path(draft: *mut Draft, file: Ptr, inode: u64) -> u32 {
+unsafe fn path(draft: *mut Draft, mut entry: Ptr, inode: u64) -> u32 {
     // SAFETY: plain addresses, read with fault handling; the offset into the buffer is masked.
     unsafe {
         let start = (&raw mut (*draft).event.path).cast::<u8>();
-        let mut entry: Ptr = Raw::read(file, FILE_DENTRY.load());
         let mut used = 0u32;
         let mut flags = PATH_CUT;
-        // A descriptor that was closed since lets its file go, and another take its place.
-        let gone = Raw::read::<u64>(file, FILE_INODE.load()) != inode;
+        // A file that was closed since lets its entry go once memory is short, and another take its place.
+        let gone = Raw::read::<u64>(entry, DENTRY_INODE.load()) != inode;
         for component in 0..=MAX_COMPONENTS {
             if gone {
                 flags = 0;

@@ -77,9 +77,10 @@ pub struct TaskState {
     pub irq: u64,
     /// When the system call ended, or the task last came back on its way to user mode; see `returning`.
     pub end: u64,
-    /// What the call returned, and where in the file it worked, once it has returned.
+    /// What the call returned, where in the file it worked, and the file's directory entry, once it has returned.
     pub ret: i64,
     pub offset: i64,
+    pub entry: u64,
     /// The task's saved registers, and the number of the call that they hold.
     pub regs: u64,
     pub number: u64,
@@ -122,7 +123,7 @@ pub struct TaskState {
     pub op: u8,
     /// A kernel thread that operations wait for, rather than an operation.
     pub helper: u8,
-    /// The call has returned, but the task was to be stopped before user mode: the operation goes on until it is there.
+    /// The call has returned, but the task is to be held up before user mode: the operation goes on until it is there.
     pub returning: u8,
     /// What is known of its CPU quota since it is runnable; see [`crate::quota`].
     pub quota: u8,

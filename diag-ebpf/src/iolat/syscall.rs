@@ -8,13 +8,13 @@ use super::{
     state::{LONG_RUN_NS, Tasks, phase},
 };
 use crate::{
-    arch::{self, RETURN_WORK},
+    arch::{self, RESCHEDULE, RESUME},
     clock,
-    fields::TASK_TI_FLAGS,
+    fields::{TASK_OVER_HIGH, TASK_THROTTLE_DISK, TASK_TI_FLAGS, TASK_WORKS, present},
     loss,
     memory::store,
     scope,
-    side::{Ptr, argument},
+    side::{Ptr, Raw, argument},
     task::clocks,
 };
 
@@ -36,12 +36,12 @@ pub fn enter<S: Tasks>(context: Ptr) {
     if !scope::contains::<S>(task) || is_compat::<S>(task) {
         return;
     }
-    if begun::any_returning() {
+    let Some(begun) = begun::here() else { return };
+    if begun.returning == task as u64 {
+        store(&mut begun.returning, 0);
         conclude::<S>(task);
     }
-    if let Some(begun) = begun::here() {
-        begin::<S>(context, task, begun);
-    }
+    begin::<S>(context, task, begun);
 }
 
 /// Ends the operation of a task that has gone on since its call returned: it begins another.
@@ -111,11 +111,10 @@ pub fn exit<S: Tasks>(regs: Ptr, ret: i64) {
 fn end<S: Tasks>(regs: Ptr, ret: i64) {
     let task = S::current();
     let Some(begun) = begun::here() else { return };
-    // SAFETY: a load from the task.
-    let stopped = unsafe { S::read::<u64>(task, TASK_TI_FLAGS.load()) & RETURN_WORK != 0 };
+    let held = is_held_up::<S>(task);
     let (now, state) = if begun.task == task as u64 {
         let now = clock::now();
-        if !stopped && undisturbed::<S>(begun, task, now) && finish::quick(begun, ret, now) {
+        if !held && undisturbed::<S>(begun, task, now) && finish::quick(begun, ret, now) {
             begun.task = 0;
             return;
         }
@@ -137,18 +136,35 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
         // It came back by a switch that was not told: seen on a vendor's 6.18, once in hundreds under load.
         sched::switch_in::<S>(state, task, now);
     }
-    // What stops the task from here on is time that the caller waits: a CPU quota (6.18 and up), memory.high, or
-    // another task, which a kernel without preemption lets in only now.
-    if stopped {
-        state.offset = slowest::place::<S>(state, regs, ret);
+    // What holds the task up from here on is time that the caller waits.
+    if held {
+        slowest::locate::<S>(state, regs, ret);
         state.ret = ret;
         state.end = now;
         state.returning = 1;
-        begun::count_returning(1);
+        store(&mut begun.returning, task as u64);
         return;
     }
     finish::operation::<S>(state, task, regs, ret, now);
     state.start = 0;
+}
+
+/// Whether `task` will be held up on its way to user mode: by another task, which a kernel without preemption lets in only now, by a CPU
+/// quota (a task work from 6.18 on), `memory.high`, or a disk's `io.latency` or `io.cost`. Signals are none of this.
+///
+/// `TIF_NOTIFY_RESUME` alone says nothing: after each switch it is set for whoever has registered rseq, which glibc does for
+/// every thread (include/linux/rseq.h, 6.18).
+#[inline(always)]
+fn is_held_up<S: Tasks>(task: Ptr) -> bool {
+    // SAFETY: loads from the task.
+    unsafe {
+        let flags: u64 = S::read(task, TASK_TI_FLAGS.load());
+        flags & RESCHEDULE != 0
+            || flags & RESUME != 0
+                && (S::read::<u64>(task, TASK_WORKS.load()) != 0
+                    || present(&TASK_OVER_HIGH) && S::read::<u32>(task, TASK_OVER_HIGH.load()) != 0
+                    || present(&TASK_THROTTLE_DISK) && S::read::<u64>(task, TASK_THROTTLE_DISK.load()) != 0)
+    }
 }
 
 /// What a call returns that a fatal signal interrupts (`-EINTR`, include/uapi/asm-generic/errno-base.h).
@@ -166,9 +182,9 @@ pub fn exited<S: Tasks>() {
     if state.returning == 0 {
         let now = clock::now();
         state.charge_running::<S>(task, now);
+        slowest::locate::<Raw>(state, state.regs as Ptr, INTERRUPTED);
         state.ret = INTERRUPTED;
         state.end = now;
-        begun::count_returning(1);
     }
     finish::deferred::<S>(state, task);
 }

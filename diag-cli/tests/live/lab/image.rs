@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -144,6 +144,13 @@ pub(crate) fn warm(path: &Path) {
     let mut file = File::open(path).expect("the file is there");
     let mut block = vec![0; 1 << 20];
     while file.read(&mut block).expect("the file can be read") > 0 {}
+}
+
+/// Drops a file that is written through from the page cache.
+pub(crate) fn evict(path: &Path) {
+    let file = File::open(path).expect("the file is there");
+    // SAFETY: posix_fadvise takes an open descriptor and numbers.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
 }
 
 /// Ext4 on a loop device over a file: fast, with nothing wrong. Unmounted before the device goes.
