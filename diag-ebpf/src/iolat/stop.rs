@@ -1,24 +1,14 @@
 //! Time in which a task was stopped on its way back from an operation: by a signal, the freezer or a tracer. It is in no latency,
 //! since the call has returned by then; the operation's group has it apart.
 
-use diag_common::{
-    iolat::{Op, SlotKey},
-    loss::Loss,
-};
+use diag_common::{iolat::SlotKey, loss::Loss};
 
 use super::{
     file, finish,
     state::{TaskState, Tasks},
     syscall::is_compat,
 };
-use crate::{
-    clock,
-    fields::{REGS_DI, REGS_ORIG_AX},
-    loss,
-    memory::store,
-    scope,
-    side::Ptr,
-};
+use crate::{arch, clock, loss, memory::store, scope, side::Ptr};
 
 /// `task`, which leaves its CPU, is stopped. From which operation it comes, its saved registers tell, if it comes from one. A function
 /// of its own, for the stack's sake.
@@ -43,9 +33,8 @@ fn slot<S: Tasks>(task: Ptr) -> Option<u32> {
         return None;
     }
     // SAFETY: loads from the registers.
-    let (number, fd): (u64, u32) =
-        unsafe { (S::read(regs, REGS_ORIG_AX.load()), S::read(regs, REGS_DI.load())) };
-    let op = Op::of_syscall(number)?;
+    let (number, fd) = unsafe { (arch::call_number::<S>(regs), arch::descriptor::<S>(regs)) };
+    let op = arch::operation(number as u64)?;
     let file = file::of_descriptor::<S>(task, fd)?;
     finish::known_slot(&SlotKey { dev: file.dev, op: op as u32, magic: file.magic })
 }
