@@ -1,9 +1,9 @@
 //! Loading one object: its maps, its globals, and the kind of hooks that this kernel takes.
 
-use std::{fmt, fs::File, io::BufReader, path::Path};
+use std::{fmt, fs::File, io::BufReader, path::Path, rc::Rc};
 
-use anyhow::{Context, Result};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use anyhow::Result;
+use aya::{Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
 
 use super::{
     calls::Calls,
@@ -14,7 +14,6 @@ use super::{
     states,
 };
 use crate::{
-    arch,
     exit::Failure,
     kernel::{
         btf::{Btf, Sameness},
@@ -57,10 +56,15 @@ pub(crate) struct Objects {
     pub(crate) raw: &'static [u8],
 }
 
+/// The function that stands for the iterator of tasks (`DEFINE_BPF_ITER_FUNC`, kernel/bpf/task_iter.c, 5.10 to 6.18).
+const ITERATOR: &str = "bpf_iter_task";
+
 /// The running kernel as far as loading has to know it.
 pub(crate) struct Kernel {
     /// The types to resolve fields from.
     pub(crate) types: Btf,
+    /// Whether they were read from the running kernel, so that types have the numbers that it knows them by.
+    own: bool,
     /// That nothing tells whether they are its own, where nothing does.
     unchecked: Option<Unavailable>,
 }
@@ -68,7 +72,9 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Reads the running kernel's types, or those in `file`, which have to be the running kernel's as well.
     pub(crate) fn read(file: Option<&Path>) -> Result<Kernel> {
-        let Some(file) = file else { return Ok(Kernel { types: Btf::running()?, unchecked: None }) };
+        let Some(file) = file else {
+            return Ok(Kernel { types: Btf::running()?, own: true, unchecked: None });
+        };
         let types = Btf::from_file(file)?;
         let unchecked = match compare_with_running(&types)? {
             Sameness::Same => None,
@@ -88,7 +94,7 @@ impl Kernel {
                 ),
             }),
         };
-        Ok(Kernel { types, unchecked })
+        Ok(Kernel { types, own: false, unchecked })
     }
 }
 
@@ -156,8 +162,8 @@ pub(crate) struct Object {
     pub(super) unavailable: Vec<Unavailable>,
     /// Whether the verifier's log is to be shown.
     pub(super) logs: bool,
-    /// The kernel's own types as aya reads them, which some programs are loaded with: 21 MB.
-    pub(super) running: Option<aya::Btf>,
+    /// The kernel's own types as aya reads them, which some programs are loaded with.
+    pub(super) running: Option<Rc<aya::Btf>>,
 }
 
 /// One of a tool's objects, ready for this kernel.
@@ -172,8 +178,8 @@ impl Objects {
     /// Loads the object for the best kind of hooks that works: the `tp_btf` one if the kernel takes every program of it
     /// that there is no answer without, and gives tasks storage; else the raw one.
     ///
-    /// The kernel's types are let go of first: the loader reads them for itself, and needs four times their memory.
-    pub(crate) fn load(&self, kernel: Kernel, wanted: &Wanted<'_>) -> Result<Object> {
+    /// Of the kernel's types only the numbers of some names are kept, which programs are loaded with.
+    pub(crate) fn load(&self, kernel: Kernel, wanted: &Wanted<'_>, loader: EbpfLoader<'_>) -> Result<Object> {
         let calls = Calls::of(&kernel.types);
         let forced = knobs::hooks();
         let typed = match forced.as_deref() {
@@ -187,15 +193,24 @@ impl Objects {
         };
         let raw = prepare(self.raw, &kernel, &calls, wanted);
         let unchecked = kernel.unchecked;
+        let names = if kernel.own { Some(Rc::new(names(&kernel.types, wanted.probes)?)) } else { None };
         drop(kernel.types);
-        let mut object = match typed.and_then(|prepared| load_typed(prepared, wanted)) {
+        // It is gone before what it is given here.
+        let mut loader = loader;
+        let loaded = match &typed {
+            Ok(prepared) => load_typed(&mut loader, prepared, names.clone(), wanted),
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        let mut object = match loaded {
             Ok(object) => object,
             Err(error) if forced.as_deref() == Some("btf") => {
                 return Err(Failure::Unsupported(one_line(&format!("{error:#}"))).into());
             }
             Err(error) => {
                 let why = one_line(&format!("{error:#}"));
-                let mut object = load_maps(raw?, Hooks::Raw, wanted)?;
+                let raw = raw.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+                let mut object = load_maps(&mut loader, raw, Hooks::Raw, wanted)?;
+                object.running = names;
                 if forced.is_none() {
                     object.unavailable.push(Unavailable {
                         name: "typed-hooks".to_owned(),
@@ -225,27 +240,51 @@ fn prepare(object: &[u8], kernel: &Kernel, calls: &Calls, wanted: &Wanted<'_>) -
     Ok(Prepared { bytes: image.without_unused_maps(), fields, has_states })
 }
 
+/// What aya looks up in the kernel's types to load programs: the numbers of tracepoints, and of these probes where they are functions.
+fn names(types: &Btf, probes: &[ProbeSpec]) -> Result<aya::Btf> {
+    let functions: Vec<&str> = probes.iter().map(|probe| probe.name).chain([ITERATOR]).collect();
+    let bytes = types.with_names_of(&functions);
+    Ok(aya::Btf::parse(&bytes, Endianness::default())?)
+}
+
 /// Loads the programs that decide, and tries whether tasks get storage.
-fn load_typed(prepared: Prepared, wanted: &Wanted<'_>) -> Result<Object> {
-    let mut object = load_maps(prepared, Hooks::Btf, wanted)?;
+fn load_typed<'a>(
+    loader: &mut EbpfLoader<'a>,
+    prepared: &'a Prepared,
+    names: Option<Rc<aya::Btf>>,
+    wanted: &'a Wanted<'_>,
+) -> Result<Object> {
+    let mut object = load_maps(loader, prepared, Hooks::Btf, wanted)?;
     states::try_storage(&object.ebpf)?;
-    // Only now: the loader has read the same types for itself, and let go of them.
-    object.running = Some(aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?);
+    object.running = names;
+    object.read_types()?;
     for probe in probes::decisive(wanted.probes, wanted.existing)? {
         object.load(probe)?;
     }
     Ok(object)
 }
 
-fn load_maps(prepared: Prepared, hooks: Hooks, wanted: &Wanted<'_>) -> Result<Object> {
+/// The one loader of a session. aya reads the kernel's types whenever one is made, and leaves that to no caller; the objects
+/// here have no use for them: nothing in them is relocated by types.
+pub(crate) fn loader<'a>() -> EbpfLoader<'a> {
     let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    give_back();
+    loader
+}
+
+fn load_maps<'a>(
+    loader: &mut EbpfLoader<'a>,
+    prepared: &'a Prepared,
+    hooks: Hooks,
+    wanted: &'a Wanted<'_>,
+) -> Result<Object> {
     loader.allow_unsupported_maps().verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     for field in &prepared.fields {
         // All objects have the globals of all tools.
         loader.override_global(field.global, &field.value, true);
     }
-    let architecture = arch::globals();
-    for (name, value) in wanted.settings.globals.iter().chain(&architecture) {
+    for (name, value) in &wanted.settings.globals {
         match value {
             Value::U32(value) => loader.override_global(name, value, true),
             Value::U64(value) => loader.override_global(name, value, true),
@@ -271,7 +310,7 @@ fn load_maps(prepared: Prepared, hooks: Hooks, wanted: &Wanted<'_>) -> Result<Ob
         ebpf,
         hooks,
         fallback: None,
-        fields: prepared.fields,
+        fields: prepared.fields.clone(),
         unavailable: Vec::new(),
         logs: wanted.logs,
         running: None,
@@ -287,7 +326,12 @@ impl Object {
     /// Lets go of what only attaching needs, and gives the memory back to the system.
     pub(crate) fn settle(&mut self) {
         self.running = None;
-        // SAFETY: no preconditions.
-        unsafe { libc::malloc_trim(0) };
+        give_back();
     }
+}
+
+/// Gives memory that is free back to the system.
+fn give_back() {
+    // SAFETY: no preconditions.
+    unsafe { libc::malloc_trim(0) };
 }

@@ -10,19 +10,18 @@ use std::fmt;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
-    EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::Array,
     programs::{ProgramError, RawTracePoint},
 };
 use diag_common::preemption::{DEPTH, KINDS, OTHER, SEEN, SYSTEM_CALL};
 use rustix::process::{WaitOptions, getpid, waitpid};
 
-use super::{
-    elf::{Image, LOG},
-    layout,
-    probes::one_line,
+use super::{elf::Image, layout, probes::one_line};
+use crate::kernel::{
+    btf::Btf,
+    fields::{self, ABSENT, Resolved},
 };
-use crate::kernel::{btf::Btf, fields};
 
 const PROBE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/preemption-probe"));
 
@@ -40,12 +39,13 @@ pub(crate) enum Preemption {
 }
 
 impl Preemption {
-    /// Asks the running kernel.
-    pub(crate) fn of(types: &Btf) -> Preemption {
-        if types.function_id("bpf_preempt_disable").is_none() {
-            return Preemption::NoFunctions;
+    /// Asks the running kernel, by a probe with [`Probe::of`] its types, where it has functions to be used.
+    pub(crate) fn ask<'a>(probe: Option<&'a Result<Probe>>, loader: &mut EbpfLoader<'a>) -> Preemption {
+        match probe {
+            None => Preemption::NoFunctions,
+            Some(Ok(probe)) => judge(probe.measure(loader)),
+            Some(Err(error)) => judge(Err(anyhow!("{error:#}"))),
         }
-        judge(measure(types))
     }
 
     /// Whether programs disable preemption themselves.
@@ -90,19 +90,37 @@ fn judge(noted: Result<[u32; KINDS as usize]>) -> Preemption {
     Preemption::Disabled
 }
 
-/// Runs the programs once.
-fn measure(types: &Btf) -> Result<[u32; KINDS as usize]> {
-    let image = Image::read(PROBE)?;
-    let fields = fields::resolve(types, &layout::fields(|global| image.refers_to(global)))?;
-    let known = |field: &fields::Resolved| field.global != "PREEMPT_COUNT" || field.value != fields::ABSENT;
-    ensure!(fields.iter().all(known), "the kernel shows no preempt count");
-    let mut loader = EbpfLoader::new();
-    // It is not read by type, and reading the kernel's types takes 0.1 s.
-    loader.btf(None).map_max_entries(LOG, 1);
-    for field in &fields {
-        loader.override_global(field.global, &field.value, true);
+/// The programs, ready for the running kernel.
+pub(crate) struct Probe {
+    bytes: Vec<u8>,
+    fields: Vec<Resolved>,
+}
+
+impl Probe {
+    /// Where the kernel has functions by which programs can keep their CPU.
+    pub(crate) fn of(types: &Btf) -> Option<Result<Probe>> {
+        types.function_id("bpf_preempt_disable").map(|_| Probe::prepare(types))
     }
-    let mut ebpf = loader.load(&image.without_unused_maps())?;
+
+    fn prepare(types: &Btf) -> Result<Probe> {
+        let image = Image::read(PROBE)?;
+        let fields = fields::resolve(types, &layout::fields(|global| image.refers_to(global)))?;
+        let known = |field: &Resolved| field.global != "PREEMPT_COUNT" || field.value != ABSENT;
+        ensure!(fields.iter().all(known), "the kernel shows no preempt count");
+        Ok(Probe { bytes: image.without_unused_maps(), fields })
+    }
+
+    /// Runs the programs once.
+    fn measure<'a>(&'a self, loader: &mut EbpfLoader<'a>) -> Result<[u32; KINDS as usize]> {
+        for field in &self.fields {
+            loader.override_global(field.global, &field.value, true);
+        }
+        note(loader.load(&self.bytes)?)
+    }
+}
+
+/// What they note.
+fn note(mut ebpf: Ebpf) -> Result<[u32; KINDS as usize]> {
     for name in ["sys_enter", "sched_process_wait"] {
         let program = ebpf.program_mut(name).with_context(|| format!("there is no program {name}"))?;
         let program: &mut RawTracePoint = program.try_into()?;

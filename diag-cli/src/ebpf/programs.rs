@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     os::fd::{AsFd as _, AsRawFd as _, RawFd},
+    rc::Rc,
 };
 
 use anyhow::{Context, Result};
@@ -64,7 +65,7 @@ impl Object {
         let loaded = match (program, hooks) {
             (Program::BtfTracePoint(program), Hooks::Btf) if program.fd().is_ok() => Ok(()),
             (Program::BtfTracePoint(program), Hooks::Btf) => {
-                program.load(name, self.running.as_ref().context("the kernel has no BTF")?)
+                program.load(name, self.running.as_deref().context("the kernel has no BTF")?)
             }
             (Program::RawTracePoint(program), Hooks::Raw) => program.load(),
             _ => anyhow::bail!("{name} is no {hooks} program"),
@@ -76,7 +77,7 @@ impl Object {
     /// whose call was not seen does no harm.
     pub(super) fn attach_function(&mut self, name: &str) -> Result<()> {
         self.read_types()?;
-        let types = self.running.as_ref().context("the kernel has no BTF")?;
+        let types = self.running.as_deref().context("the kernel has no BTF")?;
         let (call, back) = (format!("{name}_begin"), format!("{name}_end"));
         let loaded = entry(&mut self.ebpf, &call)?.load(name, types);
         loaded.map_err(|error| self.refuses_function(name, error))?;
@@ -94,7 +95,7 @@ impl Object {
     /// Loads a program that is run with every task when it is read; see [`Object::iterate`].
     pub(super) fn load_iterator(&mut self, name: &str) -> Result<()> {
         self.read_types()?;
-        let btf = self.running.as_ref().context("the kernel has no BTF")?;
+        let btf = self.running.as_deref().context("the kernel has no BTF")?;
         let program = iterator(&mut self.ebpf, name)?;
         if program.fd().is_ok() {
             return Ok(());
@@ -103,10 +104,12 @@ impl Object {
         loaded.map_err(|error| self.refuses(name, error))
     }
 
-    /// Raw tracepoints need no types; functions and iterators do.
-    fn read_types(&mut self) -> Result<()> {
+    /// Reads the kernel's own types, where those at hand were not read from it. Raw tracepoints need none; functions and iterators
+    /// do.
+    pub(super) fn read_types(&mut self) -> Result<()> {
         if self.running.is_none() {
-            self.running = Some(aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?);
+            let types = aya::Btf::from_sys_fs().context("the kernel has no BTF of its own")?;
+            self.running = Some(Rc::new(types));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
+use aya::EbpfLoader;
 
 use super::{
     Command, Session, Step,
@@ -12,11 +13,12 @@ use super::{
     untraced,
 };
 use crate::{
+    arch,
     ebpf::{
         limits,
         log::{self, KernelLog},
-        object::{Kernel, Object, Value, Wanted},
-        preemption::Preemption,
+        object::{self, Kernel, Object, Value, Wanted},
+        preemption::{self, Preemption},
         privileges,
         probes::{self, Attached},
         scope::{self, Followed},
@@ -54,6 +56,9 @@ fn trace<T: Tool>(
     inherited: Inherited,
     signals: Signals,
 ) -> Result<ExitCode> {
+    let probe;
+    // Before the kernel's types are read here: it takes more memory than they do, and for a moment.
+    let mut loader = object::loader();
     let kernel = Kernel::read(T::session_args(args).btf.as_deref())?;
     let session_args = T::session_args(args);
     let (cgroups, no_cgroups) = cgroup_names(target, T::CONTROLLER, roots);
@@ -69,9 +74,10 @@ fn trace<T: Tool>(
             }
         }
     }
-    let preemption = Preemption::of(&kernel.types);
+    probe = preemption::Probe::of(&kernel.types);
+    let preemption = Preemption::ask(probe.as_ref(), &mut loader);
     globals.push(("HOLD_CPU", Value::U32(u32::from(preemption.is_held()))));
-    let mut object = load::<T>(args, kernel, &existing, globals, verbose)?;
+    let mut object = load::<T>(args, kernel, &existing, globals, verbose, loader)?;
     let mut followed = Followed::of(&mut object.ebpf)?;
     let tool = T::open(args, target, &mut object)?;
     let log = if verbose { Some(KernelLog::of(&mut object.ebpf)?) } else { None };
@@ -183,9 +189,11 @@ fn load<T: Tool>(
     existing: &[&'static str],
     globals: Vec<(&'static str, Value)>,
     verbose: bool,
+    loader: EbpfLoader<'_>,
 ) -> Result<Object> {
     let mut settings = T::settings(args, &kernel)?;
     settings.globals.extend(globals);
+    settings.globals.extend(arch::globals());
     settings.globals.push(log::level(verbose));
     let side = T::KERNEL_SIDE;
     let wanted = Wanted {
@@ -200,7 +208,7 @@ fn load<T: Tool>(
             .collect(),
         logs: verbose,
     };
-    side.objects.load(kernel, &wanted)
+    side.objects.load(kernel, &wanted, loader)
 }
 
 /// Attaches the probes, and says what the answer lacks on this kernel.

@@ -95,3 +95,21 @@ fn another_reader_finds_the_same_on_the_running_kernel() {
     let switch = btf.prototype("sched_switch").unwrap().unwrap();
     assert!(switch.iter().filter(|p| p.type_name == "task_struct" && p.pointer).count() == 2, "{switch:?}");
 }
+
+/// The short form says by which numbers the running kernel knows some names, to another reader too.
+#[test]
+fn names_have_the_same_numbers_in_the_short_form() {
+    let Ok(bytes) = std::fs::read(RUNNING) else {
+        eprintln!("SKIPPED: this kernel shows no types in {RUNNING}");
+        return;
+    };
+    let whole = TypeInformation::new(&Bytes(&bytes)).unwrap();
+    let short = Btf::parse(bytes).unwrap().with_names_of(&["bpf_iter_task"]);
+    aya::Btf::parse(&short, aya::Endianness::default()).unwrap();
+    let short = TypeInformation::new(&Bytes(&short)).unwrap();
+    for name in ["btf_trace_sched_switch", "btf_trace_cgroup_mkdir", "bpf_iter_task"] {
+        assert!(whole.id_of(name).is_some() && short.id_of(name) == whole.id_of(name), "{name}");
+    }
+    assert_eq!(short.id_of("bpf_iter_bpf_map"), None, "it was not asked for");
+    assert_eq!(short.id_of("task_struct"), None);
+}

@@ -1,6 +1,6 @@
 //! What is asked of the types: places of members, sizes, constants and tracepoint prototypes.
 
-use super::{Btf, BtfError, Kind, Result, Type};
+use super::{Btf, BtfError, HEADER_BYTES, Kind, MAGIC, Result, Type};
 
 /// How deep types nest before they count as malformed.
 const MAX_DEPTH: u32 = 32;
@@ -102,6 +102,46 @@ impl Btf {
             return Ok(member.map(|member| Member { offset: offset + member.offset, ..member }));
         }
         Ok(None)
+    }
+
+    /// Types of the same numbers, in the same format, of which tracepoints and these functions alone have a name and a kind: for a
+    /// reader that looks them up and keeps all that it reads. The last type is the last one of them.
+    pub(crate) fn with_names_of(&self, functions: &[&str]) -> Vec<u8> {
+        const FORWARD: u32 = 7 << 24;
+        const TYPEDEF: u32 = 8 << 24;
+        const FUNCTION: u32 = 12 << 24;
+        const TRACEPOINT: &[u8] = b"btf_trace_";
+        // The empty string comes first.
+        let (mut types, mut strings, mut end) = (Vec::new(), vec![0], 0);
+        for &at in &self.types {
+            let known = self.read(at).and_then(|t| {
+                let name = self.name(t.name);
+                let (kind, is_wanted) = match t.kind {
+                    Kind::Typedef => (TYPEDEF, name.starts_with(TRACEPOINT)),
+                    Kind::Func => (FUNCTION, functions.iter().any(|known| known.as_bytes() == name)),
+                    _ => return None,
+                };
+                is_wanted.then_some((name, kind))
+            });
+            let (name, kind) = known.unwrap_or((b"", FORWARD));
+            let offset = if name.is_empty() { 0 } else { strings.len() as u32 };
+            if !name.is_empty() {
+                strings.extend_from_slice(name);
+                strings.push(0);
+            }
+            for word in [offset, kind, 0] {
+                types.extend_from_slice(&word.to_le_bytes());
+            }
+            if kind != FORWARD {
+                end = types.len();
+            }
+        }
+        // What comes after the last of them is not asked for.
+        types.truncate(end);
+        let (types_len, strings_len) = (types.len() as u32, strings.len() as u32);
+        // Magic and version 1; then the header's own length, and where the sections are behind it.
+        let header = [u32::from(MAGIC) | 1 << 16, HEADER_BYTES as u32, 0, types_len, types_len, strings_len];
+        [header.iter().flat_map(|word| word.to_le_bytes()).collect(), types, strings].concat()
     }
 
     /// The id of the struct of this name; none where there are several.
