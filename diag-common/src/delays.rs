@@ -240,10 +240,8 @@ pub const EVERY: u32 = 2;
 /// The key has time of such waits that cells of [`what::TIME`] have, too.
 pub const BEFORE: u32 = 4;
 
-/// From this length on, each wait that nothing else explains has its stack taken, ns.
+/// From this length on, each wait that nothing else explains has its stack taken, and a wait can be one of the longest, ns.
 pub const LONG_NS: u64 = 1_000_000;
-/// Of shorter ones, one of so many of each place and CPU; a power of two.
-pub const ONE_OF: u32 = 32;
 
 /// A wait that has ended, or that goes on.
 #[derive(Clone, Copy, Debug)]

@@ -62,8 +62,8 @@ pub struct Thread {
     pub owner: u32,
     /// [`crate::lock::Kind`] of that lock.
     pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// For how many waits that stack stands.
+    pub stands_for: u32,
 }
 
 impl Thread {

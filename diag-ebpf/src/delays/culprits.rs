@@ -29,21 +29,26 @@ pub fn switched(counter: &mut Counter, next: u32, stolen: u64) {
     let now = counter.now;
     let Some(cpu) = cpu(counter.cpu) else { return };
     let (before, start, waiter, since) = (cpu.who, cpu.start, cpu.waiter as u32, cpu.waited_since);
-    if start != 0 {
-        let steal_ns = stolen.min(now.saturating_sub(start));
-        let run = Run { start, end: now, who: before, irq_ns: 0, steal_ns };
-        cpu.account.add(&run);
-        runs::remember(&mut cpu.runs, run);
+    // What threads of one group run in turn is one run.
+    let goes_on = start != 0 && before == u64::from(next) && stolen == 0;
+    if !goes_on {
+        if start != 0 {
+            let steal_ns = stolen.min(now.saturating_sub(start));
+            let run = Run { start, end: now, who: before, irq_ns: 0, steal_ns };
+            cpu.account.add(&run);
+            runs::remember(&mut cpu.runs, run);
+        }
+        store(&mut cpu.who, u64::from(next));
+        store(&mut cpu.start, now);
     }
-    store(&mut cpu.who, u64::from(next));
-    store(&mut cpu.start, now);
     store(&mut cpu.waiter, 0);
     if waiter == 0 || start == 0 {
         return;
     }
-    if since >= start && stolen == 0 {
-        had(counter, waiter, before as u32, now.saturating_sub(since));
-    } else {
+    if stolen == 0 && (goes_on || since >= start) {
+        had(counter, waiter, before as u32, now.saturating_sub(since.max(start)));
+    }
+    if since < start || stolen != 0 {
         settle(counter, cpu, waiter, since);
     }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, helpers::generated::bpf_get_prandom_u32, macros::map, maps::PerCpuArray};
 use diag_common::{
     cause::Cause,
-    delays::{BEFORE, EVERY, LONG_NS, ONE_OF, SampleKey, Thread, phase, table, via, what},
+    delays::{BEFORE, EVERY, LONG_NS, SampleKey, Thread, phase, table, via, what},
     hist,
     loss::Loss,
 };
@@ -21,9 +21,26 @@ use crate::{
     stack, task as tasks,
 };
 
-/// Counters of unexplained waits that were too short for a stack each; by place and state.
+/// Unexplained waits that were too short for a stack each; by place and state.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Short {
+    /// How many there were since the last one whose stack was taken, and of how many one has it taken.
+    passed: u32,
+    one_of: u32,
+    /// When that was, ns.
+    last: u64,
+}
+
 #[map]
-static SHORT_WAITS: PerCpuArray<u32> = PerCpuArray::with_max_entries(1024, 0);
+static SHORT_WAITS: PerCpuArray<Short> = PerCpuArray::with_max_entries(1024, 0);
+
+/// Where stacks are taken more often than this, ns, one of twice as many waits has one; else of half as many.
+const OFTEN_NS: u64 = 1_000_000;
+/// Where it was not for so long, the next has one.
+const SELDOM_NS: u64 = 64_000_000;
+/// One of so many has it at least.
+const MOST: u32 = 1024;
 
 /// One of so many wake-ups is not counted as the end of its sleep: a fault that the test of the account makes. 0, for none, is what the
 /// verifier removes.
@@ -95,6 +112,15 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
         ended::<S>(counter, thread, task, what, whole);
         return;
     }
+    let for_a_journal = SEEN
+        && (state == what::IOWAIT || state == what::UNEXPLAINED)
+        && tasks::writes_journal::<S>(S::current());
+    let is_plain = via == via::NONE && state != what::IOWAIT && !for_a_journal;
+    if SEEN && is_plain && whole < LONG_NS {
+        cells::leave(counter, thread, now);
+        short::<S>(counter, thread, ending, whole);
+        return;
+    }
     cells::revoke(counter, thread);
     if until < now {
         cells::charge(counter, thread, RUNNABLE, until, now);
@@ -112,10 +138,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
         }
         return;
     }
-    if SEEN
-        && (state == what::IOWAIT || state == what::UNEXPLAINED)
-        && tasks::writes_journal::<S>(S::current())
-    {
+    if for_a_journal {
         let what = what::with_state(thread.what, Cause::Journal as u32);
         let what = what::with_via(what, via_of_waker::<S>(thread, until));
         cells::charge(counter, thread, what, thread.since, until);
@@ -179,11 +202,17 @@ fn by_request<S: Tasks>(
     queued
 }
 
-/// Whether a stack is taken when a task goes to sleep, where it cannot be taken later: of each uninterruptible sleep that nothing
-/// explains, and of some others.
+/// For how many waits the stack stands that is taken when a task goes to sleep, where it cannot be taken later: of each
+/// uninterruptible sleep that nothing explains, and of some others; 0 where none is taken.
 #[inline(always)]
-pub fn wants_stack(what: u32, interruptible: u32) -> bool {
-    what::state(what) >= what::UNEXPLAINED && (has_stack(what, interruptible) || is_next(what))
+pub fn turn(what: u32, interruptible: u32, now: u64) -> u32 {
+    if what::state(what) < what::UNEXPLAINED {
+        0
+    } else if has_stack(what, interruptible) {
+        1
+    } else {
+        next(what, now)
+    }
 }
 
 /// Whether each such sleep has its stack taken.
@@ -192,16 +221,48 @@ fn has_stack(what: u32, interruptible: u32) -> bool {
     interruptible == 0 && what::state(what) != what::IOWAIT
 }
 
-/// Whether it is the turn of a wait at this place to have its stack taken: the first, and then one of so many.
+/// For how many waits at this place this one stands, if it is its turn to have its stack taken: the first, and then one of so many
+/// that a place where threads wait without end costs a stack a millisecond or two. Else 0.
 #[inline(always)]
-fn is_next(what: u32) -> bool {
+fn next(what: u32, now: u64) -> u32 {
     let at = (what::place(what) ^ what::state(what) << 7) & 1023;
-    let Some(count) = SHORT_WAITS.get_ptr_mut(at) else { return false };
-    // SAFETY: this CPU's element.
-    unsafe {
-        let before = *count;
-        *count = before.wrapping_add(1);
-        before & (ONE_OF - 1) == 0
+    let Some(short) = SHORT_WAITS.get_ptr_mut(at) else { return 0 };
+    // SAFETY: this CPU's element, of programs that run without interrupts.
+    let short = unsafe { &mut *short };
+    let passed = short.passed + 1;
+    let since = now.saturating_sub(short.last);
+    if passed < short.one_of && since < SELDOM_NS {
+        short.passed = passed;
+        return 0;
+    }
+    let one_of = short.one_of.max(1);
+    short.one_of = if since < OFTEN_NS { (2 * one_of).min(MOST) } else { one_of / 2 };
+    short.passed = 0;
+    short.last = now;
+    passed
+}
+
+/// Takes the stack of a sleeping task; 0 where there is none.
+#[inline(always)]
+fn stack_of<S: Tasks>(ending: &Ending) -> u32 {
+    // SAFETY: the task sleeps; the verifier knows it by type.
+    unsafe { stack::take::<S>(ending.program, ending.task) }
+}
+
+/// A wait of less than [`LONG_NS`] of which only the stack tells what it was for. Its time is where it was counted.
+#[inline(never)]
+fn short<S: Tasks>(counter: &mut Counter, thread: &Thread, ending: &Ending, whole: u64) {
+    let what = thread.what;
+    cells::wait(counter, thread.who, what, whole);
+    let stands_for = if S::STACK_OF_SLEEPER { next(what, ending.until) } else { thread.stands_for };
+    if stands_for == 0 {
+        return;
+    }
+    let number = if S::STACK_OF_SLEEPER { stack_of::<S>(ending) } else { thread.stack };
+    if number != 0 {
+        let what = what::with_bucket(what, hist::bucket(whole));
+        let key = SampleKey { who: thread.who, what, stack: number, flags: counter.parity() };
+        cells::sample(&key, whole * u64::from(stands_for));
     }
 }
 
@@ -215,13 +276,18 @@ fn unexplained<S: Tasks, const SEEN: bool>(
     what: u32,
     whole: u64,
 ) {
-    let Ending { program, task, until } = *ending;
+    let Ending { task, until, .. } = *ending;
     let long = whole >= LONG_NS;
+    let stands_for = match S::STACK_OF_SLEEPER {
+        false => thread.stands_for,
+        true if !SEEN => 0,
+        true if long => 1,
+        true => next(what, until),
+    };
     let number = if !S::STACK_OF_SLEEPER {
         thread.stack
-    } else if SEEN && (long || is_next(what)) {
-        // SAFETY: the task sleeps; the verifier knows it by type.
-        unsafe { stack::take::<S>(program, task) }
+    } else if SEEN && stands_for != 0 {
+        stack_of::<S>(ending)
     } else {
         0
     };
@@ -241,7 +307,7 @@ fn unexplained<S: Tasks, const SEEN: bool>(
             stack: number,
             flags: counter.parity() | if every { EVERY } else { 0 },
         };
-        cells::sample(&key, if every { ns } else { whole });
+        cells::sample(&key, if every { ns } else { whole * u64::from(stands_for) });
         if every && thread.since < from {
             key.flags |= BEFORE;
             cells::sample(&key, cells::before(thread, from));

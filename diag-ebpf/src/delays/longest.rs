@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use diag_common::{
     cause::{Cause, Class},
-    delays::{Thread, Wait, what},
+    delays::{LONG_NS, Thread, Wait, what},
     hist,
     iolat::Threshold,
     loss::Loss,
@@ -61,6 +61,9 @@ pub fn is_lost(what: u32) -> bool {
 /// A wait that may be one of the longest has ended.
 #[inline(always)]
 pub fn ended<S: Tasks>(thread: &Thread, task: Ptr, what: u32, ns: u64, stack: u32) {
+    if ns < LONG_NS {
+        return;
+    }
     let Some(parity) = epoch::parity() else { return };
     let Some(threshold) = LONGEST_THRESHOLDS.get_ptr_mut(parity) else { return };
     // SAFETY: an array element; see `slowest::raise`.

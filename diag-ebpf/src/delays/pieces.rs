@@ -170,8 +170,8 @@ fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping
     let what = sleep::begins::<S>(thread, task, sleeping);
     thread.interruptible = sleeping & tasks::INTERRUPTIBLE;
     if !S::STACK_OF_SLEEPER {
-        thread.stack =
-            if explain::wants_stack(what, thread.interruptible) { own_stack::<S>(program, task) } else { 0 };
+        thread.stands_for = explain::turn(what, thread.interruptible, now);
+        thread.stack = if thread.stands_for != 0 { own_stack::<S>(program, task) } else { 0 };
     }
     store(&mut thread.began, now);
     cells::enter(counter, thread, what, now);

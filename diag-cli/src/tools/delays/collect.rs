@@ -13,7 +13,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, RingBuf},
 };
 use diag_common::{
-    delays::{Cell, Half, SampleKey, Slot, WANTED, Wait, table, what},
+    delays::{Cell, Half, LONG_NS, SampleKey, Slot, WANTED, Wait, table, what},
     hist,
     iolat::Threshold,
 };
@@ -37,8 +37,6 @@ use crate::{
 
 /// How long an epoch lasts at most: then its half is read.
 const LONGEST_EPOCH: Duration = Duration::from_secs(2);
-/// Shorter waits are no candidates for the longest, ns.
-const SHORTEST_WAIT_NS: u64 = 1_000_000;
 /// The element of [`Collector::boundaries`] that has the session's beginning.
 const SESSION: u32 = 2;
 
@@ -180,7 +178,7 @@ impl Collector {
         let fresh = Threshold {
             wanted: WANTED,
             above: 0,
-            bucket: hist::bucket(SHORTEST_WAIT_NS),
+            bucket: hist::bucket(LONG_NS),
             reserved: 0,
             sent: [0; hist::BUCKETS as usize],
         };
