@@ -257,6 +257,8 @@ pub struct Wait {
     pub start_ns: u64,
     /// The thread's name.
     pub comm: [u64; 2],
+    /// Its process's name.
+    pub process_comm: [u64; 2],
     /// Process.
     pub tgid: u32,
     /// Thread.

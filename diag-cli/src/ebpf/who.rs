@@ -71,8 +71,9 @@ impl People {
     }
 
     /// Takes those out of the kernel side's table, where it is crowded, under which nothing was counted in what was read since the
-    /// last call, but for those that the caller keeps: what is counted under those goes on.
-    pub(crate) fn release(&mut self, keeps: impl Fn(u32) -> bool) -> Result<()> {
+    /// last call, but for those that the caller keeps: what is counted under those goes on. Returns those that are gone.
+    pub(crate) fn release(&mut self, keeps: impl Fn(u32) -> bool) -> Result<Vec<u32>> {
+        let mut gone = Vec::new();
         if self.is_crowded()? {
             // Some may have been looked up and not counted yet.
             let all: Vec<u32> =
@@ -84,15 +85,13 @@ impl People {
                     self.numbers.learn(number, who);
                 }
             }
-            for number in self.numbers.release(keeps) {
-                if self.map.remove(&number).is_ok() {
-                    self.removed += 1;
-                }
-            }
+            gone = self.numbers.release(keeps);
+            gone.retain(|number| self.map.remove(number).is_ok());
+            self.removed += gone.len() as u64;
             self.left = self.entries()?;
         }
         self.numbers.turn();
-        Ok(())
+        Ok(gone)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which group a thread is counted in, and that it is there at all.
 
-use aya_ebpf::Global;
+use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use diag_common::{
     delays::{GroupBy, KERNEL_THREADS, Thread, phase, place, what},
     who::Who,
@@ -8,7 +8,7 @@ use diag_common::{
 
 use super::cells::Count;
 use crate::{
-    fields::{TASK_CGROUPS, TASK_FLAGS, TASK_LEADER, TASK_TGID},
+    fields::{TASK_CGROUPS, TASK_FLAGS, TASK_LEADER, TASK_START, TASK_TGID, present},
     memory::store,
     scope,
     side::{Ptr, Side},
@@ -24,6 +24,10 @@ pub static GROUP_BY: Global<u32> = Global::new(GroupBy::Cgroup as u32);
 pub static OWNED: Global<u32> = Global::new(0);
 
 pub use crate::task::PF_KTHREAD;
+
+/// When groups that are processes or threads started, ns since boot, by their numbers. Sized by the loader.
+#[map]
+static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
 
 const THERE: u32 = what::time(what::THREADS, place::NONE);
 const CAME: u32 = what::of_kind(THERE, what::WAITS);
@@ -66,13 +70,33 @@ fn number<S: Side>(thread: &mut Thread, task: Ptr, lane: u32) -> u32 {
     store(&mut thread.comm[0], comm[0]);
     store(&mut thread.comm[1], comm[1]);
     store(&mut thread.css, css::<S>(task));
-    who::number(&who::<S>(task, comm), lane)
+    numbered::<S>(task, comm, lane)
 }
 
 /// The number of the group of a thread that is not counted.
 #[inline(never)]
 pub fn number_of<S: Side>(task: Ptr, lane: u32) -> u32 {
-    who::number(&who::<S>(task, tasks::comm::<S>(task)), lane)
+    numbered::<S>(task, tasks::comm::<S>(task), lane)
+}
+
+/// The number of a task's group. Of a process or thread it is kept since when it is there.
+#[inline(always)]
+fn numbered<S: Side>(task: Ptr, comm: [u64; 2], lane: u32) -> u32 {
+    let number = who::number(&who::<S>(task, comm), lane);
+    let by = GROUP_BY.load();
+    if number != 0 && (by == GroupBy::Process as u32 || by == GroupBy::Thread as u32) && present(&TASK_START)
+    {
+        // SAFETY: loads from a task, and from its process's first thread.
+        unsafe {
+            let leader: Ptr = S::read(task, TASK_LEADER.load());
+            let of = if by == GroupBy::Process as u32 && !leader.is_null() { leader } else { task };
+            let start: u64 = S::read(of, TASK_START.load());
+            if STARTS.get_ptr(number).is_none() {
+                let _ = STARTS.insert(number, start, BPF_NOEXIST as u64);
+            }
+        }
+    }
+    number
 }
 
 /// The number of a cgroup.

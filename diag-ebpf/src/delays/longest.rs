@@ -18,7 +18,7 @@ use diag_common::{
 use super::pieces::Tasks;
 use crate::{
     epoch,
-    fields::{TASK_START, TASK_TGID, present},
+    fields::{TASK_LEADER, TASK_START, TASK_TGID, present},
     iolat::slowest,
     loss,
     memory::store,
@@ -117,6 +117,11 @@ pub fn describe<S: Tasks>(wait: &mut Wait, thread: &Thread, task: Ptr, ns: u64) 
     let [low, high] = tasks::comm::<S>(task);
     store(&mut wait.comm[0], low);
     store(&mut wait.comm[1], high);
+    // SAFETY: a load from a task.
+    let leader: Ptr = unsafe { S::read(task, TASK_LEADER.load()) };
+    let [low, high] = if leader.is_null() { [0, 0] } else { tasks::comm::<S>(leader) };
+    store(&mut wait.process_comm[0], low);
+    store(&mut wait.process_comm[1], high);
     store(&mut wait.cgroup, scope::cgroup_id::<S>(task));
     store(&mut wait.tid, tasks::pid::<S>(task));
     // SAFETY: loads from a task.

@@ -109,6 +109,8 @@ pub(super) fn settings(by: By) -> Result<Settings> {
     let owned =
         Hierarchies::read(&Roots::default()).is_ok_and(|all| unified(&all, "blkio") && unified(&all, "cpu"));
     let by = group_by(by);
+    let numbers = who::room()?;
+    let starts = if matches!(by, GroupBy::Process | GroupBy::Thread) { numbers.1 } else { 1 };
     Ok(Settings {
         globals: vec![
             ("GROUP_BY", Value::U32(by as u32)),
@@ -117,8 +119,9 @@ pub(super) fn settings(by: By) -> Result<Settings> {
         entries: vec![
             ("ACCOUNT_HALVES", 2 * cpus::numbers()?),
             ("RUNNERS", cpus::numbers()?),
+            ("STARTS", starts),
             ("TASKS", u32::try_from(room)?),
-            who::room()?,
+            numbers,
         ],
     })
 }

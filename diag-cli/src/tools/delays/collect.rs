@@ -89,7 +89,12 @@ impl Collector {
             ended_began: 0,
             turned: Instant::now(),
             totals: Totals::default(),
-            splitter: Splitter::new(group_by(by), Classifier::new(Stacks::of(ebpf)?), People::of(ebpf)?),
+            splitter: Splitter::new(
+                group_by(by),
+                Classifier::new(Stacks::of(ebpf)?),
+                People::of(ebpf)?,
+                take(ebpf, "STARTS")?,
+            ),
             ended: Vec::new(),
             open: Vec::new(),
             stocked: false,

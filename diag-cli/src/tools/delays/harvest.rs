@@ -76,7 +76,7 @@ pub(crate) struct Harvest {
     /// Groups that are in [`Key::Rest`] by now; one that comes again counts again.
     pub(crate) merged: u64,
     /// The names of processes and threads that are groups, or culprits.
-    pub(crate) names: HashMap<Key, Vec<u8>>,
+    pub(crate) names: HashMap<Key, Name>,
     /// The longest waits of the class `lost`, longest first: at most [`LONGEST`].
     pub(crate) longest: Vec<Longest>,
     /// Sampled stacks of waits, and the time that each stands for, ns.
@@ -85,6 +85,14 @@ pub(crate) struct Harvest {
     pub(crate) taken: Taken,
     /// Time of earlier stretches that turned out to belong to another part.
     pub(crate) late: Vec<Late>,
+}
+
+/// A process, or a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) comm: Vec<u8>,
+    /// When it started, ns since boot; none where that is not known.
+    pub(crate) start_ns: Option<u64>,
 }
 
 /// Time that an earlier stretch has in another part than the one that it belongs to.
@@ -119,8 +127,9 @@ pub(crate) struct Longest {
     /// Process and thread.
     pub(crate) tgid: u32,
     pub(crate) tid: u32,
-    /// The thread's name.
+    /// The thread's name, and its process's.
     pub(crate) comm: Vec<u8>,
+    pub(crate) process_comm: Vec<u8>,
     /// Its cgroup's id.
     pub(crate) cgroup: u64,
     /// When the thread started, ns since boot; 0 where that is not known.
@@ -284,6 +293,10 @@ mod tests {
     use super::*;
     use crate::tools::delays::sample::{account, part, time, waits};
 
+    fn name(comm: &[u8]) -> Name {
+        Name { comm: comm.to_vec(), start_ns: None }
+    }
+
     fn one(pid: u32) -> Harvest {
         let lost = waits(1, 2 + u64::from(pid == 77));
         let mut counted =
@@ -291,7 +304,7 @@ mod tests {
         counted.culprits.insert((Resource::Cpu, Key::Process(pid + 1)), 2);
         Harvest {
             groups: [(Key::Process(pid), counted)].into(),
-            names: [(Key::Process(pid), b"x".to_vec()), (Key::Process(pid + 1), b"y".to_vec())].into(),
+            names: [(Key::Process(pid), name(b"x")), (Key::Process(pid + 1), name(b"y"))].into(),
             ..Harvest::default()
         }
     }

@@ -43,15 +43,16 @@ impl<'a, 'n> Naming<'a, 'n> {
 
     fn name(&mut self, key: Key, harvest: &Harvest) -> Group {
         let of = Group::of;
-        let comm = || harvest.names.get(&key).map(|name| escape(name));
+        let known = harvest.names.get(&key);
+        let (comm, start_ns) = (known.map(|name| escape(&name.comm)), known.and_then(|name| name.start_ns));
         match key {
             Key::Cgroup(0) => of(GroupType::Cgroup),
             Key::Cgroup(id) => self.cgroup(id),
             Key::Kernel => of(GroupType::Kernel),
             Key::Comm(name) => Group { comm: Some(escape(&who::name(name))), ..of(GroupType::Comm) },
-            Key::Process(pid) => Group { pid: Some(pid), comm: comm(), ..of(GroupType::Process) },
+            Key::Process(pid) => Group { pid: Some(pid), comm, start_ns, ..of(GroupType::Process) },
             Key::Thread(pid, tid) => {
-                Group { pid: Some(pid), tid: Some(tid), comm: comm(), ..of(GroupType::Thread) }
+                Group { pid: Some(pid), tid: Some(tid), comm, start_ns, ..of(GroupType::Thread) }
             }
             Key::Rest => of(GroupType::Rest),
         }
@@ -76,12 +77,11 @@ impl<'a, 'n> Naming<'a, 'n> {
     /// The task of a single wait.
     pub(super) fn task(&mut self, wait: &Longest) -> Task {
         let home = self.cgroups.as_deref_mut().map(|names| names.home(wait.cgroup)).unwrap_or_default();
-        let comm = escape(&wait.comm);
         Task {
             pid: Some(wait.tgid),
             tid: Some(wait.tid),
-            process_comm: (wait.tgid == wait.tid).then(|| comm.clone()),
-            comm: Some(comm),
+            process_comm: (!wait.process_comm.is_empty()).then(|| escape(&wait.process_comm)),
+            comm: Some(escape(&wait.comm)),
             start_ns: (wait.start_ns != 0).then_some(wait.start_ns),
             cgroup: home.cgroup,
             container: home.container,
@@ -92,11 +92,15 @@ impl<'a, 'n> Naming<'a, 'n> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::delays::sample::{self, comm};
+    use crate::tools::delays::{
+        harvest::Name,
+        sample::{self, comm},
+    };
 
     #[test]
     fn every_key_has_a_name() {
         let name = b"post\x1bgres".to_vec();
+        let name = Name { comm: name, start_ns: Some(3_000) };
         let names = [(Key::Process(7), name.clone()), (Key::Thread(7, 8), name)];
         let harvest = Harvest { names: names.into(), ..Harvest::default() };
         let mut none = None;
@@ -113,6 +117,9 @@ mod tests {
         ] {
             assert_eq!(naming.group(key, &harvest).label(), label);
         }
+        let start = |key, naming: &mut Naming<'_, '_>| naming.group(key, &harvest).start_ns;
+        assert_eq!(start(Key::Process(7), &mut naming), Some(3_000));
+        assert_eq!(start(Key::Process(9), &mut naming), None);
     }
 
     #[test]
@@ -121,6 +128,7 @@ mod tests {
         let mut naming = Naming::new(By::Comm, &mut none);
         let task = naming.task(&sample::wait(Key::Kernel, 8, 5));
         assert_eq!((task.pid, task.tid, task.comm.as_deref()), (Some(8), Some(9), Some("worker")));
-        assert_eq!((task.process_comm, task.start_ns, task.cgroup), (None, None, None));
+        assert_eq!(task.process_comm.as_deref(), Some("service"));
+        assert_eq!((task.start_ns, task.cgroup), (None, None));
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn wait(key: Key, tgid: u32, ns: u64) -> Longest {
         tgid,
         tid: tgid + 1,
         comm: b"worker".to_vec(),
+        process_comm: b"service".to_vec(),
         cgroup: 1,
         start_ns: 0,
         ns,

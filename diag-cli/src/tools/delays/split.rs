@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use aya::maps::{HashMap as BpfHashMap, MapData};
 use diag_common::{
     cause::Class,
     delays::{BEFORE, Cell, EVERY, GroupBy, KERNEL_THREADS, SampleKey, Wait, via, what},
@@ -13,7 +14,7 @@ use super::{
     account::{Stretch, Totals, is_presence},
     classify::{Classifier, Told, plain},
     counted::Counted,
-    harvest::{Account, Harvest, Key, LONGEST, Late, Longest, Part, Sampled},
+    harvest::{Account, Harvest, Key, LONGEST, Late, Longest, Name, Part, Sampled},
 };
 use crate::{
     ebpf::who::People,
@@ -25,6 +26,8 @@ pub(super) struct Splitter {
     by: GroupBy,
     classifier: Classifier,
     people: People,
+    /// When processes or threads that are groups started, ns since boot, by the groups' numbers.
+    starts: BpfHashMap<MapData, u32, u64>,
 }
 
 /// A group's number, and [`what`] without bucket and kind.
@@ -49,8 +52,13 @@ impl Shares {
 }
 
 impl Splitter {
-    pub(super) fn new(by: GroupBy, classifier: Classifier, people: People) -> Splitter {
-        Splitter { by, classifier, people }
+    pub(super) fn new(
+        by: GroupBy,
+        classifier: Classifier,
+        people: People,
+        starts: BpfHashMap<MapData, u32, u64>,
+    ) -> Splitter {
+        Splitter { by, classifier, people, starts }
     }
 
     /// Whether what was counted is to be split soon, since groups come and go.
@@ -60,7 +68,11 @@ impl Splitter {
 
     /// Forgets groups that nothing was counted under since the last call, but for those that have threads.
     pub(super) fn release(&mut self, totals: &Totals) -> Result<()> {
-        self.people.release(|who| totals.has(who))
+        for gone in self.people.release(|who| totals.has(who))? {
+            // Most groups have none there.
+            self.starts.remove(&gone).ok();
+        }
+        Ok(())
     }
 
     /// What the records lack.
@@ -254,6 +266,7 @@ impl Splitter {
             tgid: wait.tgid,
             tid: wait.tid,
             comm: who::name(wait.comm),
+            process_comm: who::name(wait.process_comm),
             cgroup: wait.cgroup,
             start_ns: wait.start_ns,
             ns,
@@ -298,7 +311,8 @@ impl Splitter {
     fn named(&mut self, harvest: &mut Harvest, who: u32) -> Key {
         let (key, comm) = self.key(who);
         if let Some(comm) = comm {
-            harvest.names.entry(key).or_insert(comm);
+            let start_ns = || self.starts.get(&who, 0).ok();
+            harvest.names.entry(key).or_insert_with(|| Name { comm, start_ns: start_ns() });
         }
         key
     }
