@@ -76,6 +76,12 @@ pub mod what {
         what & STATE
     }
 
+    /// Whether a state is a sleep that only the stack tells, with [`STALLED`] or [`CONTENDED`].
+    #[inline(always)]
+    pub const fn is_with(state: u32, flag: u32) -> bool {
+        UNEXPLAINED <= state && state < IOWAIT && (state - UNEXPLAINED) & flag != 0
+    }
+
     /// The place.
     #[inline(always)]
     pub const fn place(what: u32) -> u32 {

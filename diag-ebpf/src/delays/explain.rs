@@ -95,7 +95,7 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     let state = what::state(thread.what);
     thread.contexts &= !DIRTY_THROTTLE;
     let whole = until.saturating_sub(thread.began);
-    let for_a_lock = SEEN && (state == Cause::MmapLock as u32 || is_contended(state));
+    let for_a_lock = SEEN && (state == Cause::MmapLock as u32 || what::is_with(state, what::CONTENDED));
     if for_a_lock && thread.owner != 0 {
         cells::between(counter.parity(), table::LOCK, thread.who, u64::from(thread.owner), whole);
     }
@@ -147,12 +147,6 @@ pub fn woken_at<S: Tasks, const SEEN: bool>(
     }
     let what = what::with_via(thread.what, via);
     unexplained::<S, SEEN>(counter, thread, ending, what, whole);
-}
-
-/// Whether a state is that of a sleep for a lock that only the stack tells.
-#[inline(always)]
-fn is_contended(state: u32) -> bool {
-    (what::UNEXPLAINED..what::IOWAIT).contains(&state) && (state - what::UNEXPLAINED) & what::CONTENDED != 0
 }
 
 /// What the current thread, which ends the sleep of `thread`, was itself waiting for; so has `thread` in the end.

@@ -1,11 +1,11 @@
 //! The group of the task that has a lock.
 
-use diag_common::lock::{Kind, owner};
+use diag_common::lock::Kind;
 
 use super::group;
 use crate::{
     fields::{MUTEX_OWNER, TYPE_TASK, present},
-    rwsem::{self, Holder},
+    holder::{self, Holder},
     side::{Ptr, Raw, Side},
     task as tasks,
 };
@@ -18,19 +18,16 @@ pub fn group_of<S: Side>(lock: u64, kind: u32, waiter: Ptr) -> u32 {
     const MUTEX: u32 = Kind::Mutex as u32;
     const READ: u32 = Kind::RwsemRead as u32;
     const WRITE: u32 = Kind::RwsemWrite as u32;
-    let task = match kind {
-        MUTEX => {
-            // SAFETY: any address will do.
-            let word: u64 = unsafe { Raw::read(lock as Ptr, MUTEX_OWNER.load()) };
-            // One that has yet to pick it up waits as well.
-            if word & owner::PICKUP != 0 { 0 } else { word & !owner::FLAGS }
-        }
+    let holder = match kind {
+        MUTEX => holder::by_word(lock, &MUTEX_OWNER),
         // Who sleeps for it is not in its count.
-        READ | WRITE => match rwsem::holder(lock, 0) {
-            Holder::Writer(task) | Holder::Readers(task) => task,
-            Holder::Free | Holder::Unknown => 0,
-        },
-        _ => 0,
+        READ | WRITE => holder::of_rwsem(lock, 0),
+        _ => Holder::Unknown,
+    };
+    let task = match holder {
+        Holder::Task(task) | Holder::Readers(task) => task,
+        // One that has yet to pick it up waits as well.
+        Holder::Handed(_) | Holder::Free | Holder::Unknown => 0,
     };
     if task == 0 || task == waiter as u64 {
         0

@@ -1,17 +1,17 @@
 //! The lock that a task waits for, and its owner.
 
-use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
 use diag_common::{
     hung::{MAX_WAITS, MUTEX, READER_OWNED, RWSEM_READ, RWSEM_WRITE, SEMAPHORE, Sleeper},
-    lock::{flags, owner},
+    lock::flags,
     loss::Loss,
 };
 
 use crate::{
     fields::{MUTEX_OWNER, SEMAPHORE_HOLDER, TASK_BLOCKER, present},
+    holder::{self, Holder},
     loss,
     memory::store,
-    rwsem::{self, Holder},
     side::{Btf, Ptr, Raw, Side},
     task::pid,
 };
@@ -82,34 +82,24 @@ pub fn note(task: Ptr, sleeper: &mut Sleeper) {
 /// Notes who owns the lock: a task that may be gone by now, and its memory somebody else's.
 #[inline(never)]
 pub fn note_owner(sleeper: &mut Sleeper) {
-    let task = match sleeper.lock_kind {
-        MUTEX => owner_in(sleeper.lock, &MUTEX_OWNER),
-        SEMAPHORE => owner_in(sleeper.lock, &SEMAPHORE_HOLDER),
+    let holder = match sleeper.lock_kind {
+        MUTEX => holder::by_word(sleeper.lock, &MUTEX_OWNER),
+        SEMAPHORE => holder::by_word(sleeper.lock, &SEMAPHORE_HOLDER),
         // Who sleeps for it is not in its count.
-        RWSEM_READ | RWSEM_WRITE => match rwsem::holder(sleeper.lock, 0) {
-            Holder::Writer(task) => task,
-            Holder::Readers(task) => {
-                sleeper.flags |= READER_OWNED;
-                task
-            }
-            Holder::Free | Holder::Unknown => 0,
-        },
-        _ => 0,
+        RWSEM_READ | RWSEM_WRITE => holder::of_rwsem(sleeper.lock, 0),
+        _ => return,
+    };
+    let task = match holder {
+        Holder::Task(task) | Holder::Handed(task) => task,
+        Holder::Readers(task) => {
+            sleeper.flags |= READER_OWNED;
+            task
+        }
+        Holder::Free | Holder::Unknown => 0,
     };
     if task == 0 {
         return;
     }
     store(&mut sleeper.owner, task);
     store(&mut sleeper.owner_pid, pid::<Raw>(task as Ptr));
-}
-
-/// The task in a lock's word, at an offset that the kernel may not have.
-#[inline(always)]
-fn owner_in(lock: u64, place: &Global<u32>) -> u64 {
-    if !present(place) {
-        return 0;
-    }
-    // SAFETY: a fault reads as zero.
-    let word: u64 = unsafe { Raw::read(lock as Ptr, place.load()) };
-    word & !owner::FLAGS
 }

@@ -8,8 +8,8 @@ use crate::{
         MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_FIRST, RWSEM_WAITER_LIST, RWSEM_WAITER_TASK, TASK_BLOCKER,
         TASK_FLAGS, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
     },
+    holder::{self, Holder},
     memory::store,
-    rwsem::{self, Holder},
     side::{Ptr, Raw, Side},
     stack, task as tasks,
     who::{self, As},
@@ -30,27 +30,24 @@ const LANE: u32 = 0;
 /// Notes in `wait` who owns the lock. `own` is what the waiter has added to the count of an rwsem.
 #[inline(always)]
 pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, own: u64, now: u64) {
-    let (task, handed) = match kind {
-        Kind::Mutex => {
-            let word = word(wait.lock, MUTEX_OWNER.load());
-            (word & !owner::FLAGS, word & owner::PICKUP != 0)
-        }
-        Kind::RwsemRead | Kind::RwsemWrite => match rwsem::holder(wait.lock, own) {
-            Holder::Writer(task) => (task, false),
-            Holder::Readers(task) => {
-                store(&mut wait.doing, doing::READERS);
-                (task, false)
-            }
-            Holder::Free => {
-                let first = first_in_queue(wait.lock);
-                (if first == S::current() as u64 { 0 } else { first }, true)
-            }
-            Holder::Unknown => return,
-        },
-        Kind::Rtmutex if present(&RTMUTEX_OWNER) => {
-            (word(wait.lock, RTMUTEX_OWNER.load()) & !owner::FLAGS, false)
-        }
+    let holder = match kind {
+        Kind::Mutex => holder::by_word(wait.lock, &MUTEX_OWNER),
+        Kind::RwsemRead | Kind::RwsemWrite => holder::of_rwsem(wait.lock, own),
+        Kind::Rtmutex => holder::by_word(wait.lock, &RTMUTEX_OWNER),
         _ => return,
+    };
+    let (task, handed) = match holder {
+        Holder::Task(task) => (task, false),
+        Holder::Handed(task) => (task, true),
+        Holder::Readers(task) => {
+            store(&mut wait.doing, doing::READERS);
+            (task, false)
+        }
+        Holder::Free if kind == Kind::RwsemRead || kind == Kind::RwsemWrite => {
+            let first = first_in_queue(wait.lock);
+            (if first == S::current() as u64 { 0 } else { first }, true)
+        }
+        Holder::Free | Holder::Unknown => return,
     };
     if task == 0 {
         return;
@@ -61,12 +58,6 @@ pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, own: u64, now: u64) {
     } else {
         describe::<S, Raw>(wait, task as Ptr, handed, now);
     }
-}
-
-#[inline(always)]
-fn word(lock: u64, offset: u32) -> u64 {
-    // SAFETY: any address will do.
-    unsafe { Raw::read(lock as Ptr, offset) }
 }
 
 /// The task that is first in an rwsem's queue; 0 where there is none. A free rwsem is on its way to that task: a writer there

@@ -69,8 +69,8 @@ pub(super) fn plain(of: u32) -> Part {
     let cause = match state {
         what::IOWAIT => Cause::BlockWait,
         state if state < what::UNEXPLAINED => Cause::from_number(state as u8).unwrap_or(Cause::OtherWait),
-        state if is(state, what::STALLED) => Cause::Refault,
-        state if is(state, what::CONTENDED) => Cause::KernelLock,
+        state if what::is_with(state, what::STALLED) => Cause::Refault,
+        state if what::is_with(state, what::CONTENDED) => Cause::KernelLock,
         _ => Cause::OtherWait,
     };
     let via = match what::via(of) {
@@ -88,11 +88,11 @@ fn part(functions: &[String], of: u32) -> Part {
         return unknown;
     }
     let state = what::state(of);
-    let of_stack = waits::classify(functions, is(state, what::CONTENDED));
+    let of_stack = waits::classify(functions, what::is_with(state, what::CONTENDED));
     let cause = match of_stack {
         None if state == what::IOWAIT => Cause::BlockWait,
-        None if is(state, what::CONTENDED) => Cause::KernelLock,
-        _ => waits::by_stack(of_stack, is(state, what::STALLED)),
+        None if what::is_with(state, what::CONTENDED) => Cause::KernelLock,
+        _ => waits::by_stack(of_stack, what::is_with(state, what::STALLED)),
     };
     let faulted = || functions.iter().any(|function| FAULT_ENTRY.contains(&function.as_str()));
     let place = match what::place(of) {
@@ -100,11 +100,6 @@ fn part(functions: &[String], of: u32) -> Part {
         _ => unknown.place,
     };
     Part { cause, place, via: unknown.via }
-}
-
-/// Whether the kernel side says so of a wait that it cannot explain.
-fn is(state: u32, flag: u32) -> bool {
-    (what::UNEXPLAINED..what::IOWAIT).contains(&state) && (state - what::UNEXPLAINED) & flag != 0
 }
 
 #[cfg(test)]

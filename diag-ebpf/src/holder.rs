@@ -1,9 +1,10 @@
-//! Who holds an rwsem: by its count and its owner's word together, as neither says it alone.
+//! Who holds a lock that is slept for: by a word in which it has its owner's `task_struct`.
 //!
-//! The count has a bit for a writer and the number of readers, among them those that tried, failed, and have yet to take
+//! Of an rwsem the count is needed as well, as neither says it alone. The count has a bit for a writer and the number of readers, among them those that tried, failed, and have yet to take
 //! themselves out again. The owner's word is that of a writer only while it has the lock, but lags behind the count when it takes
 //! the lock. A reader's can be there long after it has let go (kernel/locking/rwsem.c, 5.10 to 7.3).
 
+use aya_ebpf::Global;
 use diag_common::lock::owner;
 
 use crate::{
@@ -11,10 +12,12 @@ use crate::{
     side::{Ptr, Raw, Side},
 };
 
-/// Who holds an rwsem.
+/// Who holds a lock.
 pub enum Holder {
-    /// A writer, by the address of its `task_struct`.
-    Writer(u64),
+    /// A task, by the address of its `task_struct`; of an rwsem a writer.
+    Task(u64),
+    /// A task to which it was handed, and that has yet to wake up.
+    Handed(u64),
     /// Readers. With the `task_struct` of the last to have come, where that one still holds it for sure; else 0.
     Readers(u64),
     /// No task.
@@ -23,9 +26,27 @@ pub enum Holder {
     Unknown,
 }
 
+/// Who holds the lock at `lock` that has its owner in the word at an offset: a mutex, or another one that has its task there.
+#[inline(always)]
+pub fn by_word(lock: u64, offset: &Global<u32>) -> Holder {
+    if !present(offset) {
+        return Holder::Unknown;
+    }
+    // SAFETY: any address will do.
+    let word: u64 = unsafe { Raw::read(lock as Ptr, offset.load()) };
+    let task = word & !owner::FLAGS;
+    if task == 0 {
+        Holder::Free
+    } else if word & owner::PICKUP != 0 {
+        Holder::Handed(task)
+    } else {
+        Holder::Task(task)
+    }
+}
+
 /// Who holds the rwsem at `lock`. `own` is what the waiter itself has added to the count so far.
 #[inline(always)]
-pub fn holder(lock: u64, own: u64) -> Holder {
+pub fn of_rwsem(lock: u64, own: u64) -> Holder {
     if !present(&RWSEM_COUNT) {
         return Holder::Unknown;
     }
@@ -36,7 +57,7 @@ pub fn holder(lock: u64, own: u64) -> Holder {
     let task = word & !owner::FLAGS;
     let reader = word & owner::READER != 0;
     if count & owner::WRITER_LOCKED != 0 {
-        return if task != 0 && !reader { Holder::Writer(task) } else { Holder::Unknown };
+        return if task != 0 && !reader { Holder::Task(task) } else { Holder::Unknown };
     }
     if count & owner::READERS == 0 {
         return Holder::Free;
