@@ -1,15 +1,13 @@
 //! Cells that all CPUs share: those of the epoch that ended are read, and removed.
 
-use std::os::fd::AsFd as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::{
     Ebpf,
-    maps::{Array, Map, MapData},
+    maps::{Array, MapData},
 };
 use diag_common::cells::{Cell, CellKey};
 
-use super::{maps::take, syscall};
+use super::{hash::Hash, maps::take};
 
 /// Cells of an epoch from which on they are to be read ahead of time; there is room for four times as many, and a session looks
 /// every 50 ms.
@@ -17,7 +15,7 @@ const CROWDED: u64 = 16_384;
 
 /// The hash of an object.
 pub(crate) struct Cells {
-    map: MapData,
+    map: Hash<CellKey, Cell>,
     /// Cells that were ever made, by parity, and how many had been when they were last read.
     made: Array<MapData, u64>,
     before: [u64; 2],
@@ -26,13 +24,7 @@ pub(crate) struct Cells {
 impl Cells {
     /// Takes the maps out of an object.
     pub(crate) fn of(ebpf: &mut Ebpf) -> Result<Cells> {
-        let Some(Map::HashMap(map)) = ebpf.take_map("SHARED_CELLS") else {
-            anyhow::bail!("the object has no map SHARED_CELLS")
-        };
-        let info = map.info()?;
-        let is_known = info.key_size() as usize == size_of::<CellKey>()
-            && info.value_size() as usize == size_of::<Cell>();
-        anyhow::ensure!(is_known, "the cells are of another size");
+        let map = Hash::take(ebpf, "SHARED_CELLS")?;
         Ok(Cells { map, made: take(ebpf, "SHARED_CELLS_MADE")?, before: [0; 2] })
     }
 
@@ -45,14 +37,13 @@ impl Cells {
     /// Takes those of the half at rest out, each with its table and what it counts.
     pub(crate) fn take(&mut self, parity: u32, mut add: impl FnMut(u32, u64, Cell)) -> Result<()> {
         self.before[parity as usize] = self.made.get(&parity, 0)?;
-        let map = self.map.fd().as_fd();
         let mut taken = Vec::new();
-        for (key, cell) in syscall::entries::<CellKey, Cell>(map).context("cannot read the cells")? {
+        for (key, cell) in self.map.entries()? {
             if key.parity() == parity {
                 add(key.table(), key.of, cell);
                 taken.push(key);
             }
         }
-        syscall::remove(map, &taken).context("cannot remove cells")
+        self.map.remove(&taken)
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod cost;
 mod elf;
 pub(crate) mod epoch;
+pub(crate) mod hash;
 mod knobs;
 pub(crate) mod layout;
 pub(crate) mod limits;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap as BpfHashMap, MapData, RingBuf},
+    maps::{Array, MapData, RingBuf},
 };
 use diag_common::{
     delays::{Cell, Half, LONG_NS, SampleKey, Slot, WANTED, Wait, table, what},
@@ -30,7 +30,10 @@ use super::{
     split::Splitter,
 };
 use crate::{
-    ebpf::{cells::Cells, clock, epoch::Epoch, maps::take, object::Object, stacks::Stacks, who::People},
+    ebpf::{
+        cells::Cells, clock, epoch::Epoch, hash::Hash, maps::take, object::Object, stacks::Stacks,
+        who::People,
+    },
     kernel::cpus,
     output::record::Unavailable,
 };
@@ -48,7 +51,7 @@ pub(super) struct Collector {
     boundaries: Array<MapData, u64>,
     halves: Array<MapData, Half>,
     cells: Cells,
-    samples: BpfHashMap<MapData, SampleKey, Cell>,
+    samples: Hash<SampleKey, Cell>,
     thresholds: Array<MapData, Threshold>,
     longest: RingBuf<MapData>,
     cpu_numbers: u32,
@@ -81,7 +84,7 @@ impl Collector {
             boundaries: take(ebpf, "BOUNDARIES")?,
             halves: take(ebpf, "ACCOUNT_HALVES")?,
             cells: Cells::of(ebpf)?,
-            samples: take(ebpf, "SAMPLES")?,
+            samples: Hash::take(ebpf, "SAMPLES")?,
             thresholds: take(ebpf, "LONGEST_THRESHOLDS")?,
             longest: take(ebpf, "LONGEST_WAITS")?,
             cpu_numbers: cpus::numbers()?,
@@ -219,13 +222,12 @@ impl Collector {
         self.cells.take(parity, add)?;
         let [cells, pairs, waited, served, locks] = tables;
         let mut samples = HashMap::new();
-        let keys: Vec<SampleKey> =
-            self.samples.keys().collect::<Result<_, _>>().context("cannot read the samples")?;
-        for key in keys.into_iter().filter(|key| key.flags & 1 == parity) {
-            let of_no_half = SampleKey { flags: key.flags & !1, ..key };
-            counted::add(&mut samples, of_no_half, self.samples.get(&key, 0)?);
-            self.samples.remove(&key)?;
+        let mut taken = Vec::new();
+        for (key, cell) in self.samples.entries()?.into_iter().filter(|(key, _)| key.flags & 1 == parity) {
+            counted::add(&mut samples, SampleKey { flags: key.flags & !1, ..key }, cell);
+            taken.push(key);
         }
+        self.samples.remove(&taken)?;
         let stretch = self.totals.take(&cells, self.began);
         Ok(Counted {
             stretch,

@@ -1,0 +1,43 @@
+//! Hashes that are read and emptied in few calls, since each call costs as much as some hundred entries.
+
+use std::{marker::PhantomData, os::fd::AsFd as _};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    Ebpf, Pod,
+    maps::{Map, MapData},
+};
+
+use super::syscall;
+
+/// A hash of an object.
+pub(crate) struct Hash<K, V> {
+    map: MapData,
+    entry: PhantomData<(K, V)>,
+}
+
+impl<K: Pod, V: Pod> Hash<K, V> {
+    /// Takes it out of the object.
+    pub(crate) fn take(ebpf: &mut Ebpf, name: &str) -> Result<Hash<K, V>> {
+        let map = match ebpf.take_map(name) {
+            Some(Map::HashMap(map)) => map,
+            Some(_) => bail!("the map {name} is of another kind"),
+            None => bail!("the object has no map {name}"),
+        };
+        let info = map.info()?;
+        let is_known =
+            info.key_size() as usize == size_of::<K>() && info.value_size() as usize == size_of::<V>();
+        ensure!(is_known, "the entries of {name} are of another size");
+        Ok(Hash { map, entry: PhantomData })
+    }
+
+    /// All entries. One that is written meanwhile may be missing.
+    pub(crate) fn entries(&self) -> Result<Vec<(K, V)>> {
+        syscall::entries(self.map.fd().as_fd()).context("cannot read a map's entries")
+    }
+
+    /// Removes entries that are there.
+    pub(crate) fn remove(&mut self, keys: &[K]) -> Result<()> {
+        syscall::remove(self.map.fd().as_fd(), keys).context("cannot remove a map's entries")
+    }
+}
