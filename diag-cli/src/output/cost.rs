@@ -15,7 +15,7 @@ pub(crate) struct SelfCost {
     pub(crate) cpu_ns: u64,
     /// Resident memory of its user side at the end, bytes; null where `/proc` cannot be read.
     pub(crate) rss_bytes: Option<u64>,
-    /// Memory of its maps and programs in the kernel, bytes; null where `/proc` cannot be read.
+    /// Memory of its maps, programs and state of threads in the kernel, bytes; null where `/proc` cannot be read.
     pub(crate) kernel_bytes: Option<u64>,
 }
 

@@ -346,7 +346,7 @@ impl<'a, T: Tool> Reporter<'a, T> {
                 events: kernel.map(|kernel| kernel.events),
                 cpu_ns: cpu_ns() - stretch.cpu_ns,
                 rss_bytes: rss_bytes(),
-                kernel_bytes: kernel_bytes(),
+                kernel_bytes: kernel_bytes().map(|bytes| bytes + self.tool.kernel_bytes_besides()),
             },
         }
     }

@@ -178,6 +178,11 @@ pub(crate) trait Tool: Sized {
         Vec::new()
     }
 
+    /// Memory of the kernel that it takes beside its maps and programs, bytes.
+    fn kernel_bytes_besides(&self) -> u64 {
+        0
+    }
+
     /// One event in a few lines.
     fn draw_event(&self, _page: &mut Page, _report: &Report<Self>) {}
 

@@ -37,6 +37,12 @@ fn presence(who: u32) -> u64 {
 }
 
 impl Totals {
+    /// Threads that are in groups.
+    pub(super) fn threads(&self) -> u64 {
+        let present = self.cells.iter().filter(|(of, _)| is_presence(**of));
+        present.map(|(_, total)| total.cell.count.cast_signed().max(0).cast_unsigned()).sum()
+    }
+
     /// Adds what was counted up to the boundary `until`, and returns the time since the one before.
     pub(super) fn take(&mut self, cells: &HashMap<u64, Cell>, until: u64) -> Stretch {
         let mut stretch = Stretch::default();
@@ -115,6 +121,7 @@ mod tests {
     fn threads_that_were_there_are_those_of_the_first_boundary() {
         let mut totals = Totals::default();
         totals.take(&HashMap::from([(presence(7), enter(10))]), 20);
+        assert_eq!(totals.threads(), 1);
         assert_eq!(totals.take(&HashMap::new(), 30).present, HashMap::from([(7, 1)]));
         assert!(totals.has(7) && !totals.has(8));
         totals.take(&HashMap::from([(presence(7), leave(35))]), 40);

@@ -8,12 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aya::{
-    Ebpf,
-    maps::{Array, MapData, RingBuf},
-};
+use aya::maps::{Array, MapData, RingBuf};
 use diag_common::{
-    delays::{Cell, Half, LONG_NS, SampleKey, Slot, WANTED, Wait, table, what},
+    delays::{Cell, Half, LONG_NS, SampleKey, Slot, Thread, WANTED, Wait, table, what},
     hist,
     iolat::Threshold,
 };
@@ -31,7 +28,13 @@ use super::{
 };
 use crate::{
     ebpf::{
-        cells::Cells, clock, epoch::Epoch, hash::Hash, maps::take, object::Object, stacks::Stacks,
+        cells::Cells,
+        clock,
+        epoch::Epoch,
+        hash::Hash,
+        maps::take,
+        object::{Hooks, Object},
+        stacks::Stacks,
         who::People,
     },
     kernel::cpus,
@@ -40,6 +43,9 @@ use crate::{
 
 /// How long an epoch lasts at most: then its half is read.
 const LONGEST_EPOCH: Duration = Duration::from_secs(2);
+/// What the kernel takes for the state of a thread: a `bpf_local_storage_elem` with it, in the next size that there is, and a
+/// `bpf_local_storage` (include/linux/bpf_local_storage.h, 6.18).
+const STORAGE_BYTES: u64 = ((72 + size_of::<Thread>()).next_multiple_of(64) + 192) as u64;
 /// The element of [`Collector::boundaries`] that has the session's beginning.
 const SESSION: u32 = 2;
 
@@ -55,6 +61,7 @@ pub(super) struct Collector {
     thresholds: Array<MapData, Threshold>,
     longest: RingBuf<MapData>,
     cpu_numbers: u32,
+    hooks: Hooks,
     /// When the epoch that runs began, and the one before it, ns.
     began: u64,
     ended_began: u64,
@@ -73,7 +80,9 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Takes the maps out of `ebpf`.
-    pub(super) fn new(ebpf: &mut Ebpf, by: By) -> Result<Collector> {
+    pub(super) fn new(object: &mut Object, by: By) -> Result<Collector> {
+        let hooks = object.hooks;
+        let ebpf = &mut object.ebpf;
         let mut places: Array<MapData, u32> = take(ebpf, "PLACES")?;
         for (number, cause) in place::causes() {
             places.set(number, cause as u32 + 1, 0)?;
@@ -88,6 +97,7 @@ impl Collector {
             thresholds: take(ebpf, "LONGEST_THRESHOLDS")?,
             longest: take(ebpf, "LONGEST_WAITS")?,
             cpu_numbers: cpus::numbers()?,
+            hooks,
             began: 0,
             ended_began: 0,
             turned: Instant::now(),
@@ -175,6 +185,14 @@ impl Collector {
             Some(folded) => folded.append(&more),
         }
         self.splitter.release(&self.totals)
+    }
+
+    /// What the state of threads takes where each has its own, which the map's account lacks, bytes.
+    pub(super) fn storage_bytes(&self) -> u64 {
+        match self.hooks {
+            Hooks::Btf => self.totals.threads() * STORAGE_BYTES,
+            Hooks::Raw => 0,
+        }
     }
 
     /// Why counts may have been read while programs still wrote them, or stacks have no names.

@@ -90,7 +90,7 @@ impl Delays {
             by: By::Container,
             wanted: Wanted { top: LISTED, sort: Sort::Lost },
             slow: SLOW,
-            collector: Collector::new(&mut object.ebpf, By::Container)?,
+            collector: Collector::new(object, By::Container)?,
             pressures: Pressures::new(By::Container),
             growth: Growth::new(By::Container),
             folded: None,
@@ -150,7 +150,7 @@ impl Tool for Delays {
             by: args.by,
             wanted: Wanted { top: args.top as usize, sort: args.sort },
             slow: args.slow,
-            collector: Collector::new(&mut object.ebpf, args.by)?,
+            collector: Collector::new(object, args.by)?,
             pressures: Pressures::new(args.by),
             growth: Growth::new(args.by),
             folded: args.folded.as_deref().map(Folded::create).transpose()?,
@@ -221,6 +221,10 @@ impl Tool for Delays {
     fn found_unavailable(&self) -> Vec<Unavailable> {
         let unwritten = self.folded.as_ref().and_then(Folded::unavailable);
         self.collector.unavailable().chain(unwritten).chain(self.growth.unavailable()).collect()
+    }
+
+    fn kernel_bytes_besides(&self) -> u64 {
+        self.collector.storage_bytes()
     }
 
     fn draw_interval(&self, page: &mut Page, report: &Report) {

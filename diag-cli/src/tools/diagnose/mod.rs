@@ -169,6 +169,10 @@ impl Tool for Diagnose {
         self.delays.found_unavailable()
     }
 
+    fn kernel_bytes_besides(&self) -> u64 {
+        self.delays.kernel_bytes_besides()
+    }
+
     fn draw_interval(&self, _page: &mut Page, _report: &session::Report<Diagnose>) {}
 
     fn draw_summary(&self, page: &mut Page, report: &session::Report<Diagnose>) {

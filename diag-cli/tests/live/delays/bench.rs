@@ -1,6 +1,6 @@
 //! What `osdiag delays` costs. Not a test: it prints figures, and runs only with `--tier bench`.
 
-use std::time::Duration;
+use std::{fs, os::fd::AsFd as _, time::Duration};
 
 use super::{
     crowds::{THREADS, enter, kernel_bytes, reap, second, sleepers},
@@ -8,15 +8,25 @@ use super::{
 };
 use crate::{
     Outcome, Test,
-    bench::starts,
-    lab::{Lab, cgroup::Cgroup, setting::Setting},
+    bench::{CALLS, ROUNDS, show, starts, time},
+    lab::{
+        Lab, attempt,
+        cgroup::Cgroup,
+        fault::pin,
+        image::{PlainDisk, warm},
+        setting::Setting,
+    },
+    osdiag::Session,
     record::{Record, number},
     runq::bench::switch_beside_runqlat,
+    workload::{Buffer, Call, make},
 };
 
 /// The benches of this room.
 pub(crate) const TESTS: &[Test] = &[
     ("bench_delays_switch", switch),
+    ("bench_delays_calls", calls),
+    ("bench_delays_messaging", messaging),
     ("bench_delays_start", start),
     ("bench_delays_threads", threads),
     ("bench_delays_cgroups", cgroups),
@@ -27,12 +37,75 @@ fn switch() -> Outcome {
     Ok(())
 }
 
+/// Paired rounds: calls that do not block, without osdiag and with it, one right after the other.
+fn calls() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let path = disk.mount.file("data", 1 << 20);
+    warm(&path);
+    let file = fs::File::open(&path).expect("the file is there");
+    pin(1);
+    let mut buffer = Buffer::new(4096);
+    let mut round = || {
+        let read = time(|| {
+            make(Call::Pread, file.as_fd(), &mut buffer, 0).expect("the file can be read");
+        });
+        // SAFETY: getppid has no preconditions.
+        [read, time(|| _ = unsafe { libc::syscall(libc::SYS_getppid) })]
+    };
+    let (mut off, mut added) = ([vec![], vec![]], [vec![], vec![]]);
+    for _ in 0..ROUNDS {
+        let without = round();
+        let session = begun();
+        let with = round();
+        session.interrupt();
+        for call in 0..2 {
+            off[call].push(without[call]);
+            added[call].push(with[call] - without[call]);
+        }
+    }
+    println!("\nns for each call, median of {ROUNDS} paired rounds of {CALLS} calls [p10, p90]");
+    for (call, what) in ["cached pread64 of 4 KiB", "getppid"].into_iter().enumerate() {
+        show(&format!("{what}, without"), &off[call]);
+        show(&format!("{what}, added"), &added[call]);
+    }
+    Ok(())
+}
+
+/// Groups of processes that send messages to each other, as `perf bench` has them.
+fn messaging() -> Outcome {
+    let run = || -> Outcome<f64> {
+        let text = attempt("perf", &["bench", "-f", "simple", "sched", "messaging", "-g", "5", "-l", "200"])?;
+        Ok(text.trim().parse().expect("perf bench prints seconds"))
+    };
+    let (mut off, mut ratio) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let without = run()?;
+        let session = begun();
+        let with = run()?;
+        session.interrupt();
+        off.push(without * 1e3);
+        ratio.push(with / without);
+    }
+    println!("\nperf bench sched messaging, median of {ROUNDS} paired rounds [p10, p90]");
+    show("without, ms", &off);
+    show("with osdiag delays / without", &ratio);
+    Ok(())
+}
+
+/// A session after the first of the short samples in which it measures its own cost.
+fn begun() -> Session {
+    let session = trace(&[]);
+    std::thread::sleep(Duration::from_millis(200));
+    session
+}
+
 fn start() -> Outcome {
     starts(|| trace(&["-i", "200ms"]));
     Ok(())
 }
 
-fn show(what: &str, (took, record): (Duration, Record)) {
+fn show_size(what: &str, (took, record): (Duration, Record)) {
     let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let resident = number(&record.0["self"]["rss_bytes"]);
     println!(
@@ -47,13 +120,13 @@ fn threads() -> Outcome {
     let lab = Lab::new();
     let _more = Setting::change(&lab, "/proc/sys/kernel/pid_max", "200000")?;
     println!("\na session of a second, beside sleeping threads");
-    show("none", second(&[]));
+    show_size("none", second(&[]));
     let mut crowd = Vec::new();
     for many in [2, 10] {
         while crowd.len() < many {
             crowd.push(sleepers()?);
         }
-        show(&(many * THREADS).to_string(), second(&[]));
+        show_size(&(many * THREADS).to_string(), second(&[]));
     }
     Ok(())
 }
@@ -63,12 +136,12 @@ fn cgroups() -> Outcome {
     let lab = Lab::new();
     let above = Cgroup::of(&lab, "memory")?;
     println!("\na session of a second, beside cgroups with a process each");
-    show("none", second(&[]));
+    show_size("none", second(&[]));
     let all: Vec<_> =
         (0..CGROUPS).map(|number| above.child(&format!("cgroup-{number}"))).collect::<Outcome<_>>()?;
     let stay = libc::timespec { tv_sec: 600, tv_nsec: 0 };
     let children: Vec<_> = all.iter().map(|cgroup| enter(cgroup, stay)).collect();
-    show(&CGROUPS.to_string(), second(&[]));
+    show_size(&CGROUPS.to_string(), second(&[]));
     for child in children {
         // SAFETY: a child that has not been waited for.
         unsafe { libc::kill(child, libc::SIGKILL) };
