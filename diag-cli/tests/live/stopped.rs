@@ -53,17 +53,19 @@ fn stopped(cgroups: Vec<std::path::PathBuf>, mut stop: impl FnMut(u32) -> Outcom
     });
     outcome?;
     let own = &traced.report.samples[&Call::Pread];
-    let in_calls: Vec<u64> = own.ns.iter().copied().filter(|&ns| u128::from(ns) >= STOP.as_nanos()).collect();
-    let (least, most) = (in_calls.len() as u64 * STOP.as_nanos() as u64, in_calls.iter().sum::<u64>());
-    happened("the share of calls that were stopped", least as f64 / own.sum() as f64, 0.2);
+    // A stop begins when its thread has a CPU, and so may be shorter.
+    let short_ns = STOP.as_nanos() as u64 / 2;
+    let in_calls: Vec<u64> = own.ns.iter().copied().filter(|&ns| ns >= short_ns).collect();
+    let (least, most) = (in_calls.len() as u64 * short_ns, in_calls.iter().sum::<u64>());
+    happened("the share in which calls were stopped", most as f64 / own.sum() as f64, 0.2);
     let summary = traced.finished.summary();
     let operation = summary.operation("pread64", &device_of(&file));
     println!("{}", summary.outline());
-    assert!(u128::from(operation.latency("max_ns")) < STOP.as_nanos(), "{}", operation.outline());
+    assert!(operation.latency("max_ns") < short_ns, "{}", operation.outline());
     assert!(operation.layer_share("other") < OTHER, "{}", operation.outline());
     let stopped_ns = number(&operation.0["stopped_ns"]);
     println!("stopped: {stopped_ns} ns of {least} to {most}");
-    assert!(stopped_ns >= least / 10 * 9 && stopped_ns <= most, "{stopped_ns} of {least} to {most}");
+    assert!(stopped_ns >= least && stopped_ns <= most, "{stopped_ns} of {least} to {most}");
     let (sum, known) = (operation.sum() + stopped_ns, own.sum());
     assert!(sum.abs_diff(known) as f64 <= 0.05 * known as f64, "{sum} of {known}");
     let about = summary.verdict().map(|verdict| verdict["layer"].clone());
