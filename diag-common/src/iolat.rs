@@ -88,6 +88,51 @@ impl Op {
     }
 }
 
+macro_rules! failures {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $($errno:literal)|*;)*) => {
+        /// How a call fails, by the number that it returns (include/uapi/asm-generic/errno.h, include/linux/errno.h, 6.18).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Failure { $($(#[$doc])* $variant,)* }
+
+        impl Failure {
+            /// All of them, by their number.
+            pub const ALL: &'static [Failure] = &[$(Failure::$variant,)*];
+
+            /// The name in records.
+            pub const fn name(self) -> &'static str {
+                match self { $(Failure::$variant => $name,)* }
+            }
+
+            /// What a negative return value stands for.
+            #[inline(always)]
+            pub const fn of(ret: i64) -> Failure {
+                match ret.wrapping_neg() {
+                    $($($errno)|* => Failure::$variant,)*
+                    _ => Failure::Other,
+                }
+            }
+        }
+    };
+}
+
+failures! {
+    /// It would have had to wait.
+    Again = "again", 11;
+    /// A signal came.
+    Interrupted = "interrupted", 4 | 512 | 513 | 514 | 516;
+    /// The call cannot be made like this, or not of this file.
+    Invalid = "invalid", 9 | 14 | 22 | 27 | 29 | 75 | 95;
+    /// It is not allowed.
+    Access = "access", 1 | 13 | 26 | 30;
+    /// There is no room left.
+    Space = "space", 12 | 28 | 122;
+    /// The device or the file system is broken, or gone.
+    Device = "device", 5 | 6 | 19 | 52 | 61 | 67 | 84 | 110 | 117 | 121;
+    /// Anything else.
+    Other = "other", 0;
+}
+
 /// File-system magics whose regular files are no I/O (include/uapi/linux/magic.h, 6.18).
 pub const PSEUDO_FILESYSTEMS: [u32; 17] = [
     0x0000_9fa0, // proc
@@ -145,6 +190,8 @@ pub struct Slot {
     pub unsplit_ns: u64,
     /// Time in which tasks were stopped on their way back, which is in no latency, ns.
     pub stopped_ns: u64,
+    /// Calls that failed, by [`Failure`]. Those that did nothing but run are in no latency.
+    pub failed: [u64; Failure::ALL.len()],
     /// Latency histogram; see [`hist`].
     pub bins: [Bin; hist::BUCKETS as usize],
 }
@@ -211,6 +258,48 @@ pub struct Threshold {
     pub reserved: u32,
     /// How many were sent, by bucket.
     pub sent: [u32; hist::BUCKETS as usize],
+}
+
+/// Devices that memory has been swapped out to, of which it is kept that they are: so many at most.
+pub const SWAPS_KNOWN: usize = 4;
+
+impl Threshold {
+    /// Lets the threshold rise for an operation that is to be sent: at least as many as are wanted have been sent at or above it, so none
+    /// of the slowest is missed. `add` adds to a word that other CPUs add to meanwhile; `place` bounds a bucket.
+    ///
+    /// Of two CPUs that raise it at once, both may take off what was sent below it: then it counts too few and rises late, or no more in this
+    /// epoch. It never rises early but by operations that are being sent at this moment.
+    ///
+    /// # Safety
+    /// `threshold` is aligned, and written by this function alone.
+    #[inline(always)]
+    pub unsafe fn raise(
+        threshold: *mut Threshold,
+        bucket: u32,
+        add: impl Fn(*mut u32, u32),
+        place: impl Fn(u32) -> usize,
+    ) {
+        // SAFETY: the caller's; the places are within the buckets.
+        unsafe {
+            let (above, lowest_of) = (&raw mut (*threshold).above, &raw mut (*threshold).bucket);
+            let sent = (&raw mut (*threshold).sent).cast::<u32>();
+            add(sent.add(place(bucket)), 1);
+            add(above, 1);
+            for _ in 0..16 {
+                let lowest = lowest_of.read_volatile();
+                if lowest >= hist::BUCKETS {
+                    return;
+                }
+                let at = sent.add(place(lowest)).read_volatile();
+                // Signed: taken off twice, it may be below zero.
+                if (above.read_volatile().wrapping_sub(at) as i32) < (*threshold).wanted as i32 {
+                    return;
+                }
+                add(above, 0u32.wrapping_sub(at));
+                lowest_of.write_volatile(lowest + 1);
+            }
+        }
+    }
 }
 
 /// Bytes of an event that hold the path.
@@ -311,11 +400,55 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_classes() {
+        for (number, &failure) in Failure::ALL.iter().enumerate() {
+            assert_eq!(failure as usize, number);
+        }
+        assert_eq!(
+            [-11, -4, -9, -5, -28, -9999].map(Failure::of).map(Failure::name),
+            ["again", "interrupted", "invalid", "device", "space", "other"]
+        );
+    }
+
+    #[test]
     fn numbers_and_operations_agree() {
         for (number, &op) in Op::ALL.iter().enumerate() {
             assert_eq!(Op::from_number(number as u8), Some(op));
         }
         assert_eq!(numbers::x86_64(3), None);
+    }
+
+    fn raise(threshold: &mut Threshold, bucket: u32) {
+        let place = |bucket: u32| bucket.min(hist::BUCKETS - 1) as usize;
+        // SAFETY: one thread alone, and its words are within it.
+        let add = |word: *mut u32, value| unsafe { *word = (*word).wrapping_add(value) };
+        // SAFETY: as above.
+        unsafe { Threshold::raise(threshold, bucket, add, place) };
+    }
+
+    const FRESH: Threshold =
+        Threshold { wanted: 4, above: 0, bucket: 0, reserved: 0, sent: [0; hist::BUCKETS as usize] };
+
+    #[test]
+    fn the_threshold_rises_to_the_slowest() {
+        let mut threshold = FRESH;
+        for bucket in (100..200).chain(100..200) {
+            if bucket >= threshold.bucket {
+                raise(&mut threshold, bucket);
+            }
+        }
+        assert!((190..=198).contains(&threshold.bucket), "{}", threshold.bucket);
+    }
+
+    /// Two CPUs at once have taken off what was sent below the threshold, each of them. As a number without a sign the rest was so large
+    /// that each event let the threshold rise, and nothing was sent any more.
+    #[test]
+    fn the_threshold_does_not_run_away() {
+        let mut threshold = Threshold { above: 0u32.wrapping_sub(40), bucket: 100, ..FRESH };
+        for _ in 0..100 {
+            raise(&mut threshold, 150);
+        }
+        assert!(threshold.bucket <= 151, "{}", threshold.bucket);
     }
 
     #[test]

@@ -55,6 +55,10 @@ fields! {
     TASK_STACK;
     REQUEST_START; REQUEST_IO_START; REQUEST_PART; BDEV_DEV;
     REQUEST_QUEUE; REQUEST_BIO; BIO_BLKG; BLKG_BLKCG; BLKCG_CSS;
+    /// A bio's flags, and the number of the one that says that limits of cgroups apply to it.
+    BIO_FLAGS; BIO_LIMITED;
+    /// The bios that a task is submitting; null where it submits none.
+    TASK_BIO_LIST;
     CSS_SET_DFL; CSS_SET_SUBSYS; CSS_CGROUP; CSS_PARENT; CGROUP_SELF; CGROUP_LEVEL; CGROUP_KN; KN_ID; CGROUP_ROOT; ROOT_HIERARCHY;
     /// Position of `prev_state` in `sched_switch`, which 5.18 added.
     ARG_PREV_STATE;

@@ -3,13 +3,16 @@
 use aya_ebpf::{
     helpers::generated::bpf_get_current_pid_tgid,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
-use diag_common::loss::Loss;
+use diag_common::{iolat::SWAPS_KNOWN, loss::Loss};
 
 use crate::{
     clock,
-    fields::{BDEV_DEV, REQUEST_IO_START, REQUEST_PART, REQUEST_QUEUE, REQUEST_START, present},
+    fields::{
+        BDEV_DEV, BIO_FLAGS, BIO_LIMITED, REQUEST_BIO, REQUEST_IO_START, REQUEST_PART, REQUEST_QUEUE,
+        REQUEST_START, present,
+    },
     loss,
     memory::load,
     side::{Ptr, Side},
@@ -28,6 +31,8 @@ pub struct Completion {
     pub dev: u64,
     /// The address of its `struct request_queue`.
     pub queue: u64,
+    /// Whether limits of cgroups apply to it (blk-throttle), so that it may have been held back before it was a request.
+    pub limited: u64,
 }
 
 /// A request that the device has.
@@ -111,7 +116,8 @@ pub fn complete<S: Side>(request: Ptr) -> Option<&'static Completion> {
     let dev = device::<S>(request);
     // SAFETY: a load from the request.
     let queue: u64 = unsafe { S::read(request, REQUEST_QUEUE.load()) };
-    *last = Completion { queued, issued, done: now, context, dev: dev as u64, queue };
+    let limited = u64::from(is_limited::<S>(request));
+    *last = Completion { queued, issued, done: now, context, dev: dev as u64, queue, limited };
     let _ = ISSUED.remove(request as u64);
     remember(0, last);
     if dev != 0 {
@@ -142,6 +148,20 @@ fn device<S: Side>(request: Ptr) -> u32 {
     }
 }
 
+/// Whether blk-throttle knows the request's first bio. One that it holds back waits there, whoever waits for it, and is a request only
+/// when it is let go (block/blk-throttle.c, 5.10 to 6.18).
+#[inline(always)]
+fn is_limited<S: Side>(request: Ptr) -> bool {
+    if !present(&BIO_LIMITED) {
+        return false;
+    }
+    // SAFETY: typed pointers: request, bio.
+    unsafe {
+        let bio: Ptr = S::read(request, REQUEST_BIO.load());
+        !bio.is_null() && S::read::<u16>(bio, BIO_FLAGS.load()) >> (BIO_LIMITED.load() & 15) & 1 != 0
+    }
+}
+
 #[inline(always)]
 fn current_context() -> u64 {
     // SAFETY: the helper has no preconditions.
@@ -156,20 +176,40 @@ pub fn completing(now: u64) -> Option<Completion> {
     (is_now && last.context == current_context()).then_some(*last)
 }
 
-/// The same. Where `dev`, on which the woken task waits, has
-/// requests of its own, another device's is none: an interrupt can end one in the midst of it.
+/// The same, and whether it is what the woken task waited for as far as can be told. Where `dev`, which the task works on, has
+/// requests of its own, another device's is none: an interrupt can end one in the midst of it. But of a device that is swapped to, it may be
+/// that of a page fault within the call.
 #[inline(always)]
-pub fn waking(dev: u32, now: u64) -> Option<Completion> {
+pub fn waking(dev: u32, now: u64) -> Option<(Completion, bool)> {
     let last = completing(now)?;
+    let swap = is_swap(last.dev as u32);
     if last.dev == dev as u64 {
-        return Some(last);
+        return Some((last, !swap));
     }
     // SAFETY: the value is copied at once; a torn one is out by one request.
     match unsafe { LAST_COMPLETION.get(dev) } {
-        Some(own) if now.saturating_sub(own.done) < COMPLETION_NS => Some(*own),
+        _ if swap => Some((last, false)),
+        Some(own) if now.saturating_sub(own.done) < COMPLETION_NS => Some((*own, true)),
         Some(_) => None,
-        None => Some(last),
+        None => Some((last, true)),
     }
+}
+
+/// Devices that memory has been swapped out to; 0 for none. The user side looks from time to time.
+#[map]
+static SWAPS: Array<[u32; SWAPS_KNOWN]> = Array::with_max_entries(1, 0);
+
+/// Whether memory has been swapped out to a device.
+#[inline(always)]
+pub fn is_swap(dev: u32) -> bool {
+    let Some(devices) = SWAPS.get(0) else { return false };
+    dev != 0 && devices.iter().any(|&device| device == dev)
+}
+
+/// Whether memory has been swapped out to any device.
+#[inline(always)]
+pub fn is_any_swap() -> bool {
+    SWAPS.get(0).is_some_and(|devices| devices[0] != 0)
 }
 
 /// The last completion of a device's requests, or of any, if it fell into the wait that began at `since`.

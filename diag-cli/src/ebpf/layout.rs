@@ -177,6 +177,15 @@ const FIELDS: &[Field] = &[
     ),
     required("REQUEST_QUEUE", offset!("request", "q")),
     required("REQUEST_BIO", offset!("request", "bio")),
+    required("BIO_FLAGS", offset!("bio", "bi_flags")),
+    optional(
+        "BIO_LIMITED",
+        Source::Constant(&[
+            at("", "BIO_BPS_THROTTLED", "6.1, 320fb0f91e55"),
+            at("", "BIO_THROTTLED", "before 6.1"),
+        ]),
+    ),
+    required("TASK_BIO_LIST", offset!("task_struct", "bio_list")),
     optional("BIO_BLKG", offset!("bio", "bi_blkg")),
     optional("BLKG_BLKCG", offset!("blkcg_gq", "blkcg")),
     optional("BLKCG_CSS", offset!("blkcg", "css")),

@@ -79,6 +79,8 @@ pub(crate) enum Source {
     },
     /// Bytes that a member has, or a whole struct where the path is empty.
     Size(&'static [Candidate]),
+    /// The value of a constant of an enum; one without a name is any that has none.
+    Constant(&'static [Candidate]),
     /// The position of a parameter of a tracepoint; the first is 0.
     Argument {
         /// The tracepoint.
@@ -185,6 +187,14 @@ fn resolve_one(btf: &Btf, field: &Field, out: &mut Vec<Resolved>) -> Result<()> 
                 "" => Ok(btf.struct_size(c.of)?),
                 path => Ok(btf.member(c.of, path)?.map(|m| m.size)),
             })?;
+            push(field.global, value, from);
+        }
+        Source::Constant(candidates) => {
+            let constant = |c: &Candidate| {
+                let value = btf.enum_value(c.of, c.path)?;
+                Ok(value.and_then(|value| u32::try_from(value).ok()))
+            };
+            let (value, from) = first(candidates, constant)?;
             push(field.global, value, from);
         }
         Source::TypeFor { function, of } => {

@@ -10,5 +10,6 @@ pub(crate) mod hypervisor;
 pub(crate) mod mountinfo;
 pub(crate) mod mounts;
 pub(crate) mod procfs;
+pub(crate) mod swaps;
 pub(crate) mod symbols;
 pub(crate) mod waits;

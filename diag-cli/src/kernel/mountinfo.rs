@@ -82,7 +82,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<MountEntry> {
 }
 
 /// Undoes the octal escapes (`\040`) of a field.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, after)) = rest.split_first() {

@@ -1,12 +1,18 @@
 //! What is counted, as what, and what is not.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    os::fd::AsRawFd as _,
+    path::Path,
+};
+
+use serde_json::json;
 
 use crate::{
     Outcome, Test,
     lab::{
         Lab,
-        image::{Mounted, PlainDisk},
+        image::{Mounted, PlainDisk, evict},
     },
     operations::Operation,
     osdiag::{Session, Trace, iolat, trace},
@@ -24,9 +30,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("counting_on_overlayfs", on_overlayfs),
     ("counting_on_xfs", on_xfs),
     ("counting_on_btrfs", on_btrfs),
+    ("counting_failed_calls", failed_calls),
 ];
 
 const ROUNDS: u64 = 7;
+const FAILED: u64 = 300;
 
 fn every(file: &Path) -> Job {
     Job::new(file, Step::Every, ROUNDS)
@@ -164,5 +172,43 @@ fn on_another_file_system(kind: &str) -> Outcome {
     let file = mount.file("data", 64 << 10);
     let desk = Desk::new(&lab);
     assert_every(&trace(&desk, &[], &desk.plan(vec![every(&file)])), &device_of(device.node()), kind);
+    Ok(())
+}
+
+/// Calls that fail at once are counted by how they fail, and make no others look faster: reads that may not wait, of what is not cached, and
+/// reads through a descriptor for writing, beside a few that read.
+fn failed_calls() -> Outcome {
+    let lab = Lab::new();
+    let disk = PlainDisk::new(&lab, 64 << 20)?;
+    let (cold, warm) = (disk.mount.file("cold", 1 << 20), disk.mount.file("warm", 1 << 20));
+    let [cold_file, warm_file] = [&cold, &warm].map(|path| File::open(path).expect("it was made"));
+    let writing = File::options().write(true).open(&warm).expect("it was made");
+    evict(&cold);
+    let pid = std::process::id().to_string();
+    let session = Session::tracing(iolat(&["--json", "-p", &pid]));
+    let mut buffer = [0u8; 4096];
+    let mut read = |file: &File, flags| {
+        let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        // SAFETY: one part, of memory that is there.
+        let got = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, 0, flags) };
+        if got < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or_default() } else { 0 }
+    };
+    let mut would_wait = 0;
+    for _ in 0..FAILED {
+        // The kernel may begin to read what it does not wait for.
+        evict(&cold);
+        would_wait += u64::from(read(&cold_file, libc::RWF_NOWAIT) == libc::EAGAIN);
+        assert_eq!(read(&writing, 0), libc::EBADF);
+    }
+    assert!((0..ROUNDS).all(|_| read(&warm_file, 0) == 0), "what is there can be read");
+    assert!(would_wait > FAILED / 10, "{would_wait} reads of what is not cached failed");
+    let summary = session.interrupt().summary();
+    summary.assert_complete();
+    let operation = summary.operation("preadv2", &device_of(&warm));
+    assert_eq!(operation.count(), ROUNDS + FAILED - would_wait, "{}", operation.outline());
+    assert_eq!(operation.0["failed_count"], FAILED + would_wait);
+    let classes = [("again", would_wait), ("invalid", FAILED)];
+    let classes = classes.map(|(class, count)| json!({ "failure": class, "operation_count": count }));
+    assert_eq!(operation.0["failures"], json!(classes));
     Ok(())
 }

@@ -24,6 +24,7 @@ mod hung_cost;
 mod hung_proof;
 mod killed;
 mod lab;
+mod limits;
 mod lock;
 mod numbers;
 mod operations;
@@ -37,6 +38,7 @@ mod stalls;
 mod stopped;
 mod storm;
 mod stuck;
+mod swap;
 mod targets;
 mod tiers;
 mod vmexit;
@@ -98,6 +100,8 @@ fn main() -> ExitCode {
         guards::TESTS,
         stalls::TESTS,
         stopped::TESTS,
+        limits::TESTS,
+        swap::TESTS,
         killed::TESTS,
         hdr::TESTS,
         targets::TESTS,

@@ -16,12 +16,13 @@ pub fn split(state: &mut TaskState, request: &Completion, since: u64, until: u64
             state.add_detailed(cause as u32, to - from, VIA_NONE, stack);
         }
     };
+    let before = if request.limited != 0 { Cause::BlockThrottle } else { Cause::BlockWait };
     if request.issued == 0 {
         charge(Cause::BlockWait, since, done);
     } else {
         charge(Cause::Device, request.issued, done);
         charge(Cause::Queue, request.queued, request.issued.min(done));
-        charge(Cause::BlockWait, since, request.queued.min(done));
+        charge(before, since, request.queued.min(done));
     }
     until - done.max(since)
 }

@@ -11,7 +11,7 @@ use aya_log_ebpf::debug;
 use diag_common::{
     cause::{COUNTED, Cause},
     hist,
-    iolat::{CAUSE_STACK, Cell, CellKey, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
+    iolat::{CAUSE_STACK, Cell, CellKey, Failure, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
     loss::Loss,
 };
 
@@ -26,6 +26,11 @@ use crate::{
     memory::{self, at_most, load, store},
     side::Ptr,
 };
+
+const LAST_FAILURE: i32 = Failure::ALL.len() as i32 - 1;
+
+// Each operation has a place of its own in the cache of groups.
+const _: () = assert!(Op::ALL.len() <= 16);
 
 /// Sized by the loader to the number of CPUs.
 const MAX_SLOTS: u32 = 64;
@@ -117,6 +122,10 @@ pub fn quick(begun: &Begun, ret: i64, end: u64) -> bool {
     let latency = end.saturating_sub(begun.start);
     let bucket = hist::bucket(latency);
     let Some((slot, _, threshold)) = group(begun.slot) else { return true };
+    if ret < 0 {
+        count_failure(slot, ret);
+        return true;
+    }
     if is_slow(threshold, bucket) {
         return false;
     }
@@ -138,6 +147,12 @@ fn counted(state: &mut TaskState, ret: i64, end: u64) -> Option<(&'static mut Sl
     let latency = end.saturating_sub(state.start);
     let bucket = hist::bucket(latency);
     let (slot, index, threshold) = group(state.slot)?;
+    if ret < 0 {
+        count_failure(slot, ret);
+        if state.touched == 0 {
+            return None;
+        }
+    }
     count_operation(slot, state.op, bucket, latency, ret);
     if state.touched == 0 && !is_slow(threshold, bucket) {
         return None;
@@ -160,6 +175,13 @@ fn group(number: u32) -> Option<(&'static mut Slot, u32, &'static mut Threshold)
 #[inline(always)]
 fn is_slow(threshold: &Threshold, bucket: u32) -> bool {
     bucket >= threshold.bucket && threshold.wanted != 0
+}
+
+/// Counts a call that failed. One that did nothing but run is no operation: it would only make the others look faster.
+#[inline(always)]
+fn count_failure(slot: &mut Slot, ret: i64) {
+    // SAFETY: the index is that of a class.
+    unsafe { *slot.failed.get_unchecked_mut(at_most::<LAST_FAILURE>(Failure::of(ret) as u64)) += 1 };
 }
 
 #[inline(always)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     arch, clock,
-    fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
+    fields::{TASK_BIO_LIST, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     loss,
     memory::store,
     quota::{self, Hold},
@@ -64,7 +64,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
                 explain_late::<S>(program, state, next);
             }
             if unwoken(state, now) {
-                explain_unwoken::<S>(program, state, next, now);
+                explain_unwoken::<S, true>(program, state, next, now);
             }
             switch_in::<S>(state, next, now);
         } else if state.helper != 0 {
@@ -105,21 +105,29 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
         state.start = 0;
         return;
     }
-    state.phase = phase::BLOCKED;
+    let mut hints = 0;
     if tasks::flag::<S>(task, &TASK_IN_IOWAIT, &TASK_IN_IOWAIT_MASK) {
-        state.hints |= hint::IOWAIT;
+        hints |= hint::IOWAIT;
+        // SAFETY: a load from the task.
+        if unsafe { S::read::<u64>(task, TASK_BIO_LIST.load()) } != 0 {
+            hints |= hint::SUBMITTING;
+        }
     }
     if tasks::flag::<S>(task, &TASK_IN_MEMSTALL, &TASK_IN_MEMSTALL_MASK) {
-        state.hints |= hint::MEMSTALL;
+        hints |= hint::MEMSTALL;
     }
+    store(&mut state.hints, hints);
     if !S::STACK_OF_SLEEPER
         && state.helper == 0
         && state.context_cause().is_none()
-        && state.hints != hint::IOWAIT
+        && (hints != hint::IOWAIT || request::is_any_swap())
     {
         // SAFETY: the task is the current one.
-        state.stack = unsafe { stack::take::<S>(program, task) };
+        let stack = unsafe { stack::take::<S>(program, task) };
+        store(&mut state.stack, stack);
     }
+    // The last thing: from now on whoever wakes it, on another CPU, explains the sleep.
+    store(&mut state.phase, phase::BLOCKED);
 }
 
 /// Remembers what is known of a task's CPU quota, now that it is runnable. A function of its own, for the stack's sake.
@@ -131,17 +139,20 @@ fn note_quota<S: Tasks>(state: &mut TaskState, task: Ptr) {
     state.held_ns = hold.held_ns;
 }
 
+/// A task is found back on a CPU: the kernel did not report its switch, and perhaps not its wake-up either.
+#[inline(always)]
+pub fn switched_in_unseen<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
+    if unwoken(state, now) {
+        explain_unwoken::<S, false>(core::ptr::null(), state, task, now);
+    }
+    switch_in::<S>(state, task, now);
+}
+
 /// A task is back on a CPU: what it waited for is settled.
 #[inline(always)]
 pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
-    if unwoken(state, now) {
-        // Neither its wake-up nor the switch to it was reported, and the stack that it slept with is gone.
-        loss::count(Loss::MissedRuns);
-        if !explain_by_state(state, now) {
-            state.add(Cause::OtherWait, waited);
-        }
-    } else if state.phase != phase::RUNNING {
+    if state.phase != phase::RUNNING {
         let hold = Hold { flags: state.quota as u32, queue: state.queue, held_ns: state.held_ns };
         let held = quota::during::<S>(hold, task, waited);
         if held != 0 {
@@ -172,42 +183,39 @@ fn unwoken(state: &TaskState, now: u64) -> bool {
 }
 
 /// Explains the wait of a task that comes back though nobody was seen to wake it: that program run was missed. All but
-/// the waker can still be asked.
+/// the waker can still be asked, and its stack where it is yet to run.
 #[inline(never)]
-fn explain_unwoken<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, now: u64) {
+fn explain_unwoken<S: Tasks, const YET_TO_RUN: bool>(
+    program: Ptr,
+    state: &mut TaskState,
+    task: Ptr,
+    now: u64,
+) {
     loss::count(Loss::MissedRuns);
-    let wait = now.saturating_sub(state.mark);
-    if !explain_by_state(state, now) {
-        let stack = stack_of_wait::<S>(program, state, task, wait);
+    let since = state.mark;
+    let wait = now.saturating_sub(since);
+    if let Some(cause) = state.context_cause() {
+        state.add(cause, wait);
+    } else if waits_for_request(state)
+        && let Some(request) = request::during(state.dev, since)
+    {
+        let rest = block::split(state, &request, since, now, 0);
+        state.add(Cause::OtherWait, rest);
+    } else {
+        let stack = if YET_TO_RUN || !S::STACK_OF_SLEEPER {
+            stack_of_wait::<S>(program, state, task, wait)
+        } else {
+            0
+        };
         if stack != 0 {
             state.add_stack_wait(wait, stack, 0);
         } else {
             state.add(Cause::OtherWait, wait);
         }
     }
+    state.contexts &= !context::DIRTY_THROTTLE;
     state.phase = phase::RUNNABLE;
     state.mark = now;
-}
-
-/// Explains the wait that ends `now` by what was known when it began: the context, or the request that was in flight.
-/// False where that says nothing.
-#[inline(always)]
-fn explain_by_state(state: &mut TaskState, now: u64) -> bool {
-    let since = state.mark;
-    let known = if let Some(cause) = state.context_cause() {
-        state.add(cause, now.saturating_sub(since));
-        true
-    } else if state.hints & hint::IOWAIT != 0
-        && let Some(request) = request::during(state.dev, since)
-    {
-        let rest = block::split(state, &request, since, now, 0);
-        state.add(Cause::OtherWait, rest);
-        true
-    } else {
-        false
-    };
-    state.contexts &= !context::DIRTY_THROTTLE;
-    known
 }
 
 /// `sched_waking(struct task_struct *p)`: runs in the context of who ended the wait.
@@ -245,10 +253,14 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
         return;
     }
     if state.hints & hint::MEMSTALL == 0 {
-        if state.hints & hint::IOWAIT != 0
-            && let Some(request) = request::waking(state.dev, now)
+        if waits_for_request(state)
+            && let Some((request, certain)) = request::waking(state.dev, now)
         {
-            let stack = long_stack::<S>(program, state, task, wait);
+            let stack = if certain {
+                long_stack::<S>(program, state, task, wait)
+            } else {
+                stack_of_wait::<S>(program, state, task, wait)
+            };
             let rest = block::split(state, &request, since, now, stack);
             state.add_detailed(Cause::Device as u32, rest, VIA_NONE, stack);
             return;
@@ -259,10 +271,11 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
             state.add_detailed(Cause::Journal as u32, wait, via, stack);
             return;
         }
-        if state.hints & hint::IOWAIT != 0 {
-            // Completed in a work item, not in the interrupt: ext4 converts extents, dm decrypts.
+        if waits_for_request(state) {
+            // Completed in a work item, not in the interrupt: ext4 converts extents, dm decrypts. Or something else was waited for
+            // meanwhile: that the stack tells, however long it was.
             if let Some(request) = request::during(state.dev, since) {
-                let stack = long_stack::<S>(program, state, task, wait);
+                let stack = stack_of_wait::<S>(program, state, task, wait);
                 let rest = block::split(state, &request, since, now, stack);
                 if rest != 0 {
                     state.add_detailed(Cause::FsWait as u32, rest, VIA_NONE, stack);
@@ -288,6 +301,12 @@ fn explain<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, since: u64,
         }
         state.add(Cause::OtherWait, wait);
     }
+}
+
+/// Whether the task sleeps for a request, as far as it says so.
+#[inline(always)]
+fn waits_for_request(state: &TaskState) -> bool {
+    state.hints & (hint::IOWAIT | hint::SUBMITTING) == hint::IOWAIT
 }
 
 /// Explains a wait that ended before the task had quite left its CPU: now, before it comes back, it has.

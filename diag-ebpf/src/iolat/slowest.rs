@@ -90,27 +90,17 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
     }
 }
 
-/// Lets the threshold rise for an operation that is to be sent: at least as many as are wanted have been sent at or
-/// above it, so none of the slowest is missed.
+/// Lets the threshold rise for an operation that is to be sent.
 #[inline(always)]
 pub fn raise(threshold: &mut Threshold, bucket: u32) {
-    // SAFETY: the buckets are in range. Two CPUs at once can let the threshold rise late, never early by more than a bucket.
+    // SAFETY: a map value, whose words are added to atomically.
     unsafe {
-        let sent = threshold.sent.as_mut_ptr();
-        memory::add_u32(sent.add(at_most::<{ hist::LAST }>(u64::from(bucket))), 1);
-        memory::add_u32(&raw mut threshold.above, 1);
-        for _ in 0..16 {
-            let lowest = threshold.bucket;
-            if lowest >= hist::BUCKETS {
-                return;
-            }
-            let at = *sent.add(at_most::<{ hist::LAST }>(u64::from(lowest)));
-            if threshold.above < at + threshold.wanted {
-                return;
-            }
-            threshold.above -= at;
-            threshold.bucket = lowest + 1;
-        }
+        Threshold::raise(
+            threshold,
+            bucket,
+            |word, value| memory::add_u32(word, value),
+            |bucket| at_most::<{ hist::LAST }>(u64::from(bucket)),
+        );
     }
 }
 

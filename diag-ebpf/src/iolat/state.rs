@@ -1,5 +1,6 @@
 //! What is known of a task inside an operation, and how its time is charged.
 
+use aya_ebpf::Global;
 use diag_common::{
     cause::{COUNTED, Cause},
     iolat::{CAUSE_STACK, MAX_STACK_WAITS, StackWait, VIA_NONE},
@@ -46,6 +47,9 @@ pub mod hint {
     pub const IOWAIT: u8 = 1;
     /// `in_memstall`.
     pub const MEMSTALL: u8 = 2;
+    /// It is handing a bio to the block layer: it waits for a tag, a queue or a limit, not for a request
+    /// (`__submit_bio_noacct_mq`, block/blk-core.c, 5.10 to 6.18).
+    pub const SUBMITTING: u8 = 4;
 }
 
 /// The group that an operation last belonged to.
@@ -60,6 +64,10 @@ pub struct CachedSlot {
 
 /// [`TaskState::lock`] for a sleeping lock that is not the operation's own file's.
 pub const UNKNOWN_LOCK: u8 = 0xff;
+
+/// How long a tick is; the loader knows.
+#[unsafe(no_mangle)]
+pub static TICK_NS: Global<u32> = Global::new(10_000_000);
 
 /// A shorter stretch of running is not looked at for steal and interrupts.
 pub const LONG_RUN_NS: u64 = 5_000;
@@ -238,7 +246,8 @@ impl TaskState {
                 ran -= stolen;
                 self.add(Cause::Steal, stolen);
             }
-            if irq > self.irq {
+            // The clock goes on at ticks and switches: in a shorter stretch, what it says may have been before.
+            if irq > self.irq && ran >= u64::from(TICK_NS.load()) {
                 let interrupted = (irq - self.irq).min(ran);
                 ran -= interrupted;
                 self.add(Cause::Irq, interrupted);

@@ -5,7 +5,7 @@ use diag_common::loss::Loss;
 use super::{
     begun::{self, Begun},
     file, finish, sched, slowest,
-    state::{LONG_RUN_NS, Tasks, phase},
+    state::{LONG_RUN_NS, TICK_NS, Tasks, phase},
 };
 use crate::{
     arch::{self, RESCHEDULE, RESUME},
@@ -52,7 +52,7 @@ fn conclude<S: Tasks>(task: Ptr) {
         && state.returning != 0
     {
         if state.phase != phase::RUNNING {
-            sched::switch_in::<S>(state, task, clock::now());
+            sched::switched_in_unseen::<S>(state, task, clock::now());
         }
         finish::deferred::<S>(state, task);
     }
@@ -134,7 +134,7 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
         state.charge_running::<S>(task, now);
     } else {
         // It came back by a switch that was not told: seen on a vendor's 6.18, once in hundreds under load.
-        sched::switch_in::<S>(state, task, now);
+        sched::switched_in_unseen::<S>(state, task, now);
     }
     // What holds the task up from here on is time that the caller waits.
     if held {
@@ -196,5 +196,5 @@ fn undisturbed<S: Tasks>(begun: &Begun, task: Ptr, now: u64) -> bool {
         return true;
     }
     let (steal, irq) = clocks::<S>(task);
-    steal <= begun.steal && irq <= begun.irq
+    steal <= begun.steal && (irq <= begun.irq || now.saturating_sub(begun.start) < u64::from(TICK_NS.load()))
 }

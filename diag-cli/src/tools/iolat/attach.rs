@@ -6,7 +6,8 @@ use diag_common::iolat::Slot;
 
 use crate::{
     ebpf::{
-        object::{Objects, Settings},
+        clock,
+        object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful},
     },
     session::{FieldMissed, KernelSide},
@@ -98,7 +99,10 @@ fn requests(cpus: usize) -> u32 {
     (256 * cpus as u32).max(8192)
 }
 
-/// Map sizes for this machine.
+/// A tick with `CONFIG_HZ=100`.
+const LONGEST_TICK_NS: u32 = 10_000_000;
+
+/// Map sizes and constants for this machine.
 pub(super) fn settings() -> Result<Settings> {
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
     let slots = slots(cpus);
@@ -108,7 +112,8 @@ pub(super) fn settings() -> Result<Settings> {
         ("SLOTS", 2 * slots),
         ("ISSUED", requests(cpus)),
     ];
-    Ok(Settings { globals: Vec::new(), entries })
+    let tick_ns = clock::tick_ns().unwrap_or(LONGEST_TICK_NS);
+    Ok(Settings { globals: vec![("TICK_NS", Value::U32(tick_ns))], entries })
 }
 
 /// Fills the queue of free slots.

@@ -1,6 +1,9 @@
 //! Reading what the kernel side counted.
 
-use std::collections::HashMap as StdHashMap;
+use std::{
+    collections::HashMap as StdHashMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use aya::{
@@ -8,8 +11,9 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use diag_common::{
+    cause::Cause,
     hist,
-    iolat::{Bin, Cell, CellKey, Event, Slot, SlotKey, Threshold},
+    iolat::{Bin, Cell, CellKey, Event, Failure, SWAPS_KNOWN, Slot, SlotKey, Threshold},
 };
 
 use crate::{
@@ -42,6 +46,8 @@ pub(crate) struct Group {
     pub(crate) unsplit_ns: u64,
     /// Time in which tasks were stopped on their way back, ns.
     pub(crate) stopped_ns: u64,
+    /// Calls that failed, by class.
+    pub(crate) failed: [u64; Failure::ALL.len()],
     /// The latency histogram, by [`hist::bucket`].
     pub(crate) bins: Vec<Bin>,
     /// Time by latency bucket and wait.
@@ -58,6 +64,7 @@ impl Default for Group {
             max_ns: 0,
             unsplit_ns: 0,
             stopped_ns: 0,
+            failed: [0; Failure::ALL.len()],
             bins: vec![Bin::default(); hist::BUCKETS as usize],
             cells: StdHashMap::new(),
             parts: StdHashMap::new(),
@@ -70,6 +77,7 @@ impl Group {
         self.bytes += slot.bytes;
         self.unsplit_ns += slot.unsplit_ns;
         self.stopped_ns += slot.stopped_ns;
+        self.failed.iter_mut().zip(slot.failed).for_each(|(failed, more)| *failed += more);
         if slot.max_ns != 0 {
             self.min_ns = self.min_ns.min(!slot.min_inverted);
             self.max_ns = self.max_ns.max(slot.max_ns);
@@ -80,9 +88,14 @@ impl Group {
         }
     }
 
+    /// Whether the kernel side says of any wait that a limit of a cgroup may have held its bio back.
+    pub(crate) fn was_held_back(&self) -> bool {
+        self.cells.keys().any(|(_, wait)| wait.cause == Cause::BlockThrottle as u8)
+    }
+
     /// Whether nothing of it was counted.
     fn is_empty(&self) -> bool {
-        self.max_ns == 0 && self.stopped_ns == 0
+        self.max_ns == 0 && self.stopped_ns == 0 && self.failed.iter().all(|&failed| failed == 0)
     }
 
     /// Adds another interval's share of the same group.
@@ -90,6 +103,7 @@ impl Group {
         self.bytes += other.bytes;
         self.unsplit_ns += other.unsplit_ns;
         self.stopped_ns += other.stopped_ns;
+        self.failed.iter_mut().zip(other.failed).for_each(|(failed, more)| *failed += more);
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
         for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
@@ -135,6 +149,8 @@ pub(crate) struct Collector {
     slots: PerCpuArray<MapData, Slot>,
     cells: HashMap<MapData, CellKey, Cell>,
     events: RingBuf<MapData>,
+    swaps: Array<MapData, [u32; SWAPS_KNOWN]>,
+    swaps_seen: Instant,
     wanted: u32,
     pending: Vec<Event>,
 }
@@ -151,6 +167,8 @@ impl Collector {
             slots: take(ebpf, "SLOTS")?,
             cells: take(ebpf, "CELLS")?,
             events: take(ebpf, "EVENTS")?,
+            swaps: swaps(ebpf)?,
+            swaps_seen: Instant::now(),
             wanted,
             pending: Vec::new(),
         })
@@ -170,6 +188,15 @@ impl Collector {
                 *kept += 1;
                 *kept <= wanted
             });
+        }
+    }
+
+    /// Tells the kernel side what memory is swapped out to by now. A disk that is not told of costs nothing but a cause, so errors are
+    /// none of the session's.
+    pub(crate) fn look_at_swaps(&mut self) {
+        if self.swaps_seen.elapsed() >= SWAPS_AGAIN {
+            self.swaps_seen = Instant::now();
+            let _ = self.swaps.set(0, swapped_to(), 0);
         }
     }
 
@@ -242,6 +269,21 @@ impl Collector {
     }
 }
 
+/// How often it is looked what memory is swapped out to.
+const SWAPS_AGAIN: Duration = Duration::from_secs(1);
+
+fn swaps(ebpf: &mut Ebpf) -> Result<Array<MapData, [u32; SWAPS_KNOWN]>> {
+    let mut swaps = take::<Array<_, _>>(ebpf, "SWAPS")?;
+    swaps.set(0, swapped_to(), 0)?;
+    Ok(swaps)
+}
+
+fn swapped_to() -> [u32; SWAPS_KNOWN] {
+    let mut known = [0; SWAPS_KNOWN];
+    known.iter_mut().zip(crate::kernel::swaps::devices()).for_each(|(place, device)| *place = device);
+    known
+}
+
 /// The threshold at the beginning of an epoch: everything is among the slowest.
 fn lowest(wanted: u32) -> Threshold {
     Threshold { wanted, above: 0, bucket: 0, reserved: 0, sent: [0; hist::BUCKETS as usize] }
@@ -253,6 +295,7 @@ const CLEAR: Slot = Slot {
     max_ns: 0,
     unsplit_ns: 0,
     stopped_ns: 0,
+    failed: [0; Failure::ALL.len()],
     bins: [Bin { count: 0, sum_ns: 0 }; hist::BUCKETS as usize],
 };
 

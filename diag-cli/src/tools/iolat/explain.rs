@@ -23,6 +23,8 @@ pub(crate) struct Explained {
 #[derive(Default)]
 pub(crate) struct Explainer {
     told: HashMap<u32, Told>,
+    /// Whether any cgroup is known to have a limit on a disk. Before 6.1 the kernel marks bios that could have had one (`BIO_THROTTLED`).
+    pub(crate) limited: bool,
 }
 
 /// What a stack tells of a wait.
@@ -43,7 +45,11 @@ impl Explainer {
         let cause = if wait.cause == CAUSE_STACK {
             waits::by_stack(of_stack, wait.flags & STALLED != 0)
         } else {
-            Cause::from_number(wait.cause).map_or(Cause::OtherWait, |known| refine(known, of_stack))
+            match Cause::from_number(wait.cause) {
+                None => Cause::OtherWait,
+                Some(Cause::BlockThrottle) if !self.limited => Cause::BlockWait,
+                Some(known) => refine(known, of_stack),
+            }
         };
         Explained { cause, via: via.filter(|&via| via != cause) }
     }
@@ -59,13 +65,15 @@ impl Explainer {
     }
 }
 
-/// A request's completion wakes whom a limit or a lack of tags held back, too: only the stack tells.
+/// Where a completion explains a wait, the stack may know better: it was a page fault's, or fell into the wait by chance. Nothing here may
+/// depend on a stack that is taken of long waits alone: a wait has one name, however long it is.
 fn refine(known: Cause, of_stack: Option<Cause>) -> Cause {
     match (known, of_stack) {
         (
             Cause::Device | Cause::Queue | Cause::BlockWait | Cause::FsWait,
-            Some(told @ (Cause::BlockThrottle | Cause::Queue | Cause::DirtyThrottle | Cause::Journal)),
-        ) => told,
+            Some(told @ (Cause::SwapIn | Cause::BlockThrottle | Cause::Queue | Cause::DirtyThrottle)),
+        )
+        | (Cause::FsWait, Some(told @ Cause::Journal)) => told,
         _ => known,
     }
 }
@@ -79,5 +87,7 @@ mod tests {
         assert_eq!(refine(Cause::Device, Some(Cause::BlockThrottle)), Cause::BlockThrottle);
         assert_eq!(refine(Cause::Device, Some(Cause::BlockWait)), Cause::Device);
         assert_eq!(refine(Cause::Journal, Some(Cause::FsWait)), Cause::Journal);
+        assert_eq!(refine(Cause::Device, Some(Cause::SwapIn)), Cause::SwapIn);
+        assert_eq!(refine(Cause::Device, Some(Cause::Journal)), Cause::Device);
     }
 }

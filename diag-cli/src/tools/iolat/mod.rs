@@ -5,6 +5,7 @@ mod args;
 mod attach;
 mod collect;
 mod explain;
+mod limits;
 mod model;
 mod pending;
 mod record;
@@ -17,11 +18,12 @@ mod verdict;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
+use diag_common::iolat::Op;
 
 pub(crate) use self::{args::Args, record::Iolat as Body};
 use self::{
     args::Sort,
-    collect::{Collector, Harvest},
+    collect::{Collector, Group, Harvest},
     explain::Explainer,
     model::Namer,
     pending::PendingOperation,
@@ -119,6 +121,7 @@ impl Tool for Iolat {
 
     fn poll(&mut self) {
         self.collector.drain();
+        self.collector.look_at_swaps();
     }
 
     fn turn(&mut self) -> Result<u64> {
@@ -150,12 +153,18 @@ impl Tool for Iolat {
     ) -> (Body, Vec<Spectrum>) {
         // What is mounted where may have changed since the last record.
         self.mounts = Mounts::default();
+        let limits =
+            if harvest.groups.values().any(Group::was_held_back) { limits::all() } else { Vec::new() };
+        self.explainer.limited |= !limits.is_empty();
         let mut namer =
             Namer { stacks: &mut self.stacks, explainer: &mut self.explainer, mounts: &mut self.mounts };
         let mut operations: Vec<_> = harvest
             .groups
             .iter()
-            .map(|(key, group)| model::operation(key, group, self.quantile, &mut namer))
+            .filter_map(|(key, group)| {
+                let op = u8::try_from(key.op).ok().and_then(Op::from_number)?;
+                Some(model::operation(op, key, group, self.quantile, &mut namer))
+            })
             .collect();
         operations.sort_by_key(|(operation, _)| {
             (std::cmp::Reverse(weight(operation, self.sort)), operation.device.clone(), operation.op.0)
@@ -167,7 +176,8 @@ impl Tool for Iolat {
             _ => (None, None),
         };
         let stuck = pending.as_ref().map_or(0, Vec::len);
-        let verdict = verdict::verdict(&operations, self.options.slow, stuck);
+        let mut verdict = verdict::verdict(&operations, self.options.slow, stuck);
+        verdict::name_limit(&mut verdict, &operations, &limits, &slowest);
         let all = totals(&operations);
         let operations_omitted = totals(operations.get(self.top..).unwrap_or_default());
         operations.truncate(self.top);

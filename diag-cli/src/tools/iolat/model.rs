@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use diag_common::{
     cause::{Cause, Layer},
     hist,
-    iolat::{Op, SlotKey},
+    iolat::{Failure, Op, SlotKey},
 };
 
 use super::{
     collect::{Group, Wait},
     explain::{Explained, Explainer},
-    record::{CausePart, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail},
+    record::{
+        CausePart, FailedCalls, FailureName, OpName, Operation, OperationCause, Spectrum, SpectrumBin, Tail,
+    },
 };
 use crate::{
     ebpf::stacks::Stacks,
@@ -139,8 +141,9 @@ impl Matrix {
     }
 }
 
-/// What a record says of a group, and the picture's numbers.
+/// What a record says of a group of calls `op`, and the picture's numbers.
 pub(crate) fn operation(
+    op: Op,
     key: &SlotKey,
     group: &Group,
     quantile: f64,
@@ -162,12 +165,14 @@ pub(crate) fn operation(
         })
         .collect();
     let operation = Operation {
-        op: OpName(Op::from_number(key.op as u8).unwrap_or(Op::Read)),
+        op: OpName(op),
         device: namer.mounts.device(key.dev),
         filesystem: filesystem(key, namer.mounts),
         bytes: group.bytes,
         latency,
         stopped_ns: group.stopped_ns,
+        failed_count: group.failed.iter().sum(),
+        failures: failures(&group.failed),
         layers: layers(&all),
         causes,
         causes_omitted,
@@ -175,6 +180,13 @@ pub(crate) fn operation(
     };
     let spectrum = Spectrum { bins: matrix.rows.iter().map(spectrum_bin).collect() };
     (operation, spectrum)
+}
+
+fn failures(failed: &[u64; Failure::ALL.len()]) -> Vec<FailedCalls> {
+    let classes = Failure::ALL.iter().zip(failed).filter(|&(_, &count)| count != 0);
+    classes
+        .map(|(&failure, &operation_count)| FailedCalls { failure: FailureName(failure), operation_count })
+        .collect()
 }
 
 fn spectrum_bin(row: &Row) -> SpectrumBin {

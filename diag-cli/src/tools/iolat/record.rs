@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use diag_common::iolat::Op;
+use diag_common::iolat::{Failure, Op};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -120,6 +120,10 @@ pub(crate) struct Operation {
     pub(crate) latency: Histogram,
     /// How long their tasks were stopped on the way back, by a signal, the freezer or a tracer, ns. It is in no latency.
     pub(crate) stopped_ns: u64,
+    /// Calls that failed. Those of them that did nothing but run are in no latency.
+    pub(crate) failed_count: u64,
+    /// The same by how they failed; classes of which there were none are left out.
+    pub(crate) failures: Vec<FailedCalls>,
     /// Where that time went.
     pub(crate) layers: Layers,
     /// The same, finer; largest first.
@@ -228,6 +232,37 @@ pub(crate) struct CausePart {
     pub(crate) operation_count: u64,
     /// The kernel stack of the longest such wait of which one was taken, innermost function first; null where none was.
     pub(crate) stack: Option<Vec<String>>,
+}
+
+/// Calls that failed in one way.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct FailedCalls {
+    /// How, by the error: `again` is EAGAIN, `interrupted` is EINTR or a restart, `invalid` EBADF, EINVAL and the like, `access` EPERM, EACCES,
+    /// EROFS, `space` ENOSPC, EDQUOT, ENOMEM, `device` EIO and the like.
+    pub(crate) failure: FailureName,
+    /// How many.
+    pub(crate) operation_count: u64,
+}
+
+/// How calls fail, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FailureName(pub(crate) Failure);
+
+impl Serialize for FailureName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl JsonSchema for FailureName {
+    fn schema_name() -> Cow<'static, str> {
+        "Failure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = Failure::ALL.iter().map(|failure| failure.name()).collect();
+        json_schema!({ "type": "string", "enum": names })
+    }
 }
 
 /// A system call, by its name.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use diag_common::{
     cause::{Cause, Layer},
     hist,
-    iolat::Op,
+    iolat::{Failure, Op},
 };
 
 use super::{
     Report,
     record::{
-        CausePart, Iolat, OpName, Operation, OperationCause, SlowOperation, Spectrum, SpectrumBin, Tail,
+        CausePart, FailedCalls, FailureName, Iolat, OpName, Operation, OperationCause, SlowOperation,
+        Spectrum, SpectrumBin, Tail,
     },
     verdict::verdict,
 };
@@ -94,6 +95,8 @@ pub(super) fn operation(op: Op, name: Option<&str>, groups: &[Group]) -> (Operat
         bytes: latency.count * 4096,
         latency,
         stopped_ns: 0,
+        failed_count: 3,
+        failures: vec![FailedCalls { failure: FailureName(Failure::Again), operation_count: 3 }],
         layers: Layers::from_ns(layers(&all)),
         causes: all.iter().map(cause).collect(),
         causes_omitted: Omitted { count: 0, ns: Some(0) },

@@ -36,16 +36,20 @@ pub(crate) fn slowest(
     slowest.sort_by_key(|event| std::cmp::Reverse(event.latency_ns));
     slowest.truncate(wanted);
     let mut cgroups = cgroups;
-    slowest.into_iter().map(|event| operation(event, namer, cgroups.as_deref_mut())).collect()
+    slowest.into_iter().filter_map(|event| operation(event, namer, cgroups.as_deref_mut())).collect()
 }
 
-fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNames>) -> SlowOperation {
-    let op = Op::from_number(event.op).unwrap_or(Op::Read);
+fn operation(
+    event: &Event,
+    namer: &mut Namer<'_>,
+    cgroups: Option<&mut CgroupNames>,
+) -> Option<SlowOperation> {
+    let op = Op::from_number(event.op)?;
     let all = causes(event, namer);
     let home = cgroups.map(|names| names.home(event.cgroup)).unwrap_or_default();
     let moved = u64::try_from(event.ret).ok().filter(|_| op.moves_bytes());
     let (causes, causes_omitted) = cause_parts(&all, namer);
-    SlowOperation {
+    Some(SlowOperation {
         op: OpName(op),
         task: Task {
             cgroup: home.cgroup,
@@ -64,7 +68,7 @@ fn operation(event: &Event, namer: &mut Namer<'_>, cgroups: Option<&mut CgroupNa
         causes,
         causes_omitted,
         stack: namer.functions(event.stack),
-    }
+    })
 }
 
 /// The steps from a cause to what was behind it.

@@ -6,7 +6,8 @@ use diag_common::cause::{Cause, Layer};
 
 use super::{
     advice::advice,
-    record::{CausePart, Operation, Tail},
+    limits::{self, Limit},
+    record::{CausePart, Operation, SlowOperation, Tail},
 };
 use crate::output::{
     causes::{noun, phrase},
@@ -62,6 +63,27 @@ fn slowest(operations: &[Operation], slow: Duration) -> Option<Verdict> {
         ns: Some(ns),
         advice: Some(advice(cause, via, device)),
     })
+}
+
+/// Says whose limit it is, where one holds operations back.
+pub(super) fn name_limit(
+    verdict: &mut Verdict,
+    operations: &[Operation],
+    limits: &[Limit],
+    slowest: &[SlowOperation],
+) {
+    let throttled = verdict.cause.is_some_and(|cause| cause.0 == Cause::BlockThrottle);
+    let subject = verdict.subject.as_ref().filter(|_| throttled);
+    let operation =
+        subject.and_then(|subject| operations.iter().find(|operation| operation.label() == subject.name));
+    let Some(operation) = operation else { return };
+    let limits = limits::on(limits, operation.op.0, &operation.device.id, slowest);
+    if let Some((first, others)) = limits.split_first() {
+        verdict.statement += &format!(": {}", first.words());
+        if !others.is_empty() {
+            verdict.statement += &format!(", and {} more", others.len());
+        }
+    }
 }
 
 /// Time of each cause, whatever its via and stack, largest first.

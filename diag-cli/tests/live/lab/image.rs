@@ -44,11 +44,20 @@ impl Loop {
 
     /// How long its reads took, together, from a request's making to its end, as the block layer counts.
     pub(crate) fn reading(&self) -> Duration {
+        self.ticks(3)
+    }
+
+    /// The same of its writes.
+    pub(crate) fn writing(&self) -> Duration {
+        self.ticks(7)
+    }
+
+    fn ticks(&self, field: usize) -> Duration {
         let text =
             fs::read_to_string(format!("/sys/block/{}/stat", self.name())).expect("a device has statistics");
         let fields: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        // Documentation/block/stat.rst: read ticks.
-        Duration::from_millis(fields[3])
+        // Documentation/block/stat.rst: read ticks are the fourth, write ticks the eighth.
+        Duration::from_millis(fields[field])
     }
 
     /// A file of its backing device information in sysfs.

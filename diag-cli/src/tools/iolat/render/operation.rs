@@ -9,6 +9,9 @@ use crate::{
 pub(super) fn heading(page: &mut Page, operation: &Operation, duration_ns: u64) {
     let latency = &operation.latency;
     let mut counts = units::counted(latency.count, "operation");
+    if operation.failed_count > 0 {
+        counts += &format!(", {} failed", units::count(operation.failed_count));
+    }
     if operation.op.0.moves_bytes() {
         counts += &format!(", {}", units::byte_rate(operation.bytes, duration_ns));
     }
