@@ -190,7 +190,7 @@ pub struct Slot {
     pub unsplit_ns: u64,
     /// Time in which tasks were stopped on their way back, which is in no latency, ns.
     pub stopped_ns: u64,
-    /// Calls that failed, by [`Failure`]. Those that did nothing but run are in no latency.
+    /// Calls that failed, by [`Failure`]. Those that did not sleep are in no latency.
     pub failed: [u64; Failure::ALL.len()],
     /// Latency histogram; see [`hist`].
     pub bins: [Bin; hist::BUCKETS as usize],

@@ -149,7 +149,7 @@ fn counted(state: &mut TaskState, ret: i64, end: u64) -> Option<(&'static mut Sl
     let (slot, index, threshold) = group(state.slot)?;
     if ret < 0 {
         count_failure(slot, ret);
-        if state.touched == 0 {
+        if state.touched & !ON_THE_WAY == 0 {
             return None;
         }
     }
@@ -177,7 +177,14 @@ fn is_slow(threshold: &Threshold, bucket: u32) -> bool {
     bucket >= threshold.bucket && threshold.wanted != 0
 }
 
-/// Counts a call that failed. One that did nothing but run is no operation: it would only make the others look faster.
+/// Causes that any call can have, whether or not it waits for anything: those of the CPU it runs on.
+const ON_THE_WAY: u32 = 1 << Cause::Run as u32
+    | 1 << Cause::Runqueue as u32
+    | 1 << Cause::Throttled as u32
+    | 1 << Cause::Irq as u32
+    | 1 << Cause::Steal as u32;
+
+/// Counts a call that failed. One that did not sleep is no operation: it would only make the others look faster.
 #[inline(always)]
 fn count_failure(slot: &mut Slot, ret: i64) {
     // SAFETY: the index is that of a class.

@@ -120,7 +120,7 @@ pub(crate) struct Operation {
     pub(crate) latency: Histogram,
     /// How long their tasks were stopped on the way back, by a signal, the freezer or a tracer, ns. It is in no latency.
     pub(crate) stopped_ns: u64,
-    /// Calls that failed. Those of them that did nothing but run are in no latency.
+    /// Calls that failed. Those of them that did not sleep are in no latency.
     pub(crate) failed_count: u64,
     /// The same by how they failed; classes of which there were none are left out.
     pub(crate) failures: Vec<FailedCalls>,
