@@ -61,8 +61,12 @@ fn assert_hogs(summary: &Record, hogs: &[Runner], accounts: &[Account]) {
 fn crowd(mut session: impl FnMut() -> Session) {
     let mut hogs = hogs();
     let session = session();
-    let accounts = all(&mut hogs, &SPIN);
+    // As long as the session, so with the waits before and after the order; between orders they sleep.
+    let read = |hogs: &[Runner]| hogs.iter().map(|hog| Account::read(hog.pid, hog.pid)).collect::<Vec<_>>();
+    let before = read(&hogs);
+    all(&mut hogs, &SPIN);
     let summary = session.interrupt().summary();
+    let accounts: Vec<_> = read(&hogs).into_iter().zip(before).map(|(now, then)| now.since(then)).collect();
     assert!(accounts.iter().all(|account| account.delay_ns > account.run_ns), "no crowd: {accounts:?}");
     assert_hogs(&summary, &hogs, &accounts);
 }

@@ -84,7 +84,8 @@ impl Account {
         Account::read(std::process::id(), tid)
     }
 
-    fn since(self, before: Account) -> Account {
+    /// What came after `before`.
+    pub(crate) fn since(self, before: Account) -> Account {
         Account {
             tid: self.tid,
             run_ns: self.run_ns - before.run_ns,
