@@ -27,6 +27,7 @@ pub(crate) enum Tier {
 const LONG: &[&str] = &[
     "delays_cgroups_that_come_and_go",
     "delays_hundred_thousand_processes",
+    "delays_processes_that_come_and_go",
     "delays_short_processes",
     "delays_twenty_thousand_sleepers",
     "diagnose_nothing_of_a_build",
