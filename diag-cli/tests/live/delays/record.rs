@@ -128,6 +128,13 @@ impl<'a> Time<'a> {
         layers.values().map(|layer| number(&layer["ns"])).sum()
     }
 
+    /// Asleep at a place, ns.
+    pub(super) fn at_any(self, place: &str) -> u64 {
+        let places = self.list("places").iter().filter(|item| item["place"] == place);
+        let causes = places.flat_map(|item| item["causes"].as_array().expect("a list"));
+        causes.map(|item| number(&item["ns"])).sum()
+    }
+
     /// Asleep at a place for a cause, ns.
     pub(super) fn at(self, place: &str, cause: &str) -> u64 {
         let places = self.list("places").iter().filter(|item| item["place"] == place);
