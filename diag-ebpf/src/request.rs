@@ -203,7 +203,7 @@ static SWAPS: Array<[u32; SWAPS_KNOWN]> = Array::with_max_entries(1, 0);
 #[inline(always)]
 pub fn is_swap(dev: u32) -> bool {
     let Some(devices) = SWAPS.get(0) else { return false };
-    dev != 0 && devices.iter().any(|&device| device == dev)
+    dev != 0 && devices.contains(&dev)
 }
 
 /// Whether memory has been swapped out to any device.

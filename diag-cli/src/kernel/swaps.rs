@@ -28,7 +28,7 @@ fn device(line: &[u8]) -> Option<u32> {
 
 /// Name and type of what has anything in it.
 fn used(line: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (name, kind, _, used) = (words.next()?, words.next()?, words.next()?, words.next()?);
     (used != b"0").then(|| (mountinfo::unescape(name), kind))
 }

@@ -56,9 +56,9 @@ fn below(mount: &Path, is_v1: bool, limits: &mut Vec<Limit>) {
         let path = folder.strip_prefix(mount).unwrap_or(&folder);
         let cgroup = format!("/{}", escape(path.as_os_str().as_bytes()));
         if is_v1 {
-            v1(&folder, &cgroup, limits)
+            v1(&folder, &cgroup, limits);
         } else {
-            v2(&folder, &cgroup, limits)
+            v2(&folder, &cgroup, limits);
         }
         seen += 1;
         if seen < CGROUPS {
