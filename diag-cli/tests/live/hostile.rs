@@ -180,10 +180,10 @@ fn cgroup_names() -> Outcome {
     // It goes with its parent.
     fs::create_dir(&folder).expect("a cgroup may have any name without a newline");
     let mut child = Command::new("sh")
-        .args(["-c", "while :; do :; done"])
+        .args(["-c", "while :; do sleep 0.01; done"])
         .stdin(Stdio::null())
         .spawn()
-        .expect("a shell can spin");
+        .expect("a shell can be started");
     fs::write(folder.join("cgroup.procs"), child.id().to_string()).expect("a process can move");
     let typed = [OsString::from(&shown), folder.clone().into_os_string()];
     for cgroup in typed {
