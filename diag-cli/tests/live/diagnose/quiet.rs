@@ -64,8 +64,8 @@ fn busy() -> Outcome {
 fn parked() -> Outcome {
     let (accounts, record) = while_it(200, &Order::Park(6_000))?;
     let delay_ns: u64 = accounts.iter().map(|account| account.delay_ns).sum();
-    // What is a finding in a second, in the four that osdiag looks: others wanted the CPUs.
-    if delay_ns > 4 * 20_000_000 {
+    // They wait for each other as they begin, before osdiag looks: half a second in all, where they have two CPUs to themselves.
+    if delay_ns > 1_000_000_000 {
         return Err(Skip::because(format!("others kept them from the CPUs for {delay_ns} ns")));
     }
     nothing(&record);
