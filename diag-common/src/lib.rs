@@ -21,5 +21,6 @@ pub mod runq;
 pub mod runs;
 pub mod scope;
 pub mod stack;
+pub mod threshold;
 pub mod vmexit;
 pub mod who;

@@ -40,7 +40,7 @@ pub fn turn_out(slot: &mut Slot, of: u64, half: u64) {
 
 /// Makes an empty cell of what `room` is for. Written field by field: a call of `memset` costs as much stack as any other.
 #[inline(always)]
-pub fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
+fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
     // SAFETY: both fields are written.
     unsafe {
         (&raw mut (*room.as_mut_ptr()).count).write_volatile(0);
@@ -53,21 +53,31 @@ pub fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
 /// here are long.
 #[inline(always)]
 pub fn add(key: CellKey, count: u64, ns: u64) {
-    // A lost race means that another CPU made the cell.
-    if SHARED_CELLS.get_ptr_mut(key).is_none()
-        && SHARED_CELLS.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64).is_ok()
-        && let Some(made) = SHARED_CELLS_MADE.get_ptr_mut(key.half as u32)
-    {
-        // SAFETY: as below.
-        unsafe { add_u64(made, 1) };
-    }
-    let Some(cell) = SHARED_CELLS.get_ptr_mut(key) else {
-        loss::count(Loss::Cells);
-        return;
+    let made = || {
+        if let Some(made) = SHARED_CELLS_MADE.get_ptr_mut(key.half as u32) {
+            // SAFETY: an aligned map value.
+            unsafe { add_u64(made, 1) };
+        }
     };
+    if !add_to(&SHARED_CELLS, &key, count, ns, made) {
+        loss::count(Loss::Cells);
+    }
+}
+
+/// Adds to a cell of a hash, modulo 2^64, and makes it where it is not there: then `made` is called. False where there is no room.
+#[inline(always)]
+pub fn add_to<K>(cells: &HashMap<K, Cell>, key: &K, count: u64, ns: u64, made: impl FnOnce()) -> bool {
+    // A lost race means that another CPU made the cell.
+    if cells.get_ptr_mut(key).is_none()
+        && cells.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64).is_ok()
+    {
+        made();
+    }
+    let Some(cell) = cells.get_ptr_mut(key) else { return false };
     // SAFETY: a map value, aligned, written by atomic additions alone.
     unsafe {
         add_u64(&raw mut (*cell).count, count);
         add_u64(&raw mut (*cell).ns, ns);
     }
+    true
 }

@@ -37,13 +37,9 @@ impl Cells {
     /// Takes those of the half at rest out, each with its table and what it counts.
     pub(crate) fn take(&mut self, parity: u32, mut add: impl FnMut(u32, u64, Cell)) -> Result<()> {
         self.before[parity as usize] = self.made.get(&parity, 0)?;
-        let mut taken = Vec::new();
-        for (key, cell) in self.map.entries()? {
-            if key.parity() == parity {
-                add(key.table(), key.of, cell);
-                taken.push(key);
-            }
+        for (key, cell) in self.map.take_out(|key| key.parity() == parity)? {
+            add(key.table(), key.of, cell);
         }
-        self.map.remove(&taken)
+        Ok(())
     }
 }

@@ -1,9 +1,6 @@
 //! Counting in cells. See [`diag_common::delays`] for what a cell means.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
     helpers::generated::bpf_get_smp_processor_id,
     macros::map,
     maps::{Array, HashMap},
@@ -15,7 +12,7 @@ use diag_common::{
     loss::Loss,
 };
 
-use crate::{cells, clock, epoch, loss, memory::add_u64};
+use crate::{cells, clock, epoch, loss};
 
 /// By CPU and parity. Sized by the loader.
 #[map]
@@ -134,17 +131,8 @@ pub fn between(parity: u32, table: u32, who: u32, other: u64, ns: u64) {
 /// Counts a wait's stack.
 #[inline(never)]
 pub fn sample(key: &SampleKey, ns: u64) {
-    if SAMPLES.get_ptr_mut(key).is_none() {
-        let _ = SAMPLES.insert(key, cells::empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64);
-    }
-    let Some(cell) = SAMPLES.get_ptr_mut(key) else {
+    if !cells::add_to(&SAMPLES, key, 1, ns, || {}) {
         loss::count(Loss::Cells);
-        return;
-    };
-    // SAFETY: a map value, aligned, written by atomic additions alone.
-    unsafe {
-        add_u64(&raw mut (*cell).count, 1);
-        add_u64(&raw mut (*cell).ns, ns);
     }
 }
 

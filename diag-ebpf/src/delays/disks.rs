@@ -2,16 +2,13 @@
 
 use diag_common::delays::{phase, table};
 
-use super::{
-    cells,
-    group::{self, PF_KTHREAD},
-    pieces::Tasks,
-};
+use super::{cells, group, pieces::Tasks};
 use crate::{
     epoch,
     fields::{BIO_BLKG, BLKCG_CSS, BLKG_BLKCG, CSS_CGROUP, REQUEST_BIO, present},
     request, scope,
     side::{Ptr, Side},
+    task::PF_KTHREAD,
 };
 
 /// `block_rq_issue(struct request *rq)`: runs for the task that submits it, if that has not been left to a worker of the kernel.

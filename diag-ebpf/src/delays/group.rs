@@ -12,7 +12,8 @@ use crate::{
     memory::store,
     scope,
     side::{Ptr, Side},
-    task as tasks, who,
+    task::{self as tasks, PF_KTHREAD},
+    who,
 };
 
 /// [`GroupBy`].
@@ -22,8 +23,6 @@ pub static GROUP_BY: Global<u32> = Global::new(GroupBy::Cgroup as u32);
 /// Not 0 where groups are cgroups of v2, which own what the kernel writes back for them.
 #[unsafe(no_mangle)]
 pub static OWNED: Global<u32> = Global::new(0);
-
-pub use crate::task::PF_KTHREAD;
 
 /// When groups that are processes or threads started, ns since boot, by their numbers. Sized by the loader.
 #[map]
@@ -84,17 +83,18 @@ pub fn number_of<S: Side>(task: Ptr, lane: u32) -> u32 {
 fn numbered<S: Side>(task: Ptr, comm: [u64; 2], lane: u32) -> u32 {
     let number = who::number(&who::<S>(task, comm), lane);
     let by = GROUP_BY.load();
-    if number != 0 && (by == GroupBy::Process as u32 || by == GroupBy::Thread as u32) && present(&TASK_START)
+    if number != 0
+        && (by == GroupBy::Process as u32 || by == GroupBy::Thread as u32)
+        && present(&TASK_START)
+        && STARTS.get_ptr(number).is_none()
     {
         // SAFETY: loads from a task, and from its process's first thread.
-        unsafe {
+        let start: u64 = unsafe {
             let leader: Ptr = S::read(task, TASK_LEADER.load());
             let of = if by == GroupBy::Process as u32 && !leader.is_null() { leader } else { task };
-            let start: u64 = S::read(of, TASK_START.load());
-            if STARTS.get_ptr(number).is_none() {
-                let _ = STARTS.insert(number, start, BPF_NOEXIST as u64);
-            }
-        }
+            S::read(of, TASK_START.load())
+        };
+        let _ = STARTS.insert(number, start, BPF_NOEXIST as u64);
     }
     number
 }

@@ -11,8 +11,8 @@ use diag_common::{
     cause::{Cause, Class},
     delays::{LONG_NS, Thread, Wait, what},
     hist,
-    iolat::Threshold,
     loss::Loss,
+    threshold::Threshold,
 };
 
 use super::pieces::Tasks;

@@ -5,9 +5,8 @@ use diag_common::delays::place;
 use crate::{
     arch,
     side::{Ptr, Side},
+    task::PF_KTHREAD,
 };
-
-use super::group::PF_KTHREAD;
 
 /// `PF_EXITING`, `PF_IO_WORKER` and, from 6.4 on, `PF_USER_WORKER` (include/linux/sched.h, 5.10 to 7.3; before 6.4 the last one
 /// marks a task that loads a module).

@@ -6,15 +6,11 @@ use diag_common::{
     delays::{Thread, place, what},
 };
 
-use super::{
-    context,
-    group::{self, PF_KTHREAD},
-    place as places,
-};
+use super::{context, group, place as places};
 use crate::{
     fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     side::{Ptr, Side},
-    task::{self as tasks, INTERRUPTIBLE},
+    task::{self as tasks, INTERRUPTIBLE, PF_KTHREAD},
 };
 
 /// `TASK_PARKED`, and `TASK_NOLOAD`, with which a sleep is `TASK_IDLE` (include/linux/sched.h, 5.14 to 7.3).

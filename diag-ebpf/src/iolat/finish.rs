@@ -1,7 +1,5 @@
 //! What an operation leaves behind: a count in its group's histogram, and its causes in the matrix.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     macros::map,
@@ -11,8 +9,9 @@ use aya_log_ebpf::debug;
 use diag_common::{
     cause::{COUNTED, Cause},
     hist,
-    iolat::{CAUSE_STACK, Cell, CellKey, Failure, MAX_STACK_WAITS, Op, Slot, SlotKey, Threshold, VIA_NONE},
+    iolat::{CAUSE_STACK, Cell, CellKey, Failure, MAX_STACK_WAITS, Op, Slot, SlotKey, VIA_NONE},
     loss::Loss,
+    threshold::Threshold,
 };
 
 use super::{
@@ -22,8 +21,8 @@ use super::{
     state::{CachedSlot, TaskState, Tasks},
 };
 use crate::{
-    epoch, loss,
-    memory::{self, at_most, load, store},
+    cells, epoch, loss,
+    memory::{at_most, load, store},
     side::Ptr,
 };
 
@@ -293,22 +292,5 @@ fn count(slot: &mut Slot, mut key: CellKey, ns: u64) {
 
 #[inline(always)]
 fn add(key: &CellKey, ns: u64) -> bool {
-    if CELLS.get_ptr_mut(key).is_none() {
-        // A lost race means that another CPU made the cell.
-        let mut empty = MaybeUninit::<Cell>::uninit();
-        // SAFETY: both fields are written.
-        let empty = unsafe {
-            (&raw mut (*empty.as_mut_ptr()).ns).write_volatile(0);
-            (&raw mut (*empty.as_mut_ptr()).ops).write_volatile(0);
-            empty.assume_init_ref()
-        };
-        let _ = CELLS.insert(key, empty, BPF_NOEXIST as u64);
-    }
-    let Some(cell) = CELLS.get_ptr_mut(key) else { return false };
-    // SAFETY: a map value, aligned, written by atomic additions alone.
-    unsafe {
-        memory::add_u64(&raw mut (*cell).ns, ns);
-        memory::add_u64(&raw mut (*cell).ops, 1);
-    }
-    true
+    cells::add_to(&CELLS, key, 1, ns, || {})
 }

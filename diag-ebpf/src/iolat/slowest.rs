@@ -9,8 +9,9 @@ use aya_ebpf::{
 };
 use diag_common::{
     hist,
-    iolat::{Event, Op, PATH_BYTES, PATH_CUT, PATH_DELETED, Threshold},
+    iolat::{Event, Op, PATH_BYTES, PATH_CUT, PATH_DELETED},
     loss::Loss,
+    threshold::Threshold,
 };
 
 use super::state::{TaskState, Tasks};

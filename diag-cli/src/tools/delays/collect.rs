@@ -12,7 +12,7 @@ use aya::maps::{Array, MapData, RingBuf};
 use diag_common::{
     delays::{Cell, Half, LONG_NS, SampleKey, Slot, Thread, WANTED, Wait, table, what},
     hist,
-    iolat::Threshold,
+    threshold::Threshold,
 };
 
 use super::{
@@ -201,13 +201,7 @@ impl Collector {
     }
 
     fn lay_threshold(&mut self, parity: u32) -> Result<()> {
-        let fresh = Threshold {
-            wanted: WANTED,
-            above: 0,
-            bucket: hist::bucket(LONG_NS),
-            reserved: 0,
-            sent: [0; hist::BUCKETS as usize],
-        };
+        let fresh = Threshold::fresh(WANTED, hist::bucket(LONG_NS));
         Ok(self.thresholds.set(parity, fresh, 0)?)
     }
 
@@ -240,12 +234,9 @@ impl Collector {
         self.cells.take(parity, add)?;
         let [cells, pairs, waited, served, locks] = tables;
         let mut samples = HashMap::new();
-        let mut taken = Vec::new();
-        for (key, cell) in self.samples.entries()?.into_iter().filter(|(key, _)| key.flags & 1 == parity) {
+        for (key, cell) in self.samples.take_out(|key| key.flags & 1 == parity)? {
             counted::add(&mut samples, SampleKey { flags: key.flags & !1, ..key }, cell);
-            taken.push(key);
         }
-        self.samples.remove(&taken)?;
         let stretch = self.totals.take(&cells, self.began);
         Ok(Counted {
             stretch,

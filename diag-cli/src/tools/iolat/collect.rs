@@ -13,11 +13,12 @@ use aya::{
 use diag_common::{
     cause::Cause,
     hist,
-    iolat::{Bin, Cell, CellKey, Event, Failure, SWAPS_KNOWN, Slot, SlotKey, Threshold},
+    iolat::{Bin, Cell, CellKey, Event, Failure, SWAPS_KNOWN, Slot, SlotKey},
+    threshold::Threshold,
 };
 
 use crate::{
-    ebpf::{epoch::Epoch, maps::take},
+    ebpf::{epoch::Epoch, hash::Hash, maps::take},
     output::record::Unavailable,
 };
 
@@ -114,7 +115,7 @@ impl Group {
             for (key, more) in theirs {
                 let cell = mine.entry(*key).or_default();
                 cell.ns += more.ns;
-                cell.ops += more.ops;
+                cell.count += more.count;
             }
         }
     }
@@ -147,7 +148,7 @@ pub(crate) struct Collector {
     thresholds: Array<MapData, Threshold>,
     slot_numbers: HashMap<MapData, SlotKey, u32>,
     slots: PerCpuArray<MapData, Slot>,
-    cells: HashMap<MapData, CellKey, Cell>,
+    cells: Hash<CellKey, Cell>,
     events: RingBuf<MapData>,
     swaps: Array<MapData, [u32; SWAPS_KNOWN]>,
     swaps_seen: Instant,
@@ -159,13 +160,13 @@ impl Collector {
     /// Takes the maps out of `ebpf`. `wanted` slow operations are kept of each epoch.
     pub(crate) fn new(ebpf: &mut Ebpf, wanted: u32) -> Result<Collector> {
         let mut thresholds = take::<Array<_, Threshold>>(ebpf, "THRESHOLDS")?;
-        thresholds.set(0, lowest(wanted), 0)?;
+        thresholds.set(0, Threshold::fresh(wanted, 0), 0)?;
         Ok(Collector {
             epoch: Epoch::of(ebpf)?,
             thresholds,
             slot_numbers: take(ebpf, "SLOT_NUMBERS")?,
             slots: take(ebpf, "SLOTS")?,
-            cells: take(ebpf, "CELLS")?,
+            cells: Hash::take(ebpf, "CELLS")?,
             events: take(ebpf, "EVENTS")?,
             swaps: swaps(ebpf)?,
             swaps_seen: Instant::now(),
@@ -207,7 +208,7 @@ impl Collector {
 
     /// Ends the epoch, and returns when that was.
     pub(crate) fn turn(&mut self) -> Result<u64> {
-        self.thresholds.set(self.epoch.parity() ^ 1, lowest(self.wanted), 0)?;
+        self.thresholds.set(self.epoch.parity() ^ 1, Threshold::fresh(self.wanted, 0), 0)?;
         self.epoch.turn()
     }
 
@@ -249,11 +250,7 @@ impl Collector {
         keys: &StdHashMap<u16, SlotKey>,
         harvest: &mut Harvest,
     ) -> Result<()> {
-        let all: Vec<CellKey> =
-            self.cells.keys().collect::<Result<_, _>>().context("cannot read the matrix")?;
-        for key in all.into_iter().filter(|key| u32::from(key.slot) & 1 == parity) {
-            let cell = self.cells.get(&key, 0)?;
-            self.cells.remove(&key)?;
+        for (key, cell) in self.cells.take_out(|key| u32::from(key.slot) & 1 == parity)? {
             let Some(group) = keys.get(&(key.slot >> 1)).and_then(|slot| harvest.groups.get_mut(slot)) else {
                 continue;
             };
@@ -282,11 +279,6 @@ fn swapped_to() -> [u32; SWAPS_KNOWN] {
     let mut known = [0; SWAPS_KNOWN];
     known.iter_mut().zip(crate::kernel::swaps::devices()).for_each(|(place, device)| *place = device);
     known
-}
-
-/// The threshold at the beginning of an epoch: everything is among the slowest.
-fn lowest(wanted: u32) -> Threshold {
-    Threshold { wanted, above: 0, bucket: 0, reserved: 0, sent: [0; hist::BUCKETS as usize] }
 }
 
 const CLEAR: Slot = Slot {

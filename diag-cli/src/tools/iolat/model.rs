@@ -86,7 +86,7 @@ impl Matrix {
     fn new(group: &Group, namer: &mut Namer<'_>) -> Matrix {
         let mut cells: HashMap<u32, Vec<(Wait, u64, u64)>> = HashMap::new();
         for (&(bucket, wait), cell) in &group.cells {
-            cells.entry(bucket).or_default().push((wait, cell.ns, cell.ops));
+            cells.entry(bucket).or_default().push((wait, cell.ns, cell.count));
         }
         let mut rows = Vec::new();
         for (bucket, bin) in group.bins.iter().enumerate().filter(|(_, bin)| bin.count != 0) {
@@ -268,14 +268,14 @@ fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin
     let mut histograms: HashMap<Explained, Vec<PartBin>> = HashMap::new();
     for (&(_, wait), cell) in &group.parts {
         let key = namer.explainer.explain(namer.stacks, wait);
-        histograms.entry(key).or_default().push(PartBin { count: cell.ops, sum_ns: cell.ns });
+        histograms.entry(key).or_default().push(PartBin { count: cell.count, sum_ns: cell.ns });
     }
     let mut split: HashMap<u32, (u64, u64)> = HashMap::new();
     for (&(bucket, wait), cell) in &group.cells {
         let (ops, ns) = split.entry(bucket).or_default();
         *ns += cell.ns;
         if wait.cause == Cause::Run as u8 {
-            *ops += cell.ops;
+            *ops += cell.count;
         }
     }
     for (bucket, bin) in group.bins.iter().enumerate().filter(|(_, bin)| bin.count != 0) {

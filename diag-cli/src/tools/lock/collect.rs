@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray},
+    maps::{MapData, PerCpuArray},
 };
 use diag_common::lock::{Cell, CellKey, Cpu, Family, Kind, LINES, Line, class};
 
 use crate::{
-    ebpf::{epoch::Epoch, maps::take},
+    ebpf::{epoch::Epoch, hash::Hash, maps::take},
     output::record::Unavailable,
 };
 
@@ -119,8 +119,8 @@ pub(crate) struct Collector {
     epoch: Epoch,
     number: u32,
     lines: PerCpuArray<MapData, Line>,
-    cells: HashMap<MapData, CellKey, Cell>,
-    rest: HashMap<MapData, CellKey, Cell>,
+    cells: Hash<CellKey, Cell>,
+    rest: Hash<CellKey, Cell>,
     cpus: PerCpuArray<MapData, Cpu>,
 }
 
@@ -131,8 +131,8 @@ impl Collector {
             epoch: Epoch::of(ebpf)?,
             number: 0,
             lines: take(ebpf, "LOCK_LINES")?,
-            cells: take(ebpf, "LOCK_CELLS")?,
-            rest: take(ebpf, "LOCK_REST")?,
+            cells: Hash::take(ebpf, "LOCK_CELLS")?,
+            rest: Hash::take(ebpf, "LOCK_REST")?,
             cpus: take(ebpf, "LOCK_CPUS")?,
         })
     }
@@ -161,10 +161,8 @@ impl Collector {
         }
         self.number += 1;
         for map in [&mut self.cells, &mut self.rest] {
-            let keys: Vec<CellKey> = map.keys().collect::<Result<_, _>>().context("cannot read the cells")?;
-            for key in keys.into_iter().filter(|key| u32::from(key.parity) == parity) {
-                harvest.count(&key, &map.get(&key, 0)?);
-                map.remove(&key)?;
+            for (key, cell) in map.take_out(|key| u32::from(key.parity) == parity)? {
+                harvest.count(&key, &cell);
             }
         }
         Ok(harvest)

@@ -5,7 +5,7 @@ use std::{collections::HashMap as StdHashMap, fs};
 use anyhow::{Context, Result};
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, PerCpuValues},
+    maps::{MapData, PerCpuArray, PerCpuValues},
 };
 use diag_common::{
     hist,
@@ -17,7 +17,7 @@ use super::{
     record::Interrupts,
 };
 use crate::{
-    ebpf::{epoch::Epoch, maps::take},
+    ebpf::{epoch::Epoch, hash::Hash, maps::take},
     output::record::Unavailable,
 };
 
@@ -141,7 +141,7 @@ fn add_idle(sum: &mut Idle, more: &Idle) {
 /// The maps of a loaded object.
 pub(super) struct Collector {
     epoch: Epoch,
-    cells: HashMap<MapData, CellKey, u64>,
+    cells: Hash<CellKey, u64>,
     idle: PerCpuArray<MapData, Idle>,
     sending: PerCpuArray<MapData, Sending>,
     states: Vec<IdleState>,
@@ -158,7 +158,7 @@ impl Collector {
     pub(super) fn new(ebpf: &mut Ebpf, states: Vec<IdleState>) -> Result<Collector> {
         Ok(Collector {
             epoch: Epoch::of(ebpf)?,
-            cells: take(ebpf, "VMEXIT_CELLS")?,
+            cells: Hash::take(ebpf, "VMEXIT_CELLS")?,
             idle: take(ebpf, "VMEXIT_IDLE")?,
             sending: take(ebpf, "VMEXIT_SENDING")?,
             began: Clocks::read(&states),
@@ -208,11 +208,8 @@ impl Collector {
         }
         let parity = self.epoch.ended();
         let mut harvest = std::mem::take(&mut self.ended);
-        let keys: Vec<CellKey> =
-            self.cells.keys().collect::<Result<_, _>>().context("cannot read the counts")?;
-        for key in keys.into_iter().filter(|key| u32::from(key.parity) == parity) {
-            harvest.counts.insert(CellKey { parity: 0, ..key }, self.cells.get(&key, 0)?);
-            self.cells.remove(&key)?;
+        for (key, count) in self.cells.take_out(|key| u32::from(key.parity) == parity)? {
+            harvest.counts.insert(CellKey { parity: 0, ..key }, count);
         }
         let per_cpu = self.idle.get(&parity, 0)?;
         per_cpu.iter().for_each(|idle| add_idle(&mut harvest.idle, idle));
