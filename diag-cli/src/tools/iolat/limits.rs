@@ -1,18 +1,16 @@
 //! Limits of cgroups on disks: `io.max` (v2) and `blkio.throttle.*` (v1), and whose limit holds an operation back.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use diag_common::iolat::Op;
 
 use super::record::SlowOperation;
-use crate::{kernel::mountinfo, output::text::escape};
+use crate::{
+    output::text::escape,
+    target::{Hierarchies, Roots, places::lines_of},
+};
 
-/// Directories that are looked at, at most.
+/// Cgroups that are looked at, at most: those nearest to the root.
 const CGROUPS: usize = 10_000;
 
 /// A limit of a cgroup on a disk.
@@ -39,40 +37,15 @@ impl Limit {
 /// All limits that can be seen.
 pub(super) fn all() -> Vec<Limit> {
     let mut limits = Vec::new();
-    for mount in mountinfo::read(Path::new("/proc/self/mountinfo")).unwrap_or_default() {
-        let is_v1 = mount.filesystem == "cgroup"
-            && mount.options.split(|&byte| byte == b',').any(|option| option == b"blkio");
-        if is_v1 || mount.filesystem == "cgroup2" {
-            below(&mount.point, is_v1, &mut limits);
+    let hierarchies = Hierarchies::read(&Roots::default()).ok();
+    // Where v1 has the controller, v2 has not.
+    if let Some(hierarchy) = hierarchies.as_ref().and_then(|all| all.of_controller("blkio")) {
+        let read = if hierarchy.is_unified() { v2 } else { v1 };
+        for (folder, _) in hierarchy.first_folders(CGROUPS) {
+            read(&folder, &hierarchy.path_of(&folder), &mut limits);
         }
     }
     limits
-}
-
-fn below(mount: &Path, is_v1: bool, limits: &mut Vec<Limit>) {
-    let mut waiting = VecDeque::from([mount.to_owned()]);
-    let mut seen = 0;
-    while let Some(folder) = waiting.pop_front() {
-        let path = folder.strip_prefix(mount).unwrap_or(&folder);
-        let cgroup = format!("/{}", escape(path.as_os_str().as_bytes()));
-        if is_v1 {
-            v1(&folder, &cgroup, limits);
-        } else {
-            v2(&folder, &cgroup, limits);
-        }
-        seen += 1;
-        if seen < CGROUPS {
-            waiting.extend(folders(&folder));
-        }
-    }
-}
-
-fn folders(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
 }
 
 /// `7:0 rbps=max wbps=1048576 riops=max wiops=max`
@@ -133,7 +106,7 @@ pub(super) fn on(limits: &[Limit], op: Op, device: &str, slowest: &[SlowOperatio
 /// The paths of a process in all hierarchies.
 fn homes(pid: Option<u32>) -> Vec<String> {
     let Some(pid) = pid else { return Vec::new() };
-    let text = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let text = lines_of(pid.cast_signed());
     let lines = text.split(|&byte| byte == b'\n');
     lines.filter_map(|line| line.splitn(3, |&byte| byte == b':').nth(2)).map(escape).collect()
 }
@@ -156,14 +129,12 @@ mod tests {
 
     #[test]
     fn limits_are_read_from_both_versions() {
-        let folder = std::env::temp_dir().join(format!("osdiag-limits-{}", std::process::id()));
-        fs::create_dir_all(folder.join("web")).unwrap();
-        fs::write(folder.join("web/io.max"), "7:0 rbps=max wbps=1048576 riops=20 wiops=max\n").unwrap();
-        fs::write(folder.join("web/blkio.throttle.write_iops_device"), "254:0 20\n").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("io.max"), "7:0 rbps=max wbps=1048576 riops=20 wiops=max\n").unwrap();
+        fs::write(folder.path().join("blkio.throttle.write_iops_device"), "254:0 20\n").unwrap();
         let (mut of_v2, mut of_v1) = (Vec::new(), Vec::new());
-        below(&folder, false, &mut of_v2);
-        below(&folder, true, &mut of_v1);
-        fs::remove_dir_all(&folder).unwrap();
+        v2(folder.path(), "/web", &mut of_v2);
+        v1(folder.path(), "/web", &mut of_v1);
         let words = |limits: &[Limit]| limits.iter().map(Limit::words).collect::<Vec<_>>();
         assert_eq!(words(&of_v2), ["io.max of /web, wbps=1048576 on 7:0", "io.max of /web, riops=20 on 7:0"]);
         assert_eq!(words(&of_v1), ["blkio.throttle.write_iops_device of /web, 20 on 254:0"]);
