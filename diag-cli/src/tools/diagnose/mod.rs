@@ -142,11 +142,7 @@ impl Tool for Diagnose {
         mut envelope: Envelope,
         cgroups: Option<&mut CgroupNames>,
     ) -> Option<Box<dyn Conclusion>> {
-        let first = self.triage.finish();
-        if first.is_none() {
-            envelope.unavailable.push(unread());
-        }
-        envelope.settings.thresholds = thresholds::table();
+        let first = concluding(&self.triage, &mut envelope);
         let body = conclude(&summary.record, first.as_ref(), cgroups);
         Some(Box::new(Answer { record: Record::new(envelope, body), fail_on: self.fail_on }))
     }
@@ -155,11 +151,7 @@ impl Tool for Diagnose {
         args.triage.start();
         let (triage, fail_on) = (args.triage.hand_over(), args.fail_on);
         Some(Box::new(move |mut envelope, cgroups| {
-            let first = triage.finish();
-            if first.is_none() {
-                envelope.unavailable.push(unread());
-            }
-            envelope.settings.thresholds = thresholds::table();
+            let first = concluding(&triage, &mut envelope);
             let body = untraced::diagnosis(first.as_ref(), &envelope.unavailable, cgroups);
             Box::new(Answer { record: Record::new(envelope, body), fail_on })
         }))
@@ -182,12 +174,18 @@ impl Tool for Diagnose {
     fn draw_verdict(&self, _page: &mut Page, _report: &session::Report<Diagnose>) {}
 }
 
-fn unread() -> Unavailable {
-    Unavailable {
-        name: TRIAGE.to_owned(),
-        why: "the thread that reads files could not be started".to_owned(),
-        effect: "'signals' is empty, and slow disks, limits and growing memory are not known".to_owned(),
+/// What was read in the first second, and the envelope of the record that is concluded from it.
+fn concluding(triage: &Triage, envelope: &mut Envelope) -> Option<First> {
+    let first = triage.finish();
+    if first.is_none() {
+        envelope.unavailable.push(Unavailable {
+            name: TRIAGE.to_owned(),
+            why: "the thread that reads files could not be started".to_owned(),
+            effect: "'signals' is empty, and slow disks, limits and growing memory are not known".to_owned(),
+        });
     }
+    envelope.settings.thresholds = thresholds::table();
+    first
 }
 
 /// What follows from the account of `delays`, and from what was read at the beginning and is read again now.
