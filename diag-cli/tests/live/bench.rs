@@ -49,8 +49,23 @@ pub(crate) fn show(what: &str, values: &[f64]) {
     println!("  {what:<44} {median:8.2}  [{p10:.2}, {p90:.2}]");
 }
 
-/// Paired rounds: the same calls without osdiag and with it, one right after the other.
 fn fast_path() -> Outcome {
+    let session = |flags: &'static [&str]| move || Session::tracing(iolat(flags));
+    calls_beside(
+        ("getpid", libc::SYS_getpid),
+        &[
+            ("everything is traced", &session(&["--json"])),
+            ("something else is traced", &session(&["--json", "--comm", "nobody"])),
+        ],
+    )
+}
+
+/// Paired rounds of calls that do not block, without osdiag and with each kind of session, one right after the other: a read of what is
+/// cached, and another call, which has no arguments.
+pub(crate) fn calls_beside(
+    other: (&str, libc::c_long),
+    sessions: &[(&str, &dyn Fn() -> Session)],
+) -> Outcome {
     let lab = Lab::new();
     let disk = PlainDisk::new(&lab, 64 << 20)?;
     let path = disk.mount.file("data", 1 << 20);
@@ -62,21 +77,16 @@ fn fast_path() -> Outcome {
         let read = time(|| {
             make(Call::Pread, file.as_fd(), &mut buffer, 0).expect("the file can be read");
         });
-        // SAFETY: getpid has no preconditions.
-        let unrelated = time(|| _ = unsafe { libc::syscall(libc::SYS_getpid) });
+        // SAFETY: a call without arguments has no preconditions.
+        let unrelated = time(|| _ = unsafe { libc::syscall(other.1) });
         [read, unrelated]
     };
     println!("\nns for each call, median of {ROUNDS} paired rounds of {CALLS} calls [p10, p90]");
-    for (name, flags) in [
-        ("everything is traced", &["--json"][..]),
-        ("something else is traced", &["--json", "--comm", "nobody"]),
-    ] {
+    for (name, begin) in sessions {
         let (mut off, mut added) = ([vec![], vec![]], [vec![], vec![]]);
         for _ in 0..ROUNDS {
             let without = round();
-            let session = Session::tracing(iolat(flags));
-            // The first of the short samples in which it measures its own cost.
-            std::thread::sleep(Duration::from_millis(200));
+            let session = settled(begin);
             let with = round();
             session.interrupt();
             for call in 0..2 {
@@ -85,12 +95,19 @@ fn fast_path() -> Outcome {
             }
         }
         println!("{name}");
-        for (call, what) in ["cached pread64 of 4 KiB", "getpid"].into_iter().enumerate() {
+        for (call, what) in ["cached pread64 of 4 KiB", other.0].into_iter().enumerate() {
             show(&format!("{what}, without"), &off[call]);
             show(&format!("{what}, added"), &added[call]);
         }
     }
     Ok(())
+}
+
+/// A session after the first of the short samples in which it measures its own cost.
+pub(crate) fn settled(begin: impl Fn() -> Session) -> Session {
+    let session = begin();
+    std::thread::sleep(Duration::from_millis(200));
+    session
 }
 
 fn start_and_size() -> Outcome {

@@ -66,8 +66,7 @@ pub(crate) fn explained_within(sum: f64, traced: &Trace, call: Call, device: &st
     assert!(within(sum, operation.sum(), own.sum()), "sum {} of {}", operation.sum(), own.sum());
     let unexplained = operation.layer_share("other");
     if unexplained > 0.0 {
-        let slowest: Vec<String> = summary.slowest().iter().map(ToString::to_string).collect();
-        println!("not explained: {unexplained}; the slowest:\n{}", slowest.join("\n"));
+        println!("not explained: {unexplained}; the slowest: {:#?}", summary.slowest());
     }
     assert!(unexplained < OTHER, "{}", operation.outline());
     summary

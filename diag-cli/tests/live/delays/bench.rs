@@ -1,6 +1,6 @@
 //! What `osdiag delays` costs. Not a test: it prints figures, and runs only with `--tier bench`.
 
-use std::{fs, os::fd::AsFd as _, time::Duration};
+use std::time::Duration;
 
 use super::{
     crowds::{THREADS, enter, kernel_bytes, reap, second, sleepers},
@@ -8,18 +8,10 @@ use super::{
 };
 use crate::{
     Outcome, Test,
-    bench::{CALLS, ROUNDS, show, starts, time},
-    lab::{
-        Lab, attempt,
-        cgroup::Cgroup,
-        fault::pin,
-        image::{PlainDisk, warm},
-        setting::Setting,
-    },
-    osdiag::Session,
+    bench::{ROUNDS, calls_beside, settled, show, starts},
+    lab::{Lab, attempt, cgroup::Cgroup, setting::Setting},
     record::{Record, number},
     runq::bench::switch_beside_runqlat,
-    workload::{Buffer, Call, make},
 };
 
 /// The benches of this room.
@@ -37,39 +29,8 @@ fn switch() -> Outcome {
     Ok(())
 }
 
-/// Paired rounds: calls that do not block, without osdiag and with it, one right after the other.
 fn calls() -> Outcome {
-    let lab = Lab::new();
-    let disk = PlainDisk::new(&lab, 64 << 20)?;
-    let path = disk.mount.file("data", 1 << 20);
-    warm(&path);
-    let file = fs::File::open(&path).expect("the file is there");
-    pin(1);
-    let mut buffer = Buffer::new(4096);
-    let mut round = || {
-        let read = time(|| {
-            make(Call::Pread, file.as_fd(), &mut buffer, 0).expect("the file can be read");
-        });
-        // SAFETY: getppid has no preconditions.
-        [read, time(|| _ = unsafe { libc::syscall(libc::SYS_getppid) })]
-    };
-    let (mut off, mut added) = ([vec![], vec![]], [vec![], vec![]]);
-    for _ in 0..ROUNDS {
-        let without = round();
-        let session = begun();
-        let with = round();
-        session.interrupt();
-        for call in 0..2 {
-            off[call].push(without[call]);
-            added[call].push(with[call] - without[call]);
-        }
-    }
-    println!("\nns for each call, median of {ROUNDS} paired rounds of {CALLS} calls [p10, p90]");
-    for (call, what) in ["cached pread64 of 4 KiB", "getppid"].into_iter().enumerate() {
-        show(&format!("{what}, without"), &off[call]);
-        show(&format!("{what}, added"), &added[call]);
-    }
-    Ok(())
+    calls_beside(("getppid", libc::SYS_getppid), &[("everything is traced", &|| trace(&[]))])
 }
 
 /// Groups of processes that send messages to each other, as `perf bench` has them.
@@ -81,7 +42,7 @@ fn messaging() -> Outcome {
     let (mut off, mut ratio) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         let without = run()?;
-        let session = begun();
+        let session = settled(|| trace(&[]));
         let with = run()?;
         session.interrupt();
         off.push(without * 1e3);
@@ -91,13 +52,6 @@ fn messaging() -> Outcome {
     show("without, ms", &off);
     show("with osdiag delays / without", &ratio);
     Ok(())
-}
-
-/// A session after the first of the short samples in which it measures its own cost.
-fn begun() -> Session {
-    let session = trace(&[]);
-    std::thread::sleep(Duration::from_millis(200));
-    session
 }
 
 fn start() -> Outcome {
