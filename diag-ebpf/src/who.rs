@@ -1,7 +1,7 @@
 //! Tasks as numbers: who they are is kept once, by all tools that count by task or by group.
 //!
 //! A number follows from whom it stands for. The user side takes numbers out of the table that nothing was counted under in an
-//! epoch, so a number that was looked up is good in the same epoch: after that, whoever counts under it has to look it up again,
+//! epoch, so a number that was looked up is good in the same epoch: after that, it has to be looked up again to be counted under,
 //! unless the user side knows that it is in use.
 
 use aya_ebpf::{

@@ -64,7 +64,7 @@ pub(crate) fn printed(workspace: &Workspace, osdiag: &Path, arguments: &[&str]) 
     Ok(cmd!(shell, "{runner} {osdiag} {arguments...}").quiet().read()?)
 }
 
-/// Cargo for arm64. A directory of its own, since crates are built anew whenever RUSTC_BOOTSTRAP comes or goes.
+/// Cargo for arm64. A separate directory, since crates are built anew whenever RUSTC_BOOTSTRAP comes or goes.
 fn command<'a>(shell: &'a Shell, workspace: &Workspace, task: &str, arguments: &[&str]) -> Result<Cmd<'a>> {
     let (cargo, target) = (cargo(), directory(workspace));
     let command = cmd!(

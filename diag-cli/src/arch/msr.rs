@@ -1,5 +1,5 @@
 //! Model-specific registers of x86: their names, and groups of which hypervisors treat all alike. Data: each group of names stands
-//! below its source, whose names they are. Only x86 kernels tell of registers.
+//! below its source, whose names they are. Only x86 kernels report registers.
 
 /// The time-stamp counter.
 pub(crate) const TIME_STAMP_COUNTER: u32 = 0x10;

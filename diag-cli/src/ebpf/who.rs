@@ -41,7 +41,7 @@ impl People {
         Ok(People { map, made, room, numbers: Numbers::default(), removed: 0, left: 0 })
     }
 
-    /// Who a number stands for that something was counted under; nobody for those that stand for none.
+    /// Who a number stands for that something was counted under; none for those that stand for no task.
     pub(crate) fn get(&mut self, number: u32) -> Option<Who> {
         if number < FIRST {
             return None;

@@ -81,7 +81,7 @@ pub(crate) struct MemoryLimit {
     pub(crate) full: bool,
 }
 
-/// The limit that holds a cgroup, of its own and those above it, which `folders` has: one that is reached, or else the lowest.
+/// The limit that holds a cgroup, its own or one above it, which `folders` has: one that is reached, or else the lowest.
 pub(crate) fn of_memory(folders: &[PathBuf]) -> Option<MemoryLimit> {
     let each = folders.iter().flat_map(|folder| LimitFile::MEMORY.iter().map(move |file| (folder, *file)));
     let limits = each.filter_map(|(folder, file)| {

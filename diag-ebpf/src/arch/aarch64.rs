@@ -127,7 +127,7 @@ pub fn interrupt_bits() -> u32 {
     0x00ff_0000
 }
 
-/// What a write of this register does: no tracepoint tells of one.
+/// What a write of this register does: no tracepoint reports one.
 #[inline(always)]
 pub fn write(_register: u32) -> Write {
     Write::Plain

@@ -61,7 +61,7 @@ pub fn into_state<S: Tasks>(begun: &mut Begun, task: Ptr) -> Option<&'static mut
         loss::count(Loss::TaskState);
         return None;
     };
-    // Its last operation was to end when the task began this one, or was switched out, and the kernel did not tell of a switch.
+    // Its last operation was to end when the task began this one, or was switched out, and the kernel did not report a switch.
     if state.start != 0 {
         loss::count(Loss::MissedRuns);
     }

@@ -28,7 +28,7 @@ use crate::{
 
 const LAST_FAILURE: i32 = Failure::ALL.len() as i32 - 1;
 
-// Each operation has a place of its own in the cache of groups.
+// No two operations share a place in the cache of groups.
 const _: () = assert!(Op::ALL.len() <= 16);
 
 /// Sized by the loader to the number of CPUs.

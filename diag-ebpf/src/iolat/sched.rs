@@ -126,7 +126,7 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
         let stack = unsafe { stack::take::<S>(program, task) };
         store(&mut state.stack, stack);
     }
-    // The last thing: from now on whoever wakes it, on another CPU, explains the sleep.
+    // The last thing: from now on the waker, on another CPU, explains the sleep.
     store(&mut state.phase, phase::BLOCKED);
 }
 

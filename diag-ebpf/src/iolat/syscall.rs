@@ -152,8 +152,8 @@ fn end<S: Tasks>(regs: Ptr, ret: i64) {
 /// Whether `task` will be held up on its way to user mode: by another task, which a kernel without preemption lets in only now, by a CPU
 /// quota (a task work from 6.18 on), `memory.high`, or a disk's `io.latency` or `io.cost`. Signals are none of this.
 ///
-/// `TIF_NOTIFY_RESUME` alone says nothing: after each switch it is set for whoever has registered rseq, which glibc does for
-/// every thread (include/linux/rseq.h, 6.18).
+/// `TIF_NOTIFY_RESUME` alone says nothing: after each switch it is set for each thread that has registered rseq, which glibc does for
+/// all (include/linux/rseq.h, 6.18).
 #[inline(always)]
 fn is_held_up<S: Tasks>(task: Ptr) -> bool {
     // SAFETY: loads from the task.
