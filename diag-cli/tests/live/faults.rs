@@ -101,9 +101,6 @@ fn memcg_reclaim() -> Outcome {
     let lab = Lab::new();
     let disk = SlowDisk::new(&lab, 256 * MIB)?;
     let file = disk.mount.file("data", 0);
-    // A limit that somebody has left on this device would hold the writer before the cgroup's does.
-    let strict = disk.device.bdi("strict_limit");
-    let _lenient = if strict.exists() { Some(Setting::change(&lab, strict, "0")?) } else { None };
     let group = Cgroup::v1(&lab, "memory")?;
     group.set("memory.limit_in_bytes", &(24 * MIB).to_string())?;
     let desk = Desk::new(&lab);

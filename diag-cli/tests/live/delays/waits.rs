@@ -129,8 +129,10 @@ fn one_cause_each() -> Outcome {
         let (there_ns, asleep_ns) = (time.at(place, cause), time.asleep_ns());
         println!("{name}: {there_ns} of {asleep_ns} ns");
         assert!(asleep_ns > LASTING.as_nanos() as u64 / 3, "{name} hardly sleeps: {}", time.0.0);
-        // On a busy machine a thread also waits for others as it begins: elsewhere.
-        assert_eq!(there_ns, time.at_any(place), "other causes at {place}: {}", time.0.0);
+        // One of them forks: it holds the mmap lock for that, and a page fault of another thread waits for the lock, in whatever call it
+        // happens. On a busy machine a thread also waits for others as it begins: elsewhere.
+        let for_the_fork = time.at(place, "lock.mmap");
+        assert_eq!(there_ns + for_the_fork, time.at_any(place), "other causes at {place}: {}", time.0.0);
         assert!(there_ns as f64 >= 0.9 * asleep_ns as f64, "{there_ns} of {asleep_ns}: {}", time.0.0);
     }
     // Each is woken by what it is given, but for the last time: then by the stream's end.

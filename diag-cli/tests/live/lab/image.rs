@@ -22,7 +22,21 @@ impl Loop {
         let file = file.to_string_lossy();
         let device = attempt("losetup", &["--find", "--show", "--direct-io=on", &file])
             .or_else(|_| run("losetup", &["--find", "--show", &file]))?;
-        Ok(Loop { device: PathBuf::from(device) })
+        let device = Loop { device: PathBuf::from(device) };
+        device.lift_limits();
+        Ok(device)
+    }
+
+    /// Lets it have as much that is dirty as any other: a loop device keeps its limits while nothing is attached to it, and a run that was
+    /// killed, of these tests or of something else, can have left some.
+    fn lift_limits(&self) {
+        for (file, value) in [("max_ratio", "100"), ("strict_limit", "0")] {
+            let path = self.bdi(file);
+            if path.exists() {
+                fs::write(&path, value)
+                    .unwrap_or_else(|error| panic!("{} = {value}: {error}", path.display()));
+            }
+        }
     }
 
     /// Attaches a loop device to a new file in the lab.
