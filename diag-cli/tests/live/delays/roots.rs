@@ -108,9 +108,11 @@ fn lock_behind_a_disk() -> Outcome {
         assert!(waited >= 200_000_000, "{name} waited {waited} ns for the lock: {}", group.0.0);
         assert!(behind >= waited / 10 * 9, "{behind} of {waited} ns behind the device: {}", group.0.0);
         let culprits = culprits(group, "lock");
-        // Where the lock is on its way to a waiter, it has no owner.
+        // Where the lock is on its way to a waiter, it has no owner: beside other work, for as long as that waits for a CPU.
         let had = time_of(&culprits, rival);
-        assert!(had >= waited / 4 * 3, "{rival} had the lock for {had} of {waited} ns: {culprits:?}");
+        assert!(had >= waited / 4, "{rival} had the lock for {had} of {waited} ns: {culprits:?}");
+        let all: u64 = culprits.iter().map(|(_, ns)| ns).sum();
+        assert!(all.abs_diff(waited) <= waited / 1_000, "culprits have {all} of {waited} ns: {culprits:?}");
         let named: Vec<&String> = culprits.iter().filter_map(|(name, _)| name.as_ref()).collect();
         assert_eq!(named, [rival], "{culprits:?}");
     }

@@ -159,7 +159,12 @@ fn held_since_before() -> Outcome {
         }
         if let Some(task) = summary.waiting().first() {
             assert_eq!(summary.0["verdict"]["status"], "found", "{}", summary.0["verdict"]);
-            assert_eq!(summary.0["verdict"]["subject"]["task"]["pid"], task["task"]["pid"]);
+            // Beside other work a longer wait can have ended in the session: then it is the task's group that the verdict is about.
+            let ended = summary.groups().iter().any(|group| {
+                group.delay_ns() + number(&group.0["throttled_ns"]) >= number(&task["waited_ns"])
+            });
+            let subject = &summary.0["verdict"]["subject"]["task"]["pid"];
+            assert!(ended || *subject == task["task"]["pid"], "{}", summary.0);
         }
     }
     Ok(())

@@ -183,7 +183,8 @@ fn busy_pipes() -> Outcome {
     let (summary, pid, trips) = in_storm(Kind::BusyPipes, &["reschedule"], vmexit(&[]));
     let sent = summary.done_by(pid, "ipi-reschedule", None);
     assert!(sent <= 2 * trips + EDGES, "{sent} in {trips} round trips");
-    assert_most(sent, summary.count(&["ipi-reschedule"]), 0.9, "rescheduling by the storm", &summary);
+    // On a busy machine timers and others wake tasks across CPUs as well.
+    assert_most(sent, summary.count(&["ipi-reschedule"]), 0.5, "rescheduling by the storm", &summary);
     Ok(())
 }
 
