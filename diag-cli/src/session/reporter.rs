@@ -147,10 +147,19 @@ impl<'a, T: Tool> Reporter<'a, T> {
         Ok(turned)
     }
 
+    /// Takes down the names of the cgroups that there are. On a machine with thousands of them that takes a while, so it comes once the
+    /// session has begun: what is made meanwhile is told by the kernel side.
+    pub(crate) fn take_down_cgroups(&mut self) {
+        if let Some(names) = &mut self.scene.cgroups {
+            names.take_down();
+        }
+    }
+
     /// Takes down the names of cgroups that were made since the last call.
     fn learn_cgroups(&mut self) {
         if let Some(names) = &mut self.scene.cgroups {
             self.cgroups_made.each(|hierarchy, id, path| names.learn(hierarchy, id, path));
+            names.name_containers();
         }
     }
 

@@ -132,6 +132,7 @@ fn trace<T: Tool>(
 fn follow<T: Tool>(session: &mut Session, mut reporter: Reporter<'_, T>) -> Result<ExitCode> {
     reporter.clear()?;
     reporter.open()?;
+    reporter.take_down_cgroups();
     let end = loop {
         match session.next(reporter.output())? {
             Step::Poll => reporter.poll()?,

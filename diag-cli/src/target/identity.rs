@@ -28,7 +28,7 @@ pub(super) fn container(label: &Label, names: &Names) -> Container {
 }
 
 /// The containers of a machine by their cgroups. The engines' lists are read at the first question, and again at most
-/// every few seconds where a container is in none of them.
+/// every second where a container is in none of them.
 pub(super) struct ContainerNames {
     roots: Roots,
     hierarchies: Hierarchies,
@@ -52,6 +52,17 @@ impl ContainerNames {
     /// The same, with the path of the container's own cgroup.
     pub(super) fn holding(&mut self, path: &str) -> Option<(String, &Container)> {
         self.find(path).map(|(folder, container)| (escape(folder.as_os_str().as_bytes()), container))
+    }
+
+    /// Whether the container that a cgroup is in is known by more than its id, so far as it is in one. What is not is asked for anew
+    /// the next time.
+    pub(super) fn is_named(&mut self, path: &str) -> bool {
+        let Some((folder, container)) = self.find(path) else { return true };
+        let is_named = container.name.is_some() || container.pod.is_some();
+        if !is_named {
+            self.remembered.remove(&folder);
+        }
+        is_named
     }
 
     fn find(&mut self, path: &str) -> Option<(PathBuf, &Container)> {

@@ -19,6 +19,7 @@ mod state_file;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unit;
+mod unnamed;
 
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;

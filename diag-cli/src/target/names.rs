@@ -19,7 +19,7 @@ const POD_KEYS: [&str; 2] = ["io.kubernetes.cri.sandbox-name", "io.kubernetes.po
 const NAMESPACE_KEYS: [&str; 2] = ["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"];
 
 /// How old the lists may be when a container is in none of them.
-const REREAD_AFTER: Duration = Duration::from_secs(10);
+const REREAD_AFTER: Duration = Duration::from_secs(1);
 
 /// What a container goes by. All of it is [`escape`]d: some of these files users write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

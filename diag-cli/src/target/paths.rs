@@ -1,14 +1,13 @@
 //! Cgroup ids of one hierarchy as people know them: by their paths.
 //!
 //! A cgroup can be gone before it is asked for: a CI job, a transient unit. So those that are made while a session traces are
-//! taken down at once ([`Paths::learn`]); the hierarchy is walked for those that were there before.
+//! taken down at once ([`Paths::learn`]), and those that were there before as soon as it traces ([`Paths::take_down`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::hierarchy::{Hierarchy, Roots};
-use crate::output::text::escape;
 
 /// Cgroups that were made while the session traced and are remembered at most.
 const MOST_MADE: usize = 32_768;
@@ -30,7 +29,7 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// Knows nothing yet; the first question walks the hierarchy.
+    /// Knows nothing yet.
     pub(super) fn new(hierarchy: &Hierarchy, roots: &Roots) -> Paths {
         Paths {
             hierarchy: hierarchy.clone(),
@@ -44,8 +43,8 @@ impl Paths {
 
     /// Remembers a cgroup that was made just now, by its path from the hierarchy's root. Of very many, the oldest that are gone
     /// are forgotten.
-    pub(super) fn learn(&mut self, id: u64, path: &[u8]) {
-        if self.remember(id, escape(path)) {
+    pub(super) fn learn(&mut self, id: u64, path: &str) {
+        if self.remember(id, path.to_owned()) {
             self.made.push_back(id);
         }
         while self.made.len() > MOST_MADE
@@ -81,6 +80,14 @@ impl Paths {
             self.walk_now_and_then();
         }
         self.id(path)
+    }
+
+    /// Looks for what is there, where that was not done yet, and returns all that is known.
+    pub(super) fn take_down(&mut self) -> impl Iterator<Item = Rc<str>> {
+        if self.walked.is_none() {
+            self.walk();
+        }
+        self.paths.values().cloned()
     }
 
     fn walk_now_and_then(&mut self) {

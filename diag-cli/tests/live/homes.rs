@@ -11,6 +11,7 @@ use crate::{
     lock::work::{self, Work, Worker},
     osdiag::{Session, iolat, tool},
     record::Record,
+    runq::runner::{Kind, Order, Runner},
     workload::{Call, Desk, Job, Plan, Step, Visitor},
 };
 
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("home_of_v2_else_of_the_cpu_controller", of_the_machine),
     ("home_in_the_hierarchy_of_the_target", of_the_target),
     ("home_of_those_who_wait_for_locks", of_waiters),
+    ("home_that_is_gone_at_the_end", gone_at_the_end),
 ];
 
 const MS: Duration = Duration::from_millis(1);
@@ -26,10 +28,10 @@ const MS: Duration = Duration::from_millis(1);
 /// A container's id, and so its cgroup's name.
 const CONTAINER: &str = "abadcafe0123456789abcdefabadcafe0123456789abcdefabadcafe01234567";
 
-/// A file system that is frozen, and tasks that wait for it.
+/// A file system that is frozen, and tasks that wait for it. It thaws first, for they cannot end before.
 struct Scene {
-    writers: Vec<Visitor>,
     frozen: Option<Frozen>,
+    writers: Vec<Visitor>,
     desk: Desk,
     disk: PlainDisk,
     lab: Lab,
@@ -39,7 +41,7 @@ impl Scene {
     fn new() -> Outcome<Scene> {
         let lab = Lab::new();
         let disk = PlainDisk::new(&lab, 64 << 20)?;
-        Ok(Scene { writers: Vec::new(), frozen: None, desk: Desk::new(&lab), disk, lab })
+        Ok(Scene { frozen: None, writers: Vec::new(), desk: Desk::new(&lab), disk, lab })
     }
 
     /// Adds a writer in some cgroups; its number.
@@ -183,6 +185,26 @@ fn of_waiters() -> Outcome {
         for side in ["waiters", "owners"] {
             assert_named(side, &lock[side], worker.pid, &path(cgroup));
         }
+    }
+    Ok(())
+}
+
+/// A cgroup that was there before the session, and is removed before anything asks for its name.
+fn gone_at_the_end() -> Outcome {
+    let lab = Lab::new();
+    let cgroup = Cgroup::of(&lab, "cpu")?;
+    let (id, name) = (cgroup.id(), path(&cgroup));
+    let cgroup_path = Some(cgroup.path().to_owned());
+    let mut worker = Runner::start(&Kind { comm: "gone".to_owned(), cgroup: cgroup_path, ..Kind::default() });
+    let sessions = ["delays", "runq"]
+        .map(|of| Session::counting(tool(of, &["--json", "--by", "cgroup", "--top", "200"])));
+    worker.order(&Order::Spin(300));
+    worker.answer();
+    drop(worker);
+    drop(cgroup);
+    for session in sessions {
+        let summary = session.interrupt().summary();
+        assert!(group(&summary, &name, id).is_some(), "{id} {name}: {}", summary.0["groups"]);
     }
     Ok(())
 }

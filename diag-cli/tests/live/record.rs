@@ -85,12 +85,12 @@ impl Record {
         self.0[key].as_str().unwrap_or_else(|| panic!("{key} is no string in {}", self.0))
     }
 
-    /// Calls that may be missing, because the kernel left a program out or did not report a switch: a handful at most, or one in a
-    /// thousand of what it did report.
+    /// Calls that may be missing, because the kernel left a program out or did not report a switch: on a busy machine some dozens, or one
+    /// in a thousand of what it did report.
     pub(crate) fn missed(&self) -> u64 {
         let missed = number(&self.0["lost"]["missed_runs"]);
         let all = self.0["self"]["events"].as_u64().unwrap_or_default();
-        assert!(missed <= (all / 1000).max(20), "{missed} runs of {all} were missed in {}", self.0["lost"]);
+        assert!(missed <= (all / 1000).max(50), "{missed} runs of {all} were missed in {}", self.0["lost"]);
         missed
     }
 
