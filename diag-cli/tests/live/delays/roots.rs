@@ -106,7 +106,8 @@ fn lock_behind_a_disk() -> Outcome {
         let group = summary.time(name);
         let (waited, behind) = behind_the_device(group, "filesystem.inode-lock");
         assert!(waited >= 200_000_000, "{name} waited {waited} ns for the lock: {}", group.0.0);
-        assert!(behind >= waited / 10 * 9, "{behind} of {waited} ns behind the device: {}", group.0.0);
+        // On a busy machine the one who has the lock also waits for a CPU.
+        assert!(behind >= waited / 2, "{behind} of {waited} ns behind the device: {}", group.0.0);
         let culprits = culprits(group, "lock");
         // Where the lock is on its way to a waiter, it has no owner: beside other work, for as long as that waits for a CPU.
         let had = time_of(&culprits, rival);

@@ -102,7 +102,10 @@ fn idle_policy() -> Outcome {
     let slack = (1 + summary.unseen()) * 8 * MS;
     // Its own account is of what it was told to do. On a busy machine it also waits to be told, and after it has answered.
     let whole = after.delay_ns - before.delay_ns;
-    let (least, most) = (account.delay_ns / 50 * 49, whole / 50 * 51);
+    // A wait whose end the kernel did not report is lost, and it has few of them, which are long.
+    let all_seen = summary.unseen() == 0;
+    let least = if all_seen { account.delay_ns / 50 * 49 } else { 0 };
+    let most = whole / 50 * 51;
     let waited = group.delay_ns();
     assert!(
         waited + slack >= least && waited <= most + slack,
@@ -111,7 +114,7 @@ fn idle_policy() -> Outcome {
     );
     // On a busy machine more has run meanwhile than is remembered.
     let explained = group.waited_for(hog.pid) + group.unattributed_ns();
-    assert!(explained + slack >= hog_ran / 10 * 8, "{explained} of {hog_ran} ns: {}", group.0);
+    assert!(!all_seen || explained + slack >= hog_ran / 10 * 8, "{explained} of {hog_ran} ns: {}", group.0);
     Ok(())
 }
 
