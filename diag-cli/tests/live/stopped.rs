@@ -67,7 +67,8 @@ fn stopped(cgroups: Vec<std::path::PathBuf>, mut stop: impl FnMut(u32) -> Outcom
     println!("stopped: {stopped_ns} ns of {least} to {most}");
     assert!(stopped_ns >= least && stopped_ns <= most, "{stopped_ns} of {least} to {most}");
     let (sum, known) = (operation.sum() + stopped_ns, own.sum());
-    assert!(sum.abs_diff(known) as f64 <= 0.05 * known as f64, "{sum} of {known}");
+    // Its own clock also has what others had the CPU for after a call, before it is read.
+    assert!(sum.abs_diff(known) as f64 <= 0.1 * known as f64, "{sum} of {known}");
     let about = summary.verdict().map(|verdict| verdict["layer"].clone());
     assert!(about.is_none_or(|layer| layer != "other"), "{}", summary.outline());
     Ok(())

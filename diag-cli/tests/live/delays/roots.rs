@@ -113,7 +113,8 @@ fn lock_behind_a_disk() -> Outcome {
         let had = time_of(&culprits, rival);
         assert!(had >= waited / 4, "{rival} had the lock for {had} of {waited} ns: {culprits:?}");
         let all: u64 = culprits.iter().map(|(_, ns)| ns).sum();
-        assert!(all.abs_diff(waited) <= waited / 1_000, "culprits have {all} of {waited} ns: {culprits:?}");
+        // A wait that goes on at either end of the session has its culprit when it ends, and then for the whole of it.
+        assert!(all.abs_diff(waited) <= waited / 20, "culprits have {all} of {waited} ns: {culprits:?}");
         let named: Vec<&String> = culprits.iter().filter_map(|(name, _)| name.as_ref()).collect();
         assert_eq!(named, [rival], "{culprits:?}");
     }
