@@ -29,7 +29,7 @@ losses! {
     TaskState = "task_state";
     /// An operation was not counted because there were too many groups.
     Slots = "slots";
-    /// A cause was not counted because the matrix was full: its time is `other`.
+    /// Something was not counted where it belongs because a table was full: its time is `other`, or in the group of type `rest`.
     Cells = "cells";
     /// A slow operation was not sent because the ring was full.
     Events = "events";

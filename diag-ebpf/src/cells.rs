@@ -25,6 +25,31 @@ static SHARED_CELLS: HashMap<CellKey, Cell> = HashMap::with_max_entries(65536, 0
 #[map]
 static SHARED_CELLS_MADE: Array<u64> = Array::with_max_entries(2, 0);
 
+/// How many cells of each parity may have been made before only those find room that must; the user side writes it when it has read
+/// a half.
+#[map]
+static SHARED_CELLS_ROOM: Array<u64> = Array::with_max_entries(2, 0);
+
+/// Whether there is no room for more cells of a half but for those that must have it. `half` is [`CellKey::half`].
+#[inline(always)]
+pub fn is_full(half: u64) -> bool {
+    let parity = half as u32;
+    match (SHARED_CELLS_MADE.get(parity), SHARED_CELLS_ROOM.get(parity)) {
+        (Some(made), Some(room)) => load(made) >= load(room),
+        _ => false,
+    }
+}
+
+/// Whether there is room for a cell; where there is none, that is counted.
+#[inline(always)]
+pub fn admits(key: CellKey) -> bool {
+    if !is_full(key.half) || SHARED_CELLS.get_ptr(&key).is_some() {
+        return true;
+    }
+    loss::count(Loss::Cells);
+    false
+}
+
 /// Hands what is in a slot to the shared hash, and gives the slot to another key. `half` is [`CellKey::half`].
 #[inline(always)]
 pub fn turn_out(slot: &mut Slot, of: u64, half: u64) {

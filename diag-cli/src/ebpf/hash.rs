@@ -13,6 +13,7 @@ use super::syscall;
 /// A hash of an object.
 pub(crate) struct Hash<K, V> {
     map: MapData,
+    room: u32,
     entry: PhantomData<(K, V)>,
 }
 
@@ -28,7 +29,13 @@ impl<K: Pod, V: Pod> Hash<K, V> {
         let is_known =
             info.key_size() as usize == size_of::<K>() && info.value_size() as usize == size_of::<V>();
         ensure!(is_known, "the entries of {name} are of another size");
-        Ok(Hash { map, entry: PhantomData })
+        let room = info.max_entries();
+        Ok(Hash { map, room, entry: PhantomData })
+    }
+
+    /// How many entries there is room for.
+    pub(crate) fn room(&self) -> u32 {
+        self.room
     }
 
     /// Takes out the entries whose keys are of a kind that nothing else writes or removes any more.

@@ -29,6 +29,7 @@ const LONG: &[&str] = &[
     "counting_the_same_through_raw_hooks",
     "delays_cgroups_that_come_and_go",
     "delays_hundred_thousand_processes",
+    "delays_more_processes_than_room",
     "delays_processes_that_come_and_go",
     "delays_short_processes",
     "delays_twenty_thousand_sleepers",

@@ -12,6 +12,7 @@ use diag_common::{
     loss::Loss,
 };
 
+use super::group;
 use crate::{cells, clock, epoch, loss};
 
 /// By CPU and parity. Sized by the loader.
@@ -48,11 +49,21 @@ pub fn counter() -> Option<Counter> {
 
 /// Where cells are counted.
 pub trait Count {
-    /// Adds to a cell, modulo 2^64.
+    /// Adds to a cell, modulo 2^64: one that was added to before, or one of the rest.
     fn add(&mut self, who: u32, what: u32, count: u64, ns: u64);
+    /// The same, if there is room for the cell: false where there is none.
+    fn offer(&mut self, who: u32, what: u32, count: u64, ns: u64) -> bool;
     /// The half that is written.
     fn parity(&self) -> u32;
+    /// Whether there is no room for more cells.
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        cells::is_full(CellKey::half(self.parity(), table::ACCOUNT))
+    }
 }
+
+/// The number of the rest: of those for which there is no room.
+pub const REST: u32 = 0;
 
 impl Counter {
     /// Counts time for which `waiter` waited for a CPU that `runner` had.
@@ -61,8 +72,8 @@ impl Counter {
         let of = u64::from(waiter) << 32 | u64::from(runner);
         // SAFETY: as below.
         let slot = unsafe { self.half.pairs.get_unchecked_mut(number(of, PAIR_BITS)) };
-        if slot.of != of {
-            turn_out(slot, of, CellKey::half(self.parity, table::CPU));
+        if slot.of != of && !take(slot, of, CellKey::half(self.parity, table::CPU)) {
+            return;
         }
         slot.cell.count += 1;
         slot.cell.ns += ns;
@@ -80,6 +91,19 @@ impl Count for Counter {
         }
         slot.cell.count = slot.cell.count.wrapping_add(count);
         slot.cell.ns = slot.cell.ns.wrapping_add(ns);
+    }
+
+    #[inline(always)]
+    fn offer(&mut self, who: u32, what: u32, count: u64, ns: u64) -> bool {
+        let of = u64::from(who) << 32 | u64::from(what);
+        // SAFETY: as above.
+        let slot = unsafe { self.half.slots.get_unchecked_mut(number(of, SLOT_BITS)) };
+        if slot.of != of && !take(slot, of, CellKey::half(self.parity, table::ACCOUNT)) {
+            return false;
+        }
+        slot.cell.count = slot.cell.count.wrapping_add(count);
+        slot.cell.ns = slot.cell.ns.wrapping_add(ns);
+        true
     }
 
     #[inline(always)]
@@ -107,6 +131,12 @@ impl Count for Shared {
     }
 
     #[inline(always)]
+    fn offer(&mut self, who: u32, what: u32, count: u64, ns: u64) -> bool {
+        let half = CellKey::half(self.parity, table::ACCOUNT);
+        offer_shared(u64::from(who) << 32 | u64::from(what), half, count, ns)
+    }
+
+    #[inline(always)]
     fn parity(&self) -> u32 {
         self.parity
     }
@@ -117,23 +147,44 @@ fn turn_out(slot: &mut Slot, of: u64, half: u64) {
     cells::turn_out(slot, of, half);
 }
 
+/// Gives the slot to another key, if there is room for it: cells of the rest always have room.
+#[inline(never)]
+fn take(slot: &mut Slot, of: u64, half: u64) -> bool {
+    if of >> 32 != u64::from(REST) && !cells::admits(CellKey { of, half }) {
+        return false;
+    }
+    cells::turn_out(slot, of, half);
+    true
+}
+
 #[inline(never)]
 fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
     cells::add(CellKey { of, half }, count, ns);
 }
 
+#[inline(never)]
+fn offer_shared(of: u64, half: u64, count: u64, ns: u64) -> bool {
+    if of >> 32 != u64::from(REST) && !cells::admits(CellKey { of, half }) {
+        return false;
+    }
+    cells::add(CellKey { of, half }, count, ns);
+    true
+}
+
 /// Counts time of a group and another one, or a disk.
 #[inline(always)]
 pub fn between(parity: u32, table: u32, who: u32, other: u64, ns: u64) {
-    add_shared(u64::from(who) << 32 | other, CellKey::half(parity, table), 1, ns);
+    offer_shared(u64::from(who) << 32 | other, CellKey::half(parity, table), 1, ns);
 }
 
-/// Counts a wait's stack.
+/// Counts a wait's stack; false where there is no room.
 #[inline(never)]
-pub fn sample(key: &SampleKey, ns: u64) {
-    if !cells::add_to(&SAMPLES, key, 1, ns, || {}) {
+pub fn sample(key: &SampleKey, ns: u64) -> bool {
+    let is_counted = cells::add_to(&SAMPLES, key, 1, ns, || {});
+    if !is_counted {
         loss::count(Loss::Cells);
     }
+    is_counted
 }
 
 /// When the epoch that is written began, ns.
@@ -142,12 +193,15 @@ pub fn boundary(parity: u32) -> u64 {
     BOUNDARIES.get(parity).copied().unwrap_or(0)
 }
 
-/// A thread enters a piece.
+/// A thread enters a piece. Where that finds no room, the thread goes over to the rest, so that the piece ends where it began.
 #[inline(always)]
 pub fn enter(counter: &mut impl Count, thread: &mut Thread, what: u32, now: u64) {
     thread.what = what;
     thread.since = now;
-    counter.add(thread.who, what, 1, 0u64.wrapping_sub(now));
+    if !counter.offer(thread.who, what, 1, 0u64.wrapping_sub(now)) {
+        group::yield_room(counter, thread, now);
+        counter.add(REST, what, 1, 0u64.wrapping_sub(now));
+    }
 }
 
 /// It leaves the piece, whose time stays where it was counted.
@@ -176,7 +230,15 @@ pub fn charge(counter: &mut impl Count, thread: &Thread, what: u32, from: u64, u
     }
     let from = from.max(boundary);
     if until > from {
-        counter.add(thread.who, what, 0, until - from);
+        spend(counter, thread, what, until - from);
+    }
+}
+
+/// Counts time of a revoked piece; in what the piece was counted in where there is no room.
+#[inline(always)]
+pub fn spend(counter: &mut impl Count, thread: &Thread, what: u32, ns: u64) {
+    if !counter.offer(thread.who, what, 0, ns) {
+        counter.add(thread.who, thread.what, 0, ns);
     }
 }
 
@@ -193,7 +255,7 @@ fn late(counter: &mut impl Count, thread: &Thread, to: u32, from: u64, until: u6
     let from = from.max(session);
     if until > from {
         let key = what::with_bucket(what::of_kind(to, what::LATE), what::state(thread.what));
-        counter.add(thread.who, key, 0, until - from);
+        counter.offer(thread.who, key, 0, until - from);
     }
 }
 
@@ -201,5 +263,5 @@ fn late(counter: &mut impl Count, thread: &Thread, to: u32, from: u64, until: u6
 #[inline(always)]
 pub fn wait(counter: &mut impl Count, who: u32, of: u32, ns: u64) {
     let key = what::with_bucket(what::of_kind(of, what::WAITS), hist::bucket(ns));
-    counter.add(who, key, 1, ns);
+    counter.offer(who, key, 1, ns);
 }

@@ -291,9 +291,7 @@ fn unexplained<S: Tasks, const SEEN: bool>(
     // Of others no more than samples have one, however long they are.
     let owed = long && (S::STACK_OF_SLEEPER || has_stack(thread.what, thread.interruptible));
     let every = owed && number != 0;
-    if !every {
-        counter.add(thread.who, what, 0, ns);
-    }
+    let mut is_counted = false;
     if number != 0 {
         let mut key = SampleKey {
             who: thread.who,
@@ -301,13 +299,17 @@ fn unexplained<S: Tasks, const SEEN: bool>(
             stack: number,
             flags: counter.parity() | if every { EVERY } else { 0 },
         };
-        cells::sample(&key, if every { ns } else { whole * u64::from(stands_for) });
-        if every && thread.since < from {
+        let has_room = cells::sample(&key, if every { ns } else { whole * u64::from(stands_for) });
+        is_counted = every && has_room;
+        if is_counted && thread.since < from {
             key.flags |= BEFORE;
             cells::sample(&key, cells::before(thread, from));
         }
     } else if owed {
         loss::count(Loss::Stacks);
+    }
+    if !is_counted {
+        cells::spend(counter, thread, what, ns);
     }
     if thread.interruptible == 0 {
         longest::ended::<S>(thread, task, what, whole, number);

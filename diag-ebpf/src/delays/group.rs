@@ -6,7 +6,7 @@ use diag_common::{
     who::Who,
 };
 
-use super::cells::Count;
+use super::cells::{Count, REST};
 use crate::{
     fields::{TASK_CGROUPS, TASK_FLAGS, TASK_LEADER, TASK_START, TASK_TGID, present},
     memory::store,
@@ -139,6 +139,9 @@ pub fn refresh<S: Side>(counter: &mut impl Count, thread: &mut Thread, task: Ptr
         return;
     }
     let before = thread.who;
+    if before == REST && counter.is_full() {
+        return;
+    }
     let number = number::<S>(thread, task, lane);
     if number != before {
         counter.add(before, THERE, u64::MAX, now);
@@ -155,9 +158,30 @@ pub fn begin<S: Side>(counter: &mut impl Count, thread: &mut Thread, task: Ptr, 
 }
 
 #[inline(always)]
-fn come(counter: &mut impl Count, thread: &Thread, now: u64) {
-    counter.add(thread.who, THERE, 1, 0u64.wrapping_sub(now));
+fn come(counter: &mut impl Count, thread: &mut Thread, now: u64) {
+    if !counter.offer(thread.who, THERE, 1, 0u64.wrapping_sub(now)) {
+        to_rest(thread);
+        counter.add(REST, THERE, 1, 0u64.wrapping_sub(now));
+    }
     counter.add(thread.who, CAME, 1, 0);
+}
+
+/// A thread, in no piece, goes over to the rest, since there is no room for what it does.
+#[inline(never)]
+pub fn yield_room(counter: &mut impl Count, thread: &mut Thread, now: u64) {
+    counter.add(thread.who, THERE, u64::MAX, now);
+    to_rest(thread);
+    counter.add(REST, THERE, 1, 0u64.wrapping_sub(now));
+    counter.add(REST, CAME, 1, 0);
+}
+
+/// As if it had been elsewhere before: when it is next brought up to date, it gets its group again.
+#[inline(always)]
+fn to_rest(thread: &mut Thread) {
+    store(&mut thread.who, REST);
+    store(&mut thread.css, 0);
+    store(&mut thread.comm[0], 0);
+    store(&mut thread.comm[1], 0);
 }
 
 /// It ends, or leaves the target.

@@ -191,8 +191,9 @@ fn own_stack<S: Tasks>(program: Ptr, task: Ptr) -> u32 {
 fn charge_steal(counter: &mut Counter, thread: &Thread, stolen: u64, now: u64) {
     let from = thread.since.max(cells::boundary(counter.parity()));
     let ns = stolen.min(now.saturating_sub(from));
-    counter.add(thread.who, thread.what, 0, 0u64.wrapping_sub(ns));
-    counter.add(thread.who, what::time(Cause::Steal as u32, place::NONE), 0, ns);
+    if counter.offer(thread.who, what::time(Cause::Steal as u32, place::NONE), 0, ns) {
+        counter.add(thread.who, thread.what, 0, 0u64.wrapping_sub(ns));
+    }
 }
 
 /// A thread is runnable from now on.

@@ -6,6 +6,7 @@ use diag_common::delays::{GroupBy, Thread};
 use super::args::By;
 use crate::{
     ebpf::{
+        cells,
         object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful, iterator},
         who,
@@ -110,19 +111,22 @@ pub(super) fn settings(by: By) -> Result<Settings> {
         Hierarchies::read(&Roots::default()).is_ok_and(|all| unified(&all, "blkio") && unified(&all, "cpu"));
     let by = group_by(by);
     let numbers = who::room()?;
-    let starts = if matches!(by, GroupBy::Process | GroupBy::Thread) { numbers.1 } else { 1 };
+    let each = matches!(by, GroupBy::Process | GroupBy::Thread);
+    let starts = if each { numbers.1 } else { 1 };
+    let cells = if each { Some(cells::room_for_threads()?) } else { None };
+    let entries = [
+        ("ACCOUNT_HALVES", 2 * cpus::numbers()?),
+        ("RUNNERS", cpus::numbers()?),
+        ("STARTS", starts),
+        ("TASKS", u32::try_from(room)?),
+        numbers,
+    ];
     Ok(Settings {
         globals: vec![
             ("GROUP_BY", Value::U32(by as u32)),
             ("OWNED", Value::U32(u32::from(owned && by == GroupBy::Cgroup))),
         ],
-        entries: vec![
-            ("ACCOUNT_HALVES", 2 * cpus::numbers()?),
-            ("RUNNERS", cpus::numbers()?),
-            ("STARTS", starts),
-            ("TASKS", u32::try_from(room)?),
-            numbers,
-        ],
+        entries: entries.into_iter().chain(cells).collect(),
     })
 }
 
