@@ -1,6 +1,7 @@
 //! Stacks for flame graphs: a line each, as flamegraph.pl and speedscope read them.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufWriter, Seek as _, Write as _},
     path::{Path, PathBuf},
@@ -51,23 +52,17 @@ impl Folded {
     }
 }
 
-/// `group;place;outermost;…;innermost NS`, sorted.
+/// `group;place;outermost;…;innermost NS`, sorted, each stack once.
 fn lines(harvest: &Harvest, naming: &mut Naming<'_, '_>) -> Vec<String> {
-    let mut lines: Vec<String> = harvest
-        .stacks
-        .iter()
-        .filter(|&(_, &ns)| ns > 0)
-        .map(|(stack, ns)| {
-            let group = naming.group(stack.key, harvest).label();
-            let place = stack.part.place.map_or_else(|| stack.part.cause.path(), Place::name);
-            let functions = stack.functions.iter().rev().map(String::as_str);
-            let frames: Vec<String> =
-                [group.as_str(), place].into_iter().chain(functions).map(frame).collect();
-            format!("{} {ns}", frames.join(";"))
-        })
-        .collect();
-    lines.sort_unstable();
-    lines
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for (stack, ns) in harvest.stacks.iter().filter(|&(_, &ns)| ns > 0) {
+        let group = naming.group(stack.key, harvest).label();
+        let place = stack.part.place.map_or_else(|| stack.part.cause.path(), Place::name);
+        let functions = stack.functions.iter().rev().map(String::as_str);
+        let frames: Vec<String> = [group.as_str(), place].into_iter().chain(functions).map(frame).collect();
+        *sums.entry(frames.join(";")).or_default() += ns;
+    }
+    sums.into_iter().map(|(frames, ns)| format!("{frames} {ns}")).collect()
 }
 
 /// A frame: whatever is in a name, it ends neither the frame nor the line.
@@ -117,6 +112,38 @@ mod tests {
             "batch;block.device 5\nweb:1;fault;folio_wait_bit 30\nweb:1;pread64;vfs_read;filemap_read;io_schedule 700\n"
         );
         assert_eq!(folded.unavailable(), None);
+    }
+
+    /// What `flamegraph.pl` takes from a line (its `/^(.*)\s+?(\d+(?:\.\d*)?)$/`): frames, and a number.
+    fn parsed(line: &str) -> (Vec<&str>, u64) {
+        let (frames, ns) = line.rsplit_once(' ').expect("a number stands at the end");
+        (frames.split(';').collect(), ns.parse().expect("a number"))
+    }
+
+    #[test]
+    fn each_stack_is_a_line_once_and_all_add_up() {
+        let read = Some(Place::Call("read"));
+        let mut journal = stack("a b 7", read, &["wait", "vfs_read"]);
+        journal.part.cause = Cause::Journal;
+        let behind_disk = Part { via: Some(Cause::Device), ..journal.part };
+        let stacks = [
+            (stack("a b 7", read, &["wait", "vfs_read"]), 1 << 60),
+            (Sampled { part: behind_disk, ..journal.clone() }, 30),
+            (journal, 5),
+            (stack("x\ny;", None, &["f g"]), 2),
+        ];
+        let harvest = Harvest { stacks: stacks.into(), ..Harvest::default() };
+        let lines = lines(&harvest, &mut Naming::new(By::Comm, &mut None));
+        let parsed: Vec<_> = lines.iter().map(|line| parsed(line)).collect();
+        let whole = (1 << 60) + 35;
+        assert_eq!(
+            parsed,
+            [
+                (vec!["a b 7", "read", "vfs_read", "wait"], whole),
+                (vec![r"x\x0ay:", "block.device", "f g"], 2)
+            ]
+        );
+        assert_eq!(parsed.iter().map(|(_, ns)| ns).sum::<u64>(), harvest.stacks.values().sum::<u64>());
     }
 
     #[test]

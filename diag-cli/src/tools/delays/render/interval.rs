@@ -2,7 +2,7 @@
 
 use diag_common::cause::Class;
 
-use super::{bars, heading, name};
+use super::{bars, heading, name, table};
 use crate::{
     output::{
         bar,
@@ -40,9 +40,12 @@ pub(crate) fn interval(page: &mut Page, report: &Report) {
     page.line(&format!("{}  {words}", page.paint(bar::STRONG, &envelope.end.time_of_day())));
     let mut losers: Vec<&Group> = body.groups.iter().filter(|group| group.loss_ns > 0).collect();
     losers.sort_by_key(|group| (group.group.kind == GroupType::Rest, std::cmp::Reverse(group.loss_ns)));
-    for group in losers.into_iter().take(SHOWN) {
+    let named = losers.iter().filter(|group| group.group.kind != GroupType::Rest).count();
+    let (shown, others) = losers.split_at(SHOWN.min(named));
+    for group in shown {
         one(page, group, envelope.duration_ns);
     }
+    table::left_out(page, "  ", others, body.groups_omitted, envelope.duration_ns);
 }
 
 fn one(page: &mut Page, group: &Group, duration_ns: u64) {

@@ -52,7 +52,7 @@ pub(super) fn draw(page: &mut Page, groups: &[Group], omitted: Omitted, duration
             ""
         ));
     }
-    left_out(page, &groups[LINES.min(named)..], omitted, duration_ns);
+    left_out(page, "", &groups[LINES.min(named)..].iter().collect::<Vec<_>>(), omitted, duration_ns);
 }
 
 /// The cause to which a group lost most.
@@ -61,7 +61,7 @@ pub(super) fn largest(group: &Group) -> Option<&GroupCause> {
 }
 
 /// One line for all groups that are not shown; the last of `groups` may take `omitted` together.
-fn left_out(page: &mut Page, groups: &[Group], omitted: Omitted, duration_ns: u64) {
+pub(super) fn left_out(page: &mut Page, lead: &str, groups: &[&Group], omitted: Omitted, duration_ns: u64) {
     if groups.is_empty() {
         return;
     }
@@ -74,5 +74,5 @@ fn left_out(page: &mut Page, groups: &[Group], omitted: Omitted, duration_ns: u6
         units::counted(threads, "thread"),
         units::per_second(lost_ns, duration_ns)
     );
-    page.wrapped(bar::FAINT, "", &words);
+    page.wrapped(bar::FAINT, lead, &words);
 }

@@ -65,6 +65,43 @@ fn an_interval() {
     insta::assert_snapshot!(checked(page.into_text(), 80));
 }
 
+/// A group whose name and numbers are as long as they come.
+fn wide(at: u64) -> Group {
+    let mut group = calm("x");
+    group.group = crate::output::record::parties::Group {
+        cgroup: Some(format!("/{}/木\u{202e}-{at}", "pod".repeat(40))),
+        ..crate::output::record::parties::Group::of(GroupType::Cgroup)
+    };
+    group.thread_count = 1_234_567 + at;
+    group.causes.iter_mut().for_each(|cause| cause.ns *= 1_000_000);
+    group.loss_ns *= 1_000_000;
+    group
+}
+
+#[test]
+fn an_interval_of_two_hundred_groups_is_a_few_lines() {
+    let mut groups: Vec<Group> = (0..197).map(|at| calm(&format!("group-{at}"))).collect();
+    groups.extend([web(), busy()]);
+    let mut rest = calm("rest");
+    rest.group = crate::output::record::parties::Group::of(GroupType::Rest);
+    groups.push(rest);
+    let mut report = report(groups, 800);
+    report.record.envelope.kind = Kind::Interval;
+    let mut page = Page::new(Screen { columns: 80, colour: false });
+    interval(&mut page, &report);
+    insta::assert_snapshot!(checked(page.into_text(), 80));
+}
+
+#[test]
+fn what_is_wide_stays_in_its_columns() {
+    let mut report = report((0..200).map(wide).collect(), 0);
+    whole(80, false, &report);
+    report.record.envelope.kind = Kind::Interval;
+    let mut page = Page::new(Screen { columns: 80, colour: false });
+    interval(&mut page, &report);
+    checked(page.into_text(), 80);
+}
+
 #[test]
 fn colour_changes_no_letter() {
     let report = report(vec![web(), busy(), calm("sshd")], 0);
