@@ -9,7 +9,7 @@ mod thread;
 pub use self::thread::{Thread, phase};
 pub use crate::cells::{Cell, CellKey, Slot};
 use crate::{
-    runs::{Ring, account::Account},
+    runs::{Ended, Running},
     stack::Stack,
 };
 
@@ -213,17 +213,13 @@ impl Half {
 #[repr(C)]
 pub struct Cpu {
     /// The group that runs; see [`crate::runs::who`] for others.
-    pub who: u64,
-    /// Since when, ns; 0 before the first switch.
-    pub start: u64,
+    pub running: Running,
     /// The group whose thread has waited for the CPU and is about to have it; 0 for none.
     pub waiter: u64,
     /// Since when it has waited for those that ran here, ns.
     pub waited_since: u64,
     /// The runs that have ended.
-    pub runs: Ring,
-    /// The same in sum.
-    pub account: Account,
+    pub ended: Ended,
 }
 
 /// Stacks of waits that nothing else explains.
@@ -323,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_there_are_many_of_is_small() {
-        assert!(size_of::<Thread>() <= 144, "{}", size_of::<Thread>());
+        assert!(size_of::<Thread>() <= 152, "{}", size_of::<Thread>());
         assert!(size_of::<Half>() <= 32 << 10);
         assert_eq!(size_of::<SampleKey>(), 16);
         assert_eq!(size_of::<Wait>() % 8, 0);

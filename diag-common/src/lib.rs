@@ -17,6 +17,7 @@ pub mod lock;
 pub mod loss;
 pub mod preemption;
 pub mod quota;
+pub mod runnable;
 pub mod runq;
 pub mod runs;
 pub mod scope;

@@ -4,7 +4,7 @@
 //! half's tables goes to a hash that all CPUs share.
 
 pub use crate::cells::{Cell, CellKey, Slot};
-use crate::{hist, runs::Ring};
+use crate::{hist, runnable::Runnable, runs::Running};
 
 /// Numbers that stand for a [`crate::who::Who`], and those that stand for none.
 pub mod who {
@@ -102,18 +102,16 @@ impl Half {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Cpu {
-    /// The `task_struct` that runs; 0 before the first switch.
+    /// Who runs, and since when.
+    pub running: Running,
+    /// Its `task_struct`; 0 before the first switch.
     pub task: u64,
-    /// Since when, ns.
-    pub start: u64,
     /// Its name as it was then.
     pub comm: [u64; 2],
     /// Its `css_set` as it was then.
     pub css: u64,
-    /// Who it is.
-    pub who: u32,
     /// Whether it is in the session's target.
-    pub target: u32,
+    pub target: u64,
     /// The steal clock as it was then, ns.
     pub steal: u64,
     /// Time in interrupts since then, ns.
@@ -122,16 +120,6 @@ pub struct Cpu {
     pub irq_since: u64,
     /// When the soft interrupts that run began, ns; 0 for none.
     pub softirq_since: u64,
-    /// The runs that have ended.
-    pub runs: Ring,
-}
-
-/// What is remembered of a wait, as bits.
-pub mod flag {
-    /// It was preempted on its way to sleep: a wake-up that comes meanwhile begins no other wait.
-    pub const HALF_ASLEEP: u32 = 1;
-    // The others are those of [`crate::quota`].
-    const _: () = assert!(HALF_ASLEEP & (crate::quota::HELD | crate::quota::ACCOUNTED) == 0);
 }
 
 /// What is known of a task.
@@ -146,14 +134,10 @@ pub struct TaskState {
     pub wake_ns: u64,
     /// How often it had left a CPU by then, by the scheduler's count: as long as it waits, that stays.
     pub runs: u64,
-    /// From when on what it waited for is not settled yet: `since`, or when it last changed queues, ns.
-    pub queued: u64,
-    /// How long a quota had held its queue by then, ns.
-    pub held_ns: u64,
-    /// That queue.
-    pub queue: u64,
-    /// [`flag`].
-    pub flags: u32,
+    /// What else is known of the wait.
+    pub wait: Runnable,
+    /// Not 0 where it was preempted on its way to sleep: a wake-up that comes meanwhile begins no other wait.
+    pub half_asleep: u32,
     /// Who it is, as long as the next two fields are those of its `task_struct`; 0 for not known.
     pub who: u32,
     /// Its name.

@@ -36,6 +36,26 @@ pub struct Run {
     pub steal_ns: u64,
 }
 
+/// The run that goes on on a CPU.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Running {
+    /// Who runs.
+    pub who: u64,
+    /// Since when, ns; 0 before the first switch.
+    pub start: u64,
+}
+
+/// The runs on a CPU that have ended.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Ended {
+    /// The last of them, one by one.
+    pub ring: Ring,
+    /// All of them, in sum.
+    pub account: account::Account,
+}
+
 /// The last runs on a CPU.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

@@ -28,6 +28,7 @@ pub mod preemption;
 pub mod program;
 pub mod quota;
 pub mod request;
+pub mod runnable;
 pub mod runq;
 pub mod runs;
 pub mod scope;

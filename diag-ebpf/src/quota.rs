@@ -5,50 +5,56 @@
 //! kernel/sched/fair.c), so what a wait had of it is exact, and what came after the refill is waiting for a CPU; before, a
 //! wait that began under a quota was held throughout.
 
-use diag_common::quota::{ACCOUNTED, HELD};
+use diag_common::quota::{ACCOUNTED, HELD, Hold};
 
 use crate::{
     fields::{
         CFS_RQ_RQ, CFS_RQ_THROTTLED_SINCE, CFS_RQ_THROTTLED_TIME, RQ_CLOCK, TASK_CFS_RQ, TASK_THROTTLED,
         present,
     },
+    memory::store,
     side::{Ptr, Side},
     task as tasks,
 };
 
-/// What is known of quotas when a wait begins.
-#[derive(Clone, Copy)]
-pub struct Hold {
-    /// [`diag_common::quota`].
-    pub flags: u32,
-    /// The task's queue.
-    pub queue: u64,
-    /// How long quotas had held it by then, ns.
-    pub held_ns: u64,
+/// Notes what is known when a wait begins.
+#[inline(always)]
+pub fn begin<S: Side>(hold: &mut Hold, task: Ptr) {
+    let flags = if present(&TASK_THROTTLED) {
+        // SAFETY: a load from a task.
+        let is_held = unsafe { S::read::<u8>(task, TASK_THROTTLED.load()) } != 0;
+        if is_held { HELD | remember::<S>(hold, task) } else { 0 }
+    } else if present(&CFS_RQ_THROTTLED_TIME) {
+        remember::<S>(hold, task)
+    } else if tasks::throttled::<S>(task) {
+        HELD
+    } else {
+        0
+    };
+    store(&mut hold.flags, flags);
 }
 
-const FREE: Hold = Hold { flags: 0, queue: 0, held_ns: 0 };
-
-/// What is known when a wait begins.
-#[inline(always)]
-pub fn begin<S: Side>(task: Ptr) -> Hold {
-    if present(&TASK_THROTTLED) {
-        // SAFETY: a load from a task.
-        if unsafe { S::read::<u8>(task, TASK_THROTTLED.load()) } == 0 {
-            return FREE;
-        }
-        return remember::<S>(task, HELD);
-    }
-    if present(&CFS_RQ_THROTTLED_TIME) {
-        return remember::<S>(task, 0);
-    }
-    Hold { flags: if tasks::throttled::<S>(task) { HELD } else { 0 }, ..FREE }
+/// The same in a function of its own, for the stack's sake.
+#[inline(never)]
+pub fn begin_apart<S: Side>(hold: &mut Hold, task: Ptr) {
+    begin::<S>(hold, task);
 }
 
 /// How much of a wait that ends now, of `wait` ns, a quota held the task.
 #[inline(always)]
-pub fn during<S: Side>(hold: Hold, task: Ptr, wait: u64) -> u64 {
-    if hold.flags == 0 { 0 } else { held::<S>(hold.flags, hold.queue, hold.held_ns, task, wait) }
+pub fn during<S: Side>(hold: &Hold, task: Ptr, wait: u64) -> u64 {
+    during_by::<S>(hold, hold.flags, task, wait)
+}
+
+/// The same of a wait of whose end the kernel did not tell: what is known from the queue's account.
+#[inline(always)]
+pub fn during_by_account<S: Side>(hold: &Hold, task: Ptr, wait: u64) -> u64 {
+    during_by::<S>(hold, hold.flags & ACCOUNTED, task, wait)
+}
+
+#[inline(always)]
+fn during_by<S: Side>(hold: &Hold, flags: u32, task: Ptr, wait: u64) -> u64 {
+    if flags == 0 { 0 } else { held::<S>(flags, hold.queue, hold.held_ns, task, wait) }
 }
 
 #[inline(never)]
@@ -63,13 +69,16 @@ fn held<S: Side>(flags: u32, queue: u64, held_ns: u64, task: Ptr, wait: u64) -> 
     if queue_now != queue { whole } else { held_now.saturating_sub(held_ns).min(wait) }
 }
 
+/// Notes the account of the task's queue, where there is one; then returns [`ACCOUNTED`].
 #[inline(always)]
-fn remember<S: Side>(task: Ptr, flags: u32) -> Hold {
+fn remember<S: Side>(hold: &mut Hold, task: Ptr) -> u32 {
     if !present(&CFS_RQ_THROTTLED_TIME) {
-        return Hold { flags, ..FREE };
+        return 0;
     }
     let (queue, held_ns) = account::<S>(task);
-    Hold { flags: flags | ACCOUNTED, queue, held_ns }
+    store(&mut hold.queue, queue);
+    store(&mut hold.held_ns, held_ns);
+    ACCOUNTED
 }
 
 /// The queue of a task, and how long quotas have held it so far, ns.

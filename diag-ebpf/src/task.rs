@@ -5,9 +5,9 @@ use diag_common::{cause::Cause, who::until_zero};
 
 use crate::{
     fields::{
-        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_COMM,
-        TASK_FLAGS, TASK_FROZEN, TASK_FROZEN_MASK, TASK_MM, TASK_NIVCSW, TASK_NVCSW, TASK_ON_CPU, TASK_PID,
-        TASK_STATE, present,
+        ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_CGROUPS,
+        TASK_COMM, TASK_CPU, TASK_FLAGS, TASK_FROZEN, TASK_FROZEN_MASK, TASK_MM, TASK_NIVCSW, TASK_NVCSW,
+        TASK_ON_CPU, TASK_PID, TASK_STATE, present,
     },
     side::{Ptr, Side, argument},
 };
@@ -104,6 +104,28 @@ pub fn state_left<S: Side>(prev: Ptr, argument: u32) -> u32 {
     }
     // SAFETY: a load from a task, whose state nobody has changed yet.
     unsafe { S::read(prev, TASK_STATE.load()) }
+}
+
+/// Whether a task that leaves its CPU in the state `left_as` stays runnable. One that has a signal to handle does not fall asleep:
+/// its state, which was read before, is put back (kernel/sched/core.c, try_to_block_task, 6.18).
+#[inline(always)]
+pub fn stays<S: Side>(prev: Ptr, preempt: bool, left_as: u32) -> bool {
+    // SAFETY: a load from a task.
+    preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0
+}
+
+/// The number of the CPU on whose queue a task is, or was last.
+#[inline(always)]
+pub fn cpu<S: Side>(task: Ptr) -> u32 {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_CPU.load()) }
+}
+
+/// The address of a task's `css_set`: as long as it is the same, so are its cgroups.
+#[inline(always)]
+pub fn css<S: Side>(task: Ptr) -> u64 {
+    // SAFETY: a load from a task.
+    unsafe { S::read(task, TASK_CGROUPS.load()) }
 }
 
 /// A bit of the task, by its byte and mask; not set where this kernel has none.

@@ -1,6 +1,7 @@
 //! What is known of a thread.
 
 use super::via;
+use crate::runnable::Runnable;
 
 /// What a thread does.
 pub mod phase {
@@ -42,18 +43,12 @@ pub struct Thread {
     pub css: u64,
     /// Its name.
     pub comm: [u64; 2],
-    /// What is known of its CPU quota; see [`crate::quota`].
-    pub queue: u64,
-    /// Likewise.
-    pub held_ns: u64,
+    /// What is known of its wait for a CPU, where it could run.
+    pub wait: Runnable,
     /// Its latest waits for one of [`via`], where little else came between them: when they began, ns.
     pub hindered: u64,
     /// When they ended, ns, above [`Thread::VIA_BITS`] for what it was.
     pub hindered_until: u64,
-    /// Up to when it is known who had the CPU that it waited for, where it has changed queues, ns.
-    pub settled: u64,
-    /// Likewise.
-    pub quota: u32,
     /// The stack that it took when it went to sleep, where it cannot be taken later; 0 for none.
     pub stack: u32,
     /// Not 0 where it sleeps interruptibly.
@@ -64,6 +59,8 @@ pub struct Thread {
     pub kind: u32,
     /// For how many waits that stack stands.
     pub stands_for: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl Thread {

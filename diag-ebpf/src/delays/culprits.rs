@@ -3,14 +3,20 @@
 use aya_ebpf::{macros::map, maps::Array};
 use diag_common::{
     delays::{Cpu, Thread, phase},
-    runs::{Run, who},
+    runs::who,
 };
 
 use super::{
     cells::{self, Counter},
     pieces::Tasks,
 };
-use crate::{fields::TASK_CPU, memory::store, runs, side::Ptr};
+use crate::{
+    memory::store,
+    runnable,
+    runs::{self, Count as _},
+    side::Ptr,
+    task as tasks,
+};
 
 /// By CPU. An array that all can read, since a thread that changes queues waited for those that ran where it was. Sized by the loader.
 #[map]
@@ -28,28 +34,26 @@ fn cpu(number: u32) -> Option<&'static mut Cpu> {
 pub fn switched(counter: &mut Counter, next: u32, stolen: u64) {
     let now = counter.now;
     let Some(cpu) = cpu(counter.cpu) else { return };
-    let (before, start, waiter, since) = (cpu.who, cpu.start, cpu.waiter as u32, cpu.waited_since);
+    let (before, start) = (cpu.running.who, cpu.running.start);
+    let (waiter, since) = (cpu.waiter as u32, cpu.waited_since);
     // What threads of one group run in turn is one run.
     let goes_on = start != 0 && before == u64::from(next) && stolen == 0;
     if !goes_on {
         if start != 0 {
-            let steal_ns = stolen.min(now.saturating_sub(start));
-            let run = Run { start, end: now, who: before, irq_ns: 0, steal_ns };
-            cpu.account.add(&run);
-            runs::remember(&mut cpu.runs, run);
+            runs::end(&mut cpu.ended, &cpu.running, now, 0, stolen);
         }
-        store(&mut cpu.who, u64::from(next));
-        store(&mut cpu.start, now);
+        store(&mut cpu.running.who, u64::from(next));
+        store(&mut cpu.running.start, now);
     }
     store(&mut cpu.waiter, 0);
     if waiter == 0 || start == 0 {
         return;
     }
     if stolen == 0 && (goes_on || since >= start) {
-        had(counter, waiter, before as u32, now.saturating_sub(since.max(start)));
+        counter.had(waiter, before as u32, now.saturating_sub(since.max(start)));
     }
     if since < start || stolen != 0 {
-        settle(counter, cpu, waiter, since);
+        runs::settle(counter, &cpu.ended, waiter, since);
     }
 }
 
@@ -62,18 +66,14 @@ pub fn waited(counter: &Counter, waiter: u32, since: u64) {
     }
 }
 
-/// Counts time that `runner` had; that of no group is what is missing.
-#[inline(always)]
-fn had(counter: &mut Counter, waiter: u32, runner: u32, ns: u64) {
-    if runner >= who::FIRST {
-        counter.pair(waiter, runner, ns);
+impl runs::Count for Counter {
+    /// Time that no group had is what is missing.
+    #[inline(always)]
+    fn had(&mut self, waiter: u32, runner: u32, ns: u64) {
+        if runner >= who::FIRST {
+            self.pair(waiter, runner, ns);
+        }
     }
-}
-
-/// Gives the time from `from` on, until the last run on `cpu` ended, to those who ran in it.
-#[inline(never)]
-fn settle(counter: &mut Counter, cpu: &Cpu, waiter: u32, from: u64) {
-    runs::settle(&cpu.runs, &cpu.account, from, &mut |runner, ns| had(counter, waiter, runner, ns));
 }
 
 /// `sched_migrate_task(struct task_struct *p, int dest_cpu)`: what a thread waited for so far is settled with the CPU that it waited
@@ -90,18 +90,7 @@ pub fn migrated<S: Tasks>(task: Ptr) {
 fn leave<S: Tasks>(thread: &mut Thread, task: Ptr) {
     let Some(mut counter) = cells::counter() else { return };
     let now = counter.now;
-    // SAFETY: a load from a task.
-    let Some(cpu) = cpu(unsafe { S::read(task, TASK_CPU.load()) }) else { return };
-    let from = thread.since.max(thread.settled);
-    store(&mut thread.settled, now);
-    if cpu.start == 0 || from >= now {
-        return;
-    }
-    let begun = cpu.start.max(from);
-    if begun < now {
-        had(&mut counter, thread.who, cpu.who as u32, now - begun);
-    }
-    if from < cpu.start {
-        settle(&mut counter, cpu, thread.who, from);
-    }
+    let Some(cpu) = cpu(tasks::cpu::<S>(task)) else { return };
+    let from = runnable::moved::<S>(&mut thread.wait, thread.since, task, now);
+    runs::settle_until(&mut counter, &cpu.running, &cpu.ended, thread.who, from, now);
 }

@@ -8,7 +8,7 @@ use diag_common::{
 
 use super::cells::{Count, REST};
 use crate::{
-    fields::{TASK_CGROUPS, TASK_FLAGS, TASK_LEADER, TASK_START, TASK_TGID, present},
+    fields::{TASK_FLAGS, TASK_LEADER, TASK_START, TASK_TGID, present},
     memory::store,
     scope,
     side::{Ptr, Side},
@@ -50,16 +50,10 @@ pub const IN_BLOCK: u32 = 2;
 fn is_same<S: Side>(thread: &Thread, task: Ptr) -> bool {
     let by = GROUP_BY.load();
     if by == GroupBy::Cgroup as u32 {
-        return thread.css == css::<S>(task);
+        return thread.css == tasks::css::<S>(task);
     }
     let comm = tasks::comm::<S>(task);
     thread.comm[0] == comm[0] && thread.comm[1] == comm[1]
-}
-
-#[inline(always)]
-fn css<S: Side>(task: Ptr) -> u64 {
-    // SAFETY: a load from a task.
-    unsafe { S::read(task, TASK_CGROUPS.load()) }
 }
 
 /// The number of a thread's group.
@@ -68,7 +62,7 @@ fn number<S: Side>(thread: &mut Thread, task: Ptr, lane: u32) -> u32 {
     let comm = tasks::comm::<S>(task);
     store(&mut thread.comm[0], comm[0]);
     store(&mut thread.comm[1], comm[1]);
-    store(&mut thread.css, css::<S>(task));
+    store(&mut thread.css, tasks::css::<S>(task));
     numbered::<S>(task, comm, lane)
 }
 

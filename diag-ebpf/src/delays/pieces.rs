@@ -17,11 +17,10 @@ use super::{
 };
 use crate::{
     clock,
-    fields::{CFS_RQ_RQ, RQ_CLOCK, TASK_CFS_RQ, TASK_LAST_QUEUED, TASK_STATE, present},
+    fields::{CFS_RQ_RQ, RQ_CLOCK, TASK_CFS_RQ, TASK_LAST_QUEUED, present},
     loss,
     memory::{add_u64, load, store},
-    quota::{self, Hold},
-    scope,
+    quota, runnable, scope,
     side::{Ptr, Side},
     stack, storage, task as tasks,
 };
@@ -100,9 +99,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     let stolen = stolen::<S>(prev);
     if tasks::pid::<S>(prev) != 0 {
         let left_as = tasks::state_left::<S>(prev, prev_state);
-        // SAFETY: a load from a task. A task that has a signal to handle does not fall asleep: its state, which was
-        // read before, is put back (kernel/sched/core.c, try_to_block_task, 6.18).
-        let stays = preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0;
+        let stays = tasks::stays::<S>(prev, preempt, left_as);
         switch_out::<S>(&mut counter, program, prev, if stays { 0 } else { left_as }, stolen);
     }
     if tasks::pid::<S>(next) == 0 {
@@ -199,19 +196,10 @@ fn charge_steal(counter: &mut Counter, thread: &Thread, stolen: u64, now: u64) {
 /// A thread is runnable from now on.
 #[inline(always)]
 pub fn become_runnable<S: Tasks>(counter: &mut Counter, thread: &mut Thread, task: Ptr, now: u64) {
-    note_quota::<S>(thread, task);
+    quota::begin_apart::<S>(&mut thread.wait.hold, task);
     store(&mut thread.began, now);
     cells::enter(counter, thread, RUNNABLE, now);
     store(&mut thread.phase, phase::RUNNABLE);
-}
-
-/// Remembers what is known of the task's CPU quota. A function of its own, for the stack's sake.
-#[inline(never)]
-fn note_quota<S: Tasks>(thread: &mut Thread, task: Ptr) {
-    let hold = quota::begin::<S>(task);
-    thread.quota = hold.flags;
-    thread.queue = hold.queue;
-    thread.held_ns = hold.held_ns;
 }
 
 /// Returns the thread's group; 0 where it is not counted.
@@ -240,9 +228,8 @@ fn switch_in<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr) -> u32 {
 #[inline(always)]
 fn end_runnable<S: Tasks>(counter: &mut Counter, thread: &mut Thread, task: Ptr, now: u64) {
     let waited = now.saturating_sub(thread.since);
-    let hold = Hold { flags: thread.quota, queue: thread.queue, held_ns: thread.held_ns };
-    let held = quota::during::<S>(hold, task, waited);
-    culprits::waited(counter, thread.who, thread.settled.max(thread.since + held));
+    let held = runnable::held::<S>(&thread.wait, thread.since, task, now);
+    culprits::waited(counter, thread.who, thread.wait.unsettled(thread.since, held));
     if held == 0 {
         let began = thread.since;
         thread.hinder(via::RUNQUEUE, began, now);

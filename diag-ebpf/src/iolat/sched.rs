@@ -17,8 +17,7 @@ use crate::{
     fields::{TASK_BIO_LIST, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     loss,
     memory::store,
-    quota::{self, Hold},
-    request,
+    quota, request,
     side::{Ptr, Raw},
     stack, task as tasks,
 };
@@ -95,7 +94,7 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     state.stack = 0;
     if sleeping == 0 {
         state.phase = phase::RUNNABLE;
-        note_quota::<S>(state, task);
+        quota::begin_apart::<S>(&mut state.hold, task);
         return;
     }
     if state.helper != 0 && sleeping & tasks::INTERRUPTIBLE != 0 {
@@ -130,15 +129,6 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
     store(&mut state.phase, phase::BLOCKED);
 }
 
-/// Remembers what is known of a task's CPU quota, now that it is runnable. A function of its own, for the stack's sake.
-#[inline(never)]
-fn note_quota<S: Tasks>(state: &mut TaskState, task: Ptr) {
-    let hold = quota::begin::<S>(task);
-    state.quota = hold.flags as u8;
-    state.queue = hold.queue;
-    state.held_ns = hold.held_ns;
-}
-
 /// A task is found back on a CPU: the kernel did not report its switch, and perhaps not its wake-up either.
 #[inline(always)]
 pub fn switched_in_unseen<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
@@ -153,8 +143,7 @@ pub fn switched_in_unseen<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) 
 pub fn switch_in<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) {
     let waited = now.saturating_sub(state.mark);
     if state.phase != phase::RUNNING {
-        let hold = Hold { flags: state.quota as u32, queue: state.queue, held_ns: state.held_ns };
-        let held = quota::during::<S>(hold, task, waited);
+        let held = quota::during::<S>(&state.hold, task, waited);
         if held != 0 {
             state.add(Cause::Throttled, held);
         }
@@ -239,7 +228,7 @@ pub fn waking<S: Tasks>(program: Ptr, task: Ptr) {
     state.contexts &= !context::DIRTY_THROTTLE;
     state.phase = phase::RUNNABLE;
     state.hints = 0;
-    note_quota::<S>(state, task);
+    quota::begin_apart::<S>(&mut state.hold, task);
     state.mark = now;
 }
 

@@ -5,6 +5,7 @@ use diag_common::{
     cause::{COUNTED, Cause},
     iolat::{CAUSE_STACK, MAX_STACK_WAITS, StackWait, VIA_NONE},
     loss::Loss,
+    quota::Hold,
 };
 
 use crate::{
@@ -133,13 +134,12 @@ pub struct TaskState {
     pub helper: u8,
     /// The call has returned, but the task is to be held up before user mode: the operation goes on until it is there.
     pub returning: u8,
-    /// What is known of its CPU quota since it is runnable; see [`crate::quota`].
-    pub quota: u8,
+    pub reserved: u8,
     /// Since when it is stopped, and from an operation of which slot it comes, plus one; 0 where it is not.
     pub stopped: u64,
     pub stopped_in: u32,
-    pub queue: u64,
-    pub held_ns: u64,
+    /// What is known of its CPU quota since it is runnable.
+    pub hold: Hold,
     /// Time by cause, valid where touched.
     pub ns: [u64; 32],
     /// What the waker was waiting for, by cause, valid where touched.

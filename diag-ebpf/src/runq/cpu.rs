@@ -3,7 +3,7 @@
 use aya_ebpf::{helpers::generated::bpf_get_smp_processor_id, macros::map, maps::Array};
 use diag_common::{
     runq::{Cpu, Half},
-    runs::account::Account,
+    runs::Ended,
 };
 
 use crate::epoch;
@@ -17,9 +17,9 @@ static CPUS: Array<Cpu> = Array::with_max_entries(1, 0);
 #[map]
 static HALVES: Array<Half> = Array::with_max_entries(2, 0);
 
-/// By CPU: who ran, in sum. Sized by the loader.
+/// By CPU: who ran. Sized by the loader.
 #[map]
-static ACCOUNTS: Array<Account> = Array::with_max_entries(1, 0);
+static ENDED: Array<Ended> = Array::with_max_entries(1, 0);
 
 /// When the epoch of each parity began, ns; the user side writes it before it turns the epoch.
 #[map]
@@ -39,11 +39,11 @@ pub fn numbered(number: u32) -> Option<&'static mut Cpu> {
     unsafe { CPUS.get_ptr_mut(number)?.as_mut() }
 }
 
-/// Who ran on a CPU, in sum.
+/// The runs on a CPU that have ended.
 #[inline(always)]
-pub fn account(number: u32) -> Option<&'static mut Account> {
+pub fn ended(number: u32) -> Option<&'static mut Ended> {
     // SAFETY: as above.
-    unsafe { ACCOUNTS.get_ptr_mut(number)?.as_mut() }
+    unsafe { ENDED.get_ptr_mut(number)?.as_mut() }
 }
 
 /// What a CPU counts, in the half of this parity.

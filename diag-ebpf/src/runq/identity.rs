@@ -5,7 +5,6 @@ use diag_common::runq::{Cpu, who};
 
 use super::state::TaskState;
 use crate::{
-    fields::TASK_CGROUPS,
     memory::store,
     side::{Ptr, Side},
     task as tasks,
@@ -16,19 +15,12 @@ use crate::{
 #[unsafe(no_mangle)]
 pub static BY_THREAD: Global<u32> = Global::new(0);
 
-/// The address of a task's `css_set`: as long as it is the same, so are its cgroups.
-#[inline(always)]
-pub fn css<S: Side>(task: Ptr) -> u64 {
-    // SAFETY: a load from a task.
-    unsafe { S::read(task, TASK_CGROUPS.load()) }
-}
-
 /// Brings the identity in a task's state up to date: it may have taken another name, or moved to another cgroup; and a number
 /// has to be looked up in each epoch.
 #[inline(always)]
 pub fn refresh<S: Side>(state: &mut TaskState, task: Ptr, epoch: u32) {
     let comm = tasks::comm::<S>(task);
-    let css = css::<S>(task);
+    let css = tasks::css::<S>(task);
     let is_same = state.css == css && state.comm[0] == comm[0] && state.comm[1] == comm[1];
     if state.who == 0 || state.epoch != u64::from(epoch) || !is_same {
         store(&mut state.comm[0], comm[0]);
@@ -53,7 +45,10 @@ pub fn of_waiter<S: Side>(state: &mut TaskState, task: Ptr, epoch: u32) -> u32 {
 #[inline(always)]
 pub fn is_current<S: Side>(cpu: &Cpu, task: Ptr) -> bool {
     let comm = tasks::comm::<S>(task);
-    cpu.task == task as u64 && cpu.css == css::<S>(task) && cpu.comm[0] == comm[0] && cpu.comm[1] == comm[1]
+    cpu.task == task as u64
+        && cpu.css == tasks::css::<S>(task)
+        && cpu.comm[0] == comm[0]
+        && cpu.comm[1] == comm[1]
 }
 
 /// The number of a task's identity as it is now; [`who::UNKNOWN`] where there is no room for it.

@@ -3,24 +3,22 @@
 use diag_common::{
     hist,
     loss::Loss,
-    quota::{ACCOUNTED, HELD},
     runq::{Cpu, Half, who},
-    runs::{Run, account::Account},
+    runs::Ended,
 };
 
 use super::{
     cells, cpu,
-    culprits::{self, BY_CPU},
+    culprits::BY_CPU,
     identity,
-    state::{TaskState, Tasks, flag},
+    state::{TaskState, Tasks},
 };
 use crate::{
     clock, epoch,
-    fields::{RQ_IRQ, TASK_CPU, TASK_STATE, present},
+    fields::{RQ_IRQ, present},
     loss,
     memory::{at_most, store},
-    quota::{self, Hold},
-    runs, scope,
+    quota, runnable, runs, scope,
     side::{Ptr, Side},
     task as tasks,
 };
@@ -55,14 +53,14 @@ pub fn woken<S: Tasks>(task: Ptr) {
         loss::count(Loss::TaskState);
         return;
     };
-    if state.since != 0 && state.flags & flag::HALF_ASLEEP != 0 && state.runs == tasks::switches::<S>(task) {
+    if state.since != 0 && state.half_asleep != 0 && state.runs == tasks::switches::<S>(task) {
         return;
     }
     let now = clock::now();
     // A task that has run since was woken another time, and that was not told of.
     let waking = if state.runs == tasks::switches::<S>(task) { state.waking } else { 0 };
     let since = if waking != 0 { waking.min(now) } else { now };
-    begin::<S>(state, task, since, 0);
+    begin::<S>(state, task, since, false);
     state.wake_ns = now - since;
 }
 
@@ -82,8 +80,8 @@ fn has_run<S: Side>(state: &mut TaskState, task: Ptr) -> bool {
 /// Gives up a wait of whose end the kernel did not tell. What a quota had of it is known from the queue's account.
 #[inline(never)]
 fn lose<S: Side>(state: &mut TaskState, task: Ptr) {
-    let hold = Hold { flags: state.flags & ACCOUNTED, queue: state.queue, held_ns: state.held_ns };
-    let held = quota::during::<S>(hold, task, clock::now().saturating_sub(state.since));
+    let wait = clock::now().saturating_sub(state.since);
+    let held = quota::during_by_account::<S>(&state.wait.hold, task, wait);
     state.since = 0;
     if held != 0
         && let Some(epoch) = epoch::number()
@@ -95,16 +93,13 @@ fn lose<S: Side>(state: &mut TaskState, task: Ptr) {
 }
 
 #[inline(always)]
-fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, flags: u32) {
+fn begin<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64, half_asleep: bool) {
     state.since = now;
     store(&mut state.waking, 0);
     store(&mut state.wake_ns, 0);
     store(&mut state.runs, tasks::switches::<S>(task));
-    store(&mut state.queued, now);
-    let hold = quota::begin::<S>(task);
-    store(&mut state.queue, hold.queue);
-    store(&mut state.held_ns, hold.held_ns);
-    state.flags = hold.flags | flags;
+    store(&mut state.half_asleep, u32::from(half_asleep));
+    quota::begin::<S>(&mut state.wait.hold, task);
 }
 
 /// `sched_migrate_task(struct task_struct *p, int dest_cpu)`: what a task waited for so far is settled with the CPU that
@@ -121,33 +116,17 @@ pub fn migrated<S: Tasks>(task: Ptr) {
 #[inline(never)]
 fn leave<S: Tasks>(state: &mut TaskState, task: Ptr) {
     let now = clock::now();
-    // SAFETY: a load from a task.
-    let old: u32 = unsafe { S::read(task, TASK_CPU.load()) };
+    let old = tasks::cpu::<S>(task);
     let (Some(cpu), Some(half)) = (cpu::numbered(old), cpu::half_now(cpu::number())) else { return };
-    let held = held::<S>(state, task, now);
-    let from = state.queued.max(state.since + held);
-    store(&mut state.queued, now);
+    let from = runnable::moved::<S>(&mut state.wait, state.since, task, now);
     let Some(epoch) = epoch::number() else { return };
     let waiter = identity::of_waiter::<S>(state, task, epoch);
     // The histogram of a CPU has the waits that end on it.
-    if BY_CPU.load() == 0 && cpu.start != 0 && from < now {
-        let begun = cpu.start.max(from);
-        if begun < now {
-            cells::pair(half, waiter, cpu.who, now - begun);
-        }
-        if from < cpu.start
-            && let Some(account) = cpu::account(old)
-        {
-            culprits::settle(cpu, account, half, waiter, from);
-        }
+    if BY_CPU.load() == 0
+        && let Some(ended) = cpu::ended(old)
+    {
+        runs::settle_until(half, &cpu.running, ended, waiter, from, now);
     }
-}
-
-#[inline(always)]
-fn held<S: Tasks>(state: &mut TaskState, task: Ptr, now: u64) -> u64 {
-    let flags = state.flags & (HELD | ACCOUNTED);
-    let hold = Hold { flags, queue: state.queue, held_ns: state.held_ns };
-    quota::during::<S>(hold, task, now.saturating_sub(state.since))
 }
 
 /// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
@@ -159,15 +138,13 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     let parity = epoch & 1;
     let Some(cpu) = cpu::numbered(number) else { return };
     let Some(half) = cpu::half(number, parity) else { return };
-    let Some(account) = cpu::account(number) else { return };
+    let Some(ended) = cpu::ended(number) else { return };
     if !identity::is_current::<S>(cpu, prev) {
         mistaken::<S>(cpu, prev);
     }
     let left_as = tasks::state_left::<S>(prev, prev_state);
-    if cpu.who != who::IDLE {
-        // SAFETY: a load from a task. A task that has a signal to handle does not fall asleep: its state, which was
-        // read before, is put back (kernel/sched/core.c, try_to_block_task, 6.18).
-        if preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0 {
+    if cpu.running.who != u64::from(who::IDLE) {
+        if tasks::stays::<S>(prev, preempt, left_as) {
             stay::<S>(prev, now, preempt && left_as != 0);
         } else if left_as & tasks::DEAD != 0 {
             S::forget(prev);
@@ -175,47 +152,47 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     }
     let (steal, irq) = tasks::clocks::<S>(prev);
     half.switches += 1;
-    if cpu.start == 0 {
+    if cpu.running.start == 0 {
         // The first switch that is seen here: who leaves has run since before the session began, and in the epoch before,
         // if there was one. Of interrupts and steal until now nothing is known.
         let earlier = cpu::began(parity ^ 1);
-        cpu.start = if earlier != 0 { earlier } else { cpu::began(parity) };
+        cpu.running.start = if earlier != 0 { earlier } else { cpu::began(parity) };
         store(&mut cpu.steal, steal);
         store(&mut cpu.irq_ns, if present(&RQ_IRQ) { irq } else { 0 });
     }
-    if cpu.start != 0 {
-        end_run(cpu, account, half, now, parity, steal, irq);
+    if cpu.running.start != 0 {
+        end_run(cpu, ended, half, now, parity, steal, irq);
     }
-    let from = cpu.start;
+    let from = cpu.running.start;
     let split = cpu.irq_ns != 0 || steal != cpu.steal;
-    let before = cpu.who;
+    let before = cpu.running.who as u32;
 
     cpu.task = next as u64;
-    store(&mut cpu.start, now);
+    store(&mut cpu.running.start, now);
     store(&mut cpu.steal, steal);
     // Where the kernel keeps a clock of interrupts, this is what it shows; else nothing yet.
     store(&mut cpu.irq_ns, if present(&RQ_IRQ) { irq } else { 0 });
     if tasks::pid::<S>(next) == 0 {
-        cpu.who = who::IDLE;
+        cpu.running.who = u64::from(who::IDLE);
         cpu.target = 0;
-        copy_identity(cpu, tasks::comm::<S>(next), identity::css::<S>(next));
+        copy_identity(cpu, tasks::comm::<S>(next), tasks::css::<S>(next));
         return;
     }
     let Some(state) = S::state_or_create(next) else {
         loss::count(Loss::TaskState);
-        cpu.who = who::UNKNOWN;
+        cpu.running.who = u64::from(who::UNKNOWN);
         cpu.target = 0;
-        copy_identity(cpu, tasks::comm::<S>(next), identity::css::<S>(next));
+        copy_identity(cpu, tasks::comm::<S>(next), tasks::css::<S>(next));
         return;
     };
     identity::refresh::<S>(state, next, epoch);
-    cpu.who = state.who;
-    cpu.target = u32::from(scope::contains::<S>(next));
+    cpu.running.who = u64::from(state.who);
+    cpu.target = u64::from(scope::contains::<S>(next));
     copy_identity(cpu, state.comm, state.css);
     if state.since == 0 || has_run::<S>(state, next) {
         return;
     }
-    let held = held::<S>(state, next, now);
+    let held = runnable::held::<S>(&state.wait, state.since, next, now);
     let delay = now.saturating_sub(state.since).saturating_sub(held);
     if held != 0 {
         half.throttled_ns += held;
@@ -226,7 +203,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     if state.wake_ns != 0 {
         cells::pair(half, waiter, who::WAKE, state.wake_ns.min(delay));
     }
-    let since = state.queued.max(state.since + held);
+    let since = state.wait.unsettled(state.since, held);
     state.since = 0;
     if since >= now {
         return;
@@ -234,7 +211,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     if since >= from && !split && from != 0 {
         cells::pair(half, waiter, before, now - since);
     } else {
-        culprits::settle(cpu, account, half, waiter, since);
+        runs::settle(half, ended, waiter, since);
     }
 }
 
@@ -258,10 +235,10 @@ fn mistaken<S: Tasks>(cpu: &mut Cpu, prev: Ptr) {
         {
             lose::<S>(state, prev);
         }
-        cpu.target = u32::from(scope::contains::<S>(prev));
+        cpu.target = u64::from(scope::contains::<S>(prev));
     }
     cpu.task = prev as u64;
-    cpu.who = identity::number::<S>(prev);
+    cpu.running.who = u64::from(identity::number::<S>(prev));
 }
 
 /// A task is switched out and stays runnable.
@@ -274,47 +251,34 @@ fn stay<S: Tasks>(prev: Ptr, now: u64, half_asleep: bool) {
         loss::count(Loss::TaskState);
         return;
     };
-    begin::<S>(state, prev, now, if half_asleep { flag::HALF_ASLEEP } else { 0 });
+    begin::<S>(state, prev, now, half_asleep);
 }
 
 /// Counts the run that ends, and remembers it. The part of it before the epoch began is kept apart.
 #[inline(always)]
-fn end_run(
-    cpu: &mut Cpu,
-    account: &mut Account,
-    half: &mut Half,
-    now: u64,
-    parity: u32,
-    steal: u64,
-    irq: u64,
-) {
+fn end_run(cpu: &mut Cpu, ended: &mut Ended, half: &mut Half, now: u64, parity: u32, steal: u64, irq: u64) {
     let began = cpu::began(parity);
-    let mut start = cpu.start;
+    let mut start = cpu.running.start;
     if start < began {
         let earlier = start.max(cpu::began(parity ^ 1));
-        half.before_who = u64::from(cpu.who) | u64::from(cpu.target) << 32;
+        half.before_who = cpu.running.who | cpu.target << 32;
         half.before_ns = began.saturating_sub(earlier);
         start = began;
     }
     let ns = now.saturating_sub(start);
-    if cpu.who == who::IDLE {
+    if cpu.running.who == u64::from(who::IDLE) {
         half.idle_ns += ns;
     } else {
         half.busy_ns += ns;
         if cpu.target != 0 {
-            cells::run(half, cpu.who, ns);
+            cells::run(half, cpu.running.who as u32, ns);
         }
     }
     if present(&RQ_IRQ) {
         cpu.irq_ns = irq.saturating_sub(cpu.irq_ns);
     }
     half.irq_ns += cpu.irq_ns;
-    let whole = now.saturating_sub(cpu.start);
-    let irq_ns = cpu.irq_ns.min(whole);
-    let steal_ns = steal.saturating_sub(cpu.steal).min(whole - irq_ns);
-    let run = Run { start: cpu.start, end: now, who: u64::from(cpu.who), irq_ns, steal_ns };
-    account.add(&run);
-    runs::remember(&mut cpu.runs, run);
+    runs::end(ended, &cpu.running, now, cpu.irq_ns, steal.saturating_sub(cpu.steal));
 }
 
 /// Counts a wait that has ended.

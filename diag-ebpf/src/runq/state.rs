@@ -1,6 +1,6 @@
 //! What is known of a task: since when it waits for a CPU, and who it is.
 
-pub use diag_common::runq::{TaskState, flag};
+pub use diag_common::runq::TaskState;
 
 use crate::storage;
 

@@ -76,6 +76,6 @@ pub(super) fn settings(args: &Args) -> Result<Settings> {
             ("BY_THREAD", Value::U32(u32::from(args.by == By::Thread))),
             ("BY_CPU", Value::U32(u32::from(args.by == By::Cpu))),
         ],
-        entries: vec![("CPUS", cpus), ("ACCOUNTS", cpus), ("HALVES", 2 * cpus), who::room()?],
+        entries: vec![("CPUS", cpus), ("ENDED", cpus), ("HALVES", 2 * cpus), who::room()?],
     })
 }

@@ -173,12 +173,12 @@ impl Collector {
                 }));
             }
             let cpu = self.cpus.get(&number, 0)?;
-            if cpu.start == 0 {
+            if cpu.running.start == 0 {
                 return Ok(None);
             }
-            if cpu.start <= end {
-                let ns = end - cpu.start.max(self.ended_began);
-                return Ok(Some(Running { who: cpu.who, target: cpu.target != 0, ns }));
+            if cpu.running.start <= end {
+                let ns = end - cpu.running.start.max(self.ended_began);
+                return Ok(Some(Running { who: cpu.running.who as u32, target: cpu.target != 0, ns }));
             }
         }
         Ok(None)

@@ -68,6 +68,6 @@ fn describe(thread: &Thread, states: &States<TaskState>, reader: &mut Reader, no
         cpu: reader.cpu(thread.pid, thread.tid),
         waited_ns: state.map_or(STAYS.as_nanos() as u64, |state| now - state.since),
         since_known: state.is_some(),
-        throttled: state.map(|state| state.flags & quota::HELD != 0),
+        throttled: state.map(|state| state.wait.hold.flags & quota::HELD != 0),
     }
 }
