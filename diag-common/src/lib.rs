@@ -22,6 +22,7 @@ pub mod runq;
 pub mod runs;
 pub mod scope;
 pub mod stack;
+pub mod state;
 pub mod threshold;
 pub mod vmexit;
 pub mod who;

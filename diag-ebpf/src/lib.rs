@@ -20,6 +20,7 @@ pub mod fields;
 pub mod holder;
 pub mod hung;
 pub mod iolat;
+pub mod iterator;
 pub mod level;
 pub mod lock;
 pub mod loss;

@@ -1,45 +1,30 @@
 //! What a `task_struct` says of its task.
 
 use aya_ebpf::Global;
-use diag_common::{cause::Cause, who::until_zero};
+use diag_common::{cause::Cause, state, who::until_zero};
 
 use crate::{
     fields::{
         ARG_PREV_STATE, CFS_RQ_RQ, CFS_RQ_THROTTLE_COUNT, RQ_IRQ, RQ_STEAL, TASK_CFS_RQ, TASK_CGROUPS,
         TASK_COMM, TASK_CPU, TASK_FLAGS, TASK_FROZEN, TASK_FROZEN_MASK, TASK_MM, TASK_NIVCSW, TASK_NVCSW,
-        TASK_ON_CPU, TASK_PID, TASK_STATE, present,
+        TASK_ON_CPU, TASK_ON_RQ, TASK_PID, TASK_STATE, present,
     },
     side::{Ptr, Side, argument},
 };
 
-/// `TASK_INTERRUPTIBLE` (include/linux/sched.h, 6.18).
-pub const INTERRUPTIBLE: u32 = 0x01;
-/// `TASK_UNINTERRUPTIBLE`, which `TASK_KILLABLE` includes (include/linux/sched.h, 6.18).
-pub const UNINTERRUPTIBLE: u32 = 0x2;
-/// `TASK_DEAD`
-pub const DEAD: u32 = 0x80;
-
-/// `__TASK_STOPPED`, `__TASK_TRACED`, and `TASK_FROZEN` from 6.1 on (include/linux/sched.h, 5.14 to 7.3).
-const STOPPED: u32 = 0x4;
-const TRACED: u32 = 0x8;
-const FROZEN: u32 = 0x8000;
 /// `PF_FROZEN`, before 6.1; later the flag marks kcompactd (include/linux/sched.h, 5.10 and 6.18).
 const PF_FROZEN: u32 = 0x1_0000;
 /// `PF_KTHREAD` (include/linux/sched.h, 5.10 to 7.3).
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// What stops a task that goes to sleep with the bits `state`, if it is stopped.
+/// What stops a task that sleeps, or goes to sleep, in the state `told`, if it is stopped. In a frozen cgroup (v2) a task sleeps
+/// interruptibly (do_freezer_trap, kernel/signal.c, 6.18).
 #[inline(always)]
-pub fn stopped<S: Side>(task: Ptr, state: u32) -> Option<Cause> {
-    if state & TRACED != 0 {
-        return Some(Cause::StoppedTrace);
+pub fn stopped<S: Side>(task: Ptr, told: u32) -> Option<Cause> {
+    if let Some(cause) = state::stopped(told) {
+        return Some(cause);
     }
-    if state & STOPPED != 0 {
-        return Some(Cause::StoppedSignal);
-    }
-    let frozen = if state & FROZEN != 0 {
-        true
-    } else if state & INTERRUPTIBLE != 0 {
+    let frozen = if told & state::INTERRUPTIBLE != 0 {
         flag::<S>(task, &TASK_FROZEN, &TASK_FROZEN_MASK)
     } else {
         // SAFETY: a load from a task.
@@ -112,6 +97,20 @@ pub fn state_left<S: Side>(prev: Ptr, argument: u32) -> u32 {
 pub fn stays<S: Side>(prev: Ptr, preempt: bool, left_as: u32) -> bool {
     // SAFETY: a load from a task.
     preempt || left_as == 0 || unsafe { S::read::<u32>(prev, TASK_STATE.load()) } == 0
+}
+
+/// Whether a task is on a CPU or waits for one: with any state, as on its way to sleep or just woken.
+#[inline(always)]
+pub fn awake<S: Side>(task: Ptr) -> bool {
+    on_cpu::<S>(task) || queued::<S>(task)
+}
+
+/// Whether a task is on a run queue.
+#[inline(always)]
+pub fn queued<S: Side>(task: Ptr) -> bool {
+    // Of `on_rq`, too, the lowest byte says all.
+    // SAFETY: a load from a task.
+    unsafe { S::read::<u8>(task, TASK_ON_RQ.load()) != 0 }
 }
 
 /// The number of the CPU on whose queue a task is, or was last.

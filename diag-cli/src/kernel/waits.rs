@@ -252,6 +252,31 @@ pub(crate) fn by_stack(of_stack: Option<Cause>, stalled: bool) -> Cause {
     }
 }
 
+/// What is known of a wait beside its stack.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    /// The kernel says that it is for a sleeping lock.
+    pub(crate) contended: bool,
+    /// It is a sleep in `in_iowait`.
+    pub(crate) for_io: bool,
+    /// It is one in `in_memstall`.
+    pub(crate) stalled: bool,
+    /// It goes on. Then no request has ended it yet, so that what `in_iowait` says is all that there is to say of it.
+    pub(crate) open: bool,
+}
+
+/// The cause of a wait of which its stack tells, innermost function first: what `said` knows stands where that tells nothing, or no
+/// more than which file system it is in.
+pub(crate) fn cause<S: AsRef<str>>(stack: &[S], said: Said) -> Cause {
+    let of_stack = classify(stack, said.contended);
+    let for_io = said.for_io && !said.contended;
+    match of_stack {
+        None if for_io => BlockWait,
+        Some(FsWait | OtherWait) if for_io && said.open => BlockWait,
+        _ => by_stack(of_stack, said.stalled),
+    }
+}
+
 /// The cause of a wait at `stack`, innermost function first; none where no rule fits. `contended` where the kernel said
 /// that the wait is for a sleeping lock.
 pub(crate) fn classify<S: AsRef<str>>(stack: &[S], contended: bool) -> Option<Cause> {

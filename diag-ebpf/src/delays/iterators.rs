@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_task_stack;
 use diag_common::{
     delays::{Wait, phase, what},
     stack::{STACK_FRAMES, Stack},
+    state::{DEAD, INTERRUPTIBLE},
 };
 
 use super::{
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     clock,
-    fields::{TASK_EXIT_STATE, TASK_ON_RQ, TASK_STATE},
-    hung::sleeper,
+    fields::{TASK_EXIT_STATE, TASK_STATE},
+    iterator,
     memory::store,
     side::{Btf, Ptr, Side},
     task as tasks,
@@ -26,14 +27,14 @@ const OPEN_NS: u64 = 10_000_000;
 /// `iter/task`: counts a thread from now on that is there already.
 #[inline(always)]
 pub fn begin<S: Tasks>(context: Ptr) {
-    let Some(task) = sleeper::task_of(context) else { return };
+    let Some(task) = iterator::task_of(context) else { return };
     if S::state(task).is_some() {
         return;
     }
     // SAFETY: loads from a task.
     let (state, exited): (u32, u32) =
         unsafe { (Btf::read(task, TASK_STATE.load()), Btf::read(task, TASK_EXIT_STATE.load())) };
-    if exited != 0 || state & tasks::DEAD != 0 {
+    if exited != 0 || state & DEAD != 0 {
         return;
     }
     let Some(thread) = claim::<S>(task) else { return };
@@ -41,19 +42,17 @@ pub fn begin<S: Tasks>(context: Ptr) {
     let now = clock::now();
     group::begin::<S>(&mut counter, thread, task, now, group::IN_TASK);
     thread.began = now;
-    // SAFETY: a load from a task; of `on_rq` the lowest byte says all.
-    let queued = unsafe { Btf::read::<u8>(task, TASK_ON_RQ.load()) } != 0;
     if tasks::on_cpu::<Btf>(task) {
         let what = on_cpu(thread);
         cells::enter(&mut counter, thread, what, now);
         store(&mut thread.phase, phase::ON_CPU);
-    } else if queued {
+    } else if tasks::queued::<Btf>(task) {
         cells::enter(&mut counter, thread, RUNNABLE, now);
         store(&mut thread.phase, phase::RUNNABLE);
     } else {
         let what = sleep::begins::<S>(thread, task, state);
-        thread.interruptible = state & tasks::INTERRUPTIBLE;
-        thread.began = now - sleeper::asleep(task).min(now);
+        thread.interruptible = state & INTERRUPTIBLE;
+        thread.began = now - iterator::asleep(task).min(now);
         cells::enter(&mut counter, thread, what, now);
         store(&mut thread.phase, phase::ASLEEP);
     }
@@ -62,7 +61,7 @@ pub fn begin<S: Tasks>(context: Ptr) {
 /// `iter/task`: tells of a wait that goes on.
 #[inline(always)]
 pub fn open<S: Tasks>(context: Ptr) {
-    let Some(task) = sleeper::task_of(context) else { return };
+    let Some(task) = iterator::task_of(context) else { return };
     let Some(thread) = S::state(task) else { return };
     let state = what::state(thread.what);
     let waits = thread.phase == phase::ASLEEP || thread.phase == phase::RUNNABLE;
@@ -82,5 +81,5 @@ pub fn open<S: Tasks>(context: Ptr) {
         // SAFETY: the verifier knows the task; the buffer has the size that is given.
         unsafe { bpf_get_task_stack(task as *mut _, frames.cast(), (8 * STACK_FRAMES) as u32, 0) };
     }
-    sleeper::write(context, core::ptr::from_ref(wait).cast(), size_of::<Wait>() as u32);
+    iterator::write(context, core::ptr::from_ref(wait).cast(), size_of::<Wait>() as u32);
 }

@@ -6,6 +6,7 @@ use diag_common::{
     delays::{Thread, phase, place, via, what},
     loss::Loss,
     runs::who as runner,
+    state::{DEAD, INTERRUPTIBLE},
 };
 
 pub use super::context::on_cpu_state as on_cpu;
@@ -146,7 +147,7 @@ fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping
             cells::leave(counter, thread, now);
         }
     }
-    if sleeping & tasks::DEAD != 0 {
+    if sleeping & DEAD != 0 {
         group::end(counter, thread, now);
         S::forget(task);
         return;
@@ -165,7 +166,7 @@ fn switch_out<S: Tasks>(counter: &mut Counter, program: Ptr, task: Ptr, sleeping
         thread.owner = holder::group_of::<S>(thread.lock, thread.kind, task);
     }
     let what = sleep::begins::<S>(thread, task, sleeping);
-    thread.interruptible = sleeping & tasks::INTERRUPTIBLE;
+    thread.interruptible = sleeping & INTERRUPTIBLE;
     if !S::STACK_OF_SLEEPER {
         thread.stands_for = explain::turn(what, thread.interruptible, now);
         thread.stack = if thread.stands_for != 0 { own_stack::<S>(program, task) } else { 0 };

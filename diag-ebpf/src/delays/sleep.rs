@@ -4,18 +4,15 @@ use aya_ebpf::{macros::map, maps::Array};
 use diag_common::{
     cause::Cause,
     delays::{Thread, place, what},
+    state::{INTERRUPTIBLE, NOLOAD, PARKED},
 };
 
 use super::{context, group, place as places};
 use crate::{
     fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     side::{Ptr, Side},
-    task::{self as tasks, INTERRUPTIBLE, PF_KTHREAD},
+    task::{self as tasks, PF_KTHREAD},
 };
-
-/// `TASK_PARKED`, and `TASK_NOLOAD`, with which a sleep is `TASK_IDLE` (include/linux/sched.h, 5.14 to 7.3).
-const PARKED: u32 = 0x40;
-const NOLOAD: u32 = 0x400;
 
 /// The cause of an interruptible sleep by its place, plus one; 0 where the place tells none. The user side fills it.
 #[map]

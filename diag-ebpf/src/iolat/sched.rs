@@ -5,6 +5,7 @@ use diag_common::{
     cause::Cause,
     iolat::{CONTENDED, STALLED, VIA_NONE},
     loss::Loss,
+    state::{DEAD, INTERRUPTIBLE},
 };
 
 use super::{
@@ -46,7 +47,7 @@ pub fn switch<S: Tasks>(program: Ptr, preempt: bool, prev: Ptr, next: Ptr, prev_
     if stops {
         stop::began::<S>(prev);
     }
-    if left_as & tasks::DEAD != 0 {
+    if left_as & DEAD != 0 {
         S::forget(prev);
     }
     let mut returning = 0;
@@ -97,7 +98,7 @@ fn switch_out<S: Tasks>(program: Ptr, state: &mut TaskState, task: Ptr, sleeping
         quota::begin_apart::<S>(&mut state.hold, task);
         return;
     }
-    if state.helper != 0 && sleeping & tasks::INTERRUPTIBLE != 0 {
+    if state.helper != 0 && sleeping & INTERRUPTIBLE != 0 {
         // It waits for work: what it did belongs to nobody who comes later.
         state.touched = 0;
         state.phase = phase::RUNNING;

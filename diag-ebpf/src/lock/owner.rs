@@ -1,6 +1,9 @@
 //! Who holds a lock that a task waits for, and what it is doing.
 
-use diag_common::lock::{Kind, Wait, doing, owner};
+use diag_common::{
+    lock::{Kind, Wait, doing, owner},
+    state::WAKING,
+};
 
 use super::state::{Tasks, cpu};
 use crate::{
@@ -17,9 +20,6 @@ use crate::{
 
 /// `PF_MEMALLOC` (include/linux/sched.h, 6.18): the task makes memory.
 const MEMALLOC: u32 = 0x800;
-
-/// `TASK_WAKING` (include/linux/sched.h, 6.18): it was woken, and another CPU has yet to put it on its run queue.
-const WAKING: u32 = 0x200;
 
 /// How often a CPU takes the stack of an owner at most. It costs some 2 µs, so that is 0.2 % of a CPU's time.
 const STACK_PERIOD_NS: u64 = 1_000_000;

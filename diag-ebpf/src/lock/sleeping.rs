@@ -3,6 +3,7 @@
 use diag_common::{
     lock::{Kind, TaskState, Wait, class, doing, flags as bits},
     loss::Loss,
+    state::UNINTERRUPTIBLE,
 };
 
 use super::{count, owner, state::Tasks};
@@ -12,7 +13,6 @@ use crate::{
     loss,
     memory::store,
     side::{Ptr, Side},
-    task as tasks,
 };
 
 /// A task begins to wait. A mutex says so several times: when it spins, when it goes to sleep, and when it spins again
@@ -66,7 +66,7 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind, own: u64) {
 /// too often to be looked at each time.
 #[inline(always)]
 pub fn switch<S: Tasks>(left_as: u32) {
-    if left_as & tasks::UNINTERRUPTIBLE == 0 {
+    if left_as & UNINTERRUPTIBLE == 0 {
         return;
     }
     let task = S::current();

@@ -5,6 +5,7 @@ use diag_common::{
     loss::Loss,
     runq::{Cpu, Half, who},
     runs::Ended,
+    state::DEAD,
 };
 
 use super::{
@@ -146,7 +147,7 @@ pub fn switch<S: Tasks>(preempt: bool, prev: Ptr, next: Ptr, prev_state: u32) {
     if cpu.running.who != u64::from(who::IDLE) {
         if tasks::stays::<S>(prev, preempt, left_as) {
             stay::<S>(prev, now, preempt && left_as != 0);
-        } else if left_as & tasks::DEAD != 0 {
+        } else if left_as & DEAD != 0 {
             S::forget(prev);
         }
     }

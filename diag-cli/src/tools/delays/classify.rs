@@ -12,7 +12,10 @@ use super::{harvest::Part, place::Place};
 use crate::{
     arch::FAULT_ENTRY,
     ebpf::stacks::Stacks,
-    kernel::{symbols::Functions, waits},
+    kernel::{
+        symbols::Functions,
+        waits::{self, Said},
+    },
     output::record::Unavailable,
 };
 
@@ -46,15 +49,15 @@ impl Classifier {
             return told.clone();
         }
         let functions: Rc<[String]> = self.stacks.functions(stack).into();
-        let told = Told { part: part(&functions, of), functions };
+        let told = Told { part: part(&functions, of, false), functions };
         self.told.insert(key, told.clone());
         told
     }
 
-    /// The same of a stack's addresses.
+    /// The same of the addresses of a stack, at which a wait goes on.
     pub(super) fn by_frames(&mut self, frames: &Stack, of: u32) -> Told {
         let functions: Rc<[String]> = self.functions.of(frames).into();
-        Told { part: part(&functions, of), functions }
+        Told { part: part(&functions, of, true), functions }
     }
 
     /// What the records lack where functions have no names.
@@ -82,18 +85,19 @@ pub(super) fn plain(of: u32) -> Part {
     Part { cause, via, place: Place::of_number(what::place(of)) }
 }
 
-fn part(functions: &[String], of: u32) -> Part {
+fn part(functions: &[String], of: u32, open: bool) -> Part {
     let unknown = plain(of);
     if functions.is_empty() {
         return unknown;
     }
     let state = what::state(of);
-    let of_stack = waits::classify(functions, what::is_with(state, what::CONTENDED));
-    let cause = match of_stack {
-        None if state == what::IOWAIT => Cause::BlockWait,
-        None if what::is_with(state, what::CONTENDED) => Cause::KernelLock,
-        _ => waits::by_stack(of_stack, what::is_with(state, what::STALLED)),
+    let said = Said {
+        contended: what::is_with(state, what::CONTENDED),
+        for_io: state == what::IOWAIT,
+        stalled: what::is_with(state, what::STALLED),
+        open,
     };
+    let cause = waits::cause(functions, said);
     let faulted = || functions.iter().any(|function| FAULT_ENTRY.contains(&function.as_str()));
     let place = match what::place(of) {
         place::FAULT_OR_RETURN if faulted() => Some(Place::Fault),
@@ -108,7 +112,7 @@ mod tests {
 
     fn told(stack: &str, state: u32, at: u32) -> (Cause, Option<Place>) {
         let functions: Vec<String> = stack.split_whitespace().map(str::to_owned).collect();
-        let part = part(&functions, what::time(state, at));
+        let part = part(&functions, what::time(state, at), false);
         (part.cause, part.place)
     }
 
@@ -126,6 +130,13 @@ mod tests {
             told("mem_cgroup_handle_over_high exit_to_user_mode", unexplained, place::FAULT_OR_RETURN),
             (Cause::MemcgThrottle, Some(Place::Return))
         );
+    }
+
+    #[test]
+    fn a_sleep_for_io_that_goes_on_is_for_the_device_whatever_the_file_system_does_with_it() {
+        let commit = ["jbd2_journal_commit_transaction".to_owned(), "kjournald2".to_owned()];
+        let cause = |open| part(&commit, what::time(what::IOWAIT, place::KTHREAD), open).cause;
+        assert_eq!((cause(false), cause(true)), (Cause::FsWait, Cause::BlockWait));
     }
 
     #[test]

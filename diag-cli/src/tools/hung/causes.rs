@@ -2,7 +2,7 @@
 
 use diag_common::cause::{Cause, Layer};
 
-use crate::kernel::waits;
+use crate::kernel::waits::{self, Said};
 
 /// Who serves a file system that is not on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,12 @@ pub(super) fn served_by_type(filesystem: &str) -> Option<Served> {
 }
 
 /// The cause of a wait at `stack`, innermost function first, on a file of `filesystem` if it is known to be on one.
-/// `for_lock` where the kernel says that it is for a lock, `for_io` where it says that it is for I/O.
-pub(super) fn told(stack: &[String], for_lock: bool, for_io: bool, filesystem: Option<&str>) -> Told {
-    let cause = match waits::classify(stack, for_lock) {
-        None | Some(Cause::FsWait | Cause::OtherWait) if for_io && !for_lock => Cause::BlockWait,
-        cause => cause.unwrap_or(Cause::OtherWait),
-    };
+/// `contended` where the kernel says that it is for a lock, `for_io` where it says that it is for I/O.
+///
+/// Of a stall for memory (`in_memstall`) nothing is asked: of a page that does not come it is to be told who does not answer, not
+/// why the page was evicted.
+pub(super) fn told(stack: &[String], contended: bool, for_io: bool, filesystem: Option<&str>) -> Told {
+    let cause = waits::cause(stack, Said { contended, for_io, stalled: false, open: true });
     // A page of a file that a server has is waited for as one of a disk is.
     let by_type = filesystem.and_then(served_by_type);
     match (cause, cause.layer()) {

@@ -8,6 +8,7 @@ use std::{
 use diag_common::{
     cause::{Cause, Class},
     hung::{AWAKE, BLOCKED, FROZEN, IOWAIT, Sleeper},
+    state,
 };
 
 use super::{
@@ -28,25 +29,6 @@ use crate::{
     },
     target::CgroupNames,
 };
-
-/// States of a task (include/linux/sched.h, 6.18).
-mod state {
-    pub(super) const INTERRUPTIBLE: u32 = 0x1;
-    pub(super) const UNINTERRUPTIBLE: u32 = 0x2;
-    pub(super) const STOPPED: u32 = 0x4;
-    pub(super) const TRACED: u32 = 0x8;
-    pub(super) const WAKEKILL: u32 = 0x100;
-    pub(super) const DEAD: u32 = 0x80;
-    pub(super) const PARKED: u32 = 0x40;
-    pub(super) const NOLOAD: u32 = 0x400;
-    /// Waits for a lock that is a spinlock without PREEMPT_RT.
-    pub(super) const RTLOCK: u32 = 0x1000;
-    /// From 6.1 on.
-    pub(super) const FROZEN: u32 = 0x8000;
-    /// Of `exit_state`.
-    pub(super) const ZOMBIE: u32 = 0x20;
-    pub(super) const GONE: u32 = 0x10;
-}
 
 /// One look.
 pub(super) struct Scene<'a, S> {
@@ -166,9 +148,7 @@ impl<'a, S: Source> Scene<'a, S> {
         }
         let state = state_of(&sleeper);
         let cause = match state {
-            TaskState::Stopped => Some(Cause::StoppedSignal),
-            TaskState::Traced => Some(Cause::StoppedTrace),
-            TaskState::Frozen => Some(Cause::StoppedFreezer),
+            TaskState::Stopped | TaskState::Traced | TaskState::Frozen => stopped(&sleeper),
             TaskState::Uninterruptible => Some(told.cause),
             // Of whoever sleeps interruptibly only what is known to be a wait for somebody else is one.
             TaskState::Sleeping => Some(told.cause).filter(|cause| {
@@ -241,21 +221,29 @@ fn comm(bytes: &[u8; 16]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
+/// What stops a task, if it is stopped.
+fn stopped(sleeper: &Sleeper) -> Option<Cause> {
+    state::stopped(sleeper.state).or((sleeper.flags & FROZEN != 0).then_some(Cause::StoppedFreezer))
+}
+
 /// What a task does.
 fn state_of(sleeper: &Sleeper) -> TaskState {
     let is = |bits| sleeper.state & bits != 0;
-    match sleeper.exit_state {
-        exit if exit & (state::ZOMBIE | state::GONE) != 0 => TaskState::Dead,
-        _ if is(state::DEAD) => TaskState::Dead,
-        _ if sleeper.flags & AWAKE != 0 => TaskState::Running,
-        _ if is(state::FROZEN) || sleeper.flags & FROZEN != 0 => TaskState::Frozen,
-        _ if is(state::UNINTERRUPTIBLE) && is(state::NOLOAD) => TaskState::Idle,
-        _ if is(state::UNINTERRUPTIBLE | state::RTLOCK) => TaskState::Uninterruptible,
-        _ if is(state::STOPPED) => TaskState::Stopped,
-        _ if is(state::TRACED) => TaskState::Traced,
-        _ if is(state::PARKED) => TaskState::Parked,
-        _ if is(state::INTERRUPTIBLE) => TaskState::Sleeping,
-        _ => TaskState::Running,
+    if sleeper.exit_state & (state::ZOMBIE | state::GONE) != 0 || is(state::DEAD) {
+        return TaskState::Dead;
+    }
+    if sleeper.flags & AWAKE != 0 {
+        return TaskState::Running;
+    }
+    match stopped(sleeper) {
+        Some(Cause::StoppedTrace) => TaskState::Traced,
+        Some(Cause::StoppedSignal) => TaskState::Stopped,
+        Some(_) => TaskState::Frozen,
+        None if is(state::UNINTERRUPTIBLE) && is(state::NOLOAD) => TaskState::Idle,
+        None if is(state::UNINTERRUPTIBLE | state::RTLOCK) => TaskState::Uninterruptible,
+        None if is(state::PARKED) => TaskState::Parked,
+        None if is(state::INTERRUPTIBLE) => TaskState::Sleeping,
+        None => TaskState::Running,
     }
 }
 
