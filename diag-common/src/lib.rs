@@ -9,6 +9,7 @@ pub mod calls;
 pub mod cause;
 pub mod cells;
 pub mod cgroup;
+pub mod contention;
 pub mod delays;
 pub mod hist;
 pub mod hung;

@@ -5,10 +5,10 @@
 //! the lock. A reader's can be there long after it has let go (kernel/locking/rwsem.c, 5.10 to 7.3).
 
 use aya_ebpf::Global;
-use diag_common::lock::owner;
+use diag_common::contention::{Kind, owner};
 
 use crate::{
-    fields::{RWSEM_COUNT, RWSEM_OWNER, RWSEM_READERS_LEAVE, present},
+    fields::{MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_COUNT, RWSEM_OWNER, RWSEM_READERS_LEAVE, present},
     side::{Ptr, Raw, Side},
 };
 
@@ -24,6 +24,22 @@ pub enum Holder {
     Free,
     /// The lock does not say: it is being taken or let go of, or is another type (`CONFIG_PREEMPT_RT`).
     Unknown,
+}
+
+/// Who holds the lock of the kind `kind`, by its number, at `lock`. `own` is what the waiter itself has added to the count of an
+/// rwsem so far: nothing where it sleeps for it.
+#[inline(always)]
+pub fn of(lock: u64, kind: u32, own: u64) -> Holder {
+    const MUTEX: u32 = Kind::Mutex as u32;
+    const READ: u32 = Kind::RwsemRead as u32;
+    const WRITE: u32 = Kind::RwsemWrite as u32;
+    const RTMUTEX: u32 = Kind::Rtmutex as u32;
+    match kind {
+        MUTEX => by_word(lock, &MUTEX_OWNER),
+        READ | WRITE => of_rwsem(lock, own),
+        RTMUTEX => by_word(lock, &RTMUTEX_OWNER),
+        _ => Holder::Unknown,
+    }
 }
 
 /// Who holds the lock at `lock` that has its owner in the word at an offset: a mutex, or another one that has its task there.
@@ -44,9 +60,8 @@ pub fn by_word(lock: u64, offset: &Global<u32>) -> Holder {
     }
 }
 
-/// Who holds the rwsem at `lock`. `own` is what the waiter itself has added to the count so far.
 #[inline(always)]
-pub fn of_rwsem(lock: u64, own: u64) -> Holder {
+fn of_rwsem(lock: u64, own: u64) -> Holder {
     if !present(&RWSEM_COUNT) {
         return Holder::Unknown;
     }

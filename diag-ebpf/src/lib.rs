@@ -13,6 +13,8 @@ pub mod arch;
 pub mod cells;
 pub mod cgroups;
 pub mod clock;
+pub mod contention;
+pub mod context;
 pub mod delays;
 pub mod epoch;
 pub mod exclusive;

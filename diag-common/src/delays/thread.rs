@@ -55,7 +55,7 @@ pub struct Thread {
     pub interruptible: u32,
     /// The group of the task that had that lock when the thread went to sleep for it; 0 where that is not known.
     pub owner: u32,
-    /// [`crate::lock::Kind`] of that lock.
+    /// [`crate::contention::Kind`] of that lock.
     pub kind: u32,
     /// For how many waits that stack stands.
     pub stands_for: u32,

@@ -37,7 +37,7 @@ pub struct Wait {
     pub owner: u32,
     /// The owner's stack; 0 for none.
     pub owner_stack: u32,
-    /// [`super::Kind`]
+    /// [`crate::contention::Kind`]
     pub kind: u8,
     /// [`super::class`]
     pub class: u8,

@@ -2,8 +2,8 @@
 
 use diag_common::{
     cause::Cause,
+    contention::{Kind, flags as bits},
     delays::{Thread, phase, place, what},
-    lock::Kind,
 };
 
 use super::{
@@ -11,39 +11,10 @@ use super::{
     pieces::{Tasks, on_cpu},
 };
 use crate::{
-    clock,
-    fields::{MM_MMAP_LOCK, TASK_MM},
+    clock, contention,
+    context::{DIRTY_THROTTLE, cause},
     side::{Ptr, Side},
 };
-
-/// Direct or node reclaim.
-pub const RECLAIM: u32 = 1;
-/// Reclaim for a memory cgroup's limit.
-pub const MEMCG_RECLAIM: u32 = 2;
-/// Direct compaction.
-pub const COMPACTION: u32 = 4;
-/// A pause in `balance_dirty_pages`.
-pub const DIRTY_THROTTLE: u32 = 8;
-
-/// `LCB_F_SPIN` and `LCB_F_MUTEX` (include/trace/events/lock.h, 6.18).
-const SPIN: u32 = 1 << 0;
-const MUTEX: u32 = 1 << 5;
-
-/// The cause of what is done in these contexts; the innermost root wins.
-#[inline(always)]
-pub fn cause(contexts: u32) -> Option<Cause> {
-    if contexts == 0 {
-        None
-    } else if contexts & DIRTY_THROTTLE != 0 {
-        Some(Cause::DirtyThrottle)
-    } else if contexts & MEMCG_RECLAIM != 0 {
-        Some(Cause::MemcgReclaim)
-    } else if contexts & COMPACTION != 0 {
-        Some(Cause::Compaction)
-    } else {
-        Some(Cause::Reclaim)
-    }
-}
 
 /// The current thread, where it is counted and runs. What it is in changes in its own programs alone.
 #[inline(always)]
@@ -97,7 +68,7 @@ pub fn dirty_throttle<S: Tasks>(pause: i64) {
 /// of that wait.
 #[inline(always)]
 pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
-    if flags & SPIN != 0 && flags & MUTEX == 0 {
+    if bits::spins(flags) {
         return;
     }
     if let Some(thread) = current::<S>()
@@ -124,9 +95,7 @@ pub fn contention_end<S: Tasks>(lock: u64) {
 /// The state of a thread that contends for a lock: its own `mmap_lock` is known by its address, others the stack tells.
 #[inline(always)]
 pub fn lock_state<S: Side>(thread: &Thread, task: Ptr, at: u32) -> u32 {
-    // SAFETY: a load from a task.
-    let memory: u64 = unsafe { S::read(task, TASK_MM.load()) };
-    if memory != 0 && thread.lock == memory + u64::from(MM_MMAP_LOCK.load()) {
+    if contention::is_mmap_lock::<S>(task, thread.lock) {
         return what::time(Cause::MmapLock as u32, at);
     }
     what::time(what::UNEXPLAINED + what::CONTENDED, at)

@@ -10,12 +10,13 @@ use diag_common::{
 
 use super::{
     cells::{self, Count, Counter},
-    context::DIRTY_THROTTLE,
     longest,
     pieces::{RUNNABLE, Tasks, become_runnable},
 };
 use crate::{
-    clock, loss,
+    clock,
+    context::DIRTY_THROTTLE,
+    loss,
     request::{self, Completion},
     side::Ptr,
     stack, task as tasks,

@@ -1,10 +1,8 @@
 //! The group of the task that has a lock.
 
-use diag_common::lock::Kind;
-
 use super::group;
 use crate::{
-    fields::{MUTEX_OWNER, TYPE_TASK, present},
+    fields::{TYPE_TASK, present},
     holder::{self, Holder},
     side::{Ptr, Raw, Side},
     task as tasks,
@@ -15,16 +13,7 @@ use crate::{
 /// before the waiter that it woke had run.
 #[inline(never)]
 pub fn group_of<S: Side>(lock: u64, kind: u32, waiter: Ptr) -> u32 {
-    const MUTEX: u32 = Kind::Mutex as u32;
-    const READ: u32 = Kind::RwsemRead as u32;
-    const WRITE: u32 = Kind::RwsemWrite as u32;
-    let holder = match kind {
-        MUTEX => holder::by_word(lock, &MUTEX_OWNER),
-        // Who sleeps for it is not in its count.
-        READ | WRITE => holder::of_rwsem(lock, 0),
-        _ => Holder::Unknown,
-    };
-    let task = match holder {
+    let task = match holder::of(lock, kind, 0) {
         Holder::Task(task) | Holder::Readers(task) => task,
         // One that has yet to pick it up waits as well.
         Holder::Handed(_) | Holder::Free | Holder::Unknown => 0,

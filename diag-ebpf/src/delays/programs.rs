@@ -6,6 +6,7 @@ macro_rules! delays_programs {
     ($kind:ident, $context:ty, $side:ty) => {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
+            context as bits,
             delays::{context, culprits, disks, explain, iterators, pieces},
             fields::{ARG_PAUSE, ARG_REQUEST},
             program, scope,
@@ -58,21 +59,21 @@ macro_rules! delays_programs {
         });
         program!($kind, $context, contention_end, |ctx| context::contention_end::<$side>(ctx.arg(0)));
         program!($kind, $context, mm_vmscan_direct_reclaim_begin, |_| {
-            context::begin::<$side>(context::RECLAIM)
+            context::begin::<$side>(bits::RECLAIM)
         });
-        program!($kind, $context, mm_vmscan_direct_reclaim_end, |_| context::end::<$side>(context::RECLAIM));
+        program!($kind, $context, mm_vmscan_direct_reclaim_end, |_| context::end::<$side>(bits::RECLAIM));
         program!($kind, $context, mm_vmscan_node_reclaim_begin, |_| {
-            context::begin::<$side>(context::RECLAIM)
+            context::begin::<$side>(bits::RECLAIM)
         });
-        program!($kind, $context, mm_vmscan_node_reclaim_end, |_| context::end::<$side>(context::RECLAIM));
+        program!($kind, $context, mm_vmscan_node_reclaim_end, |_| context::end::<$side>(bits::RECLAIM));
         program!($kind, $context, mm_vmscan_memcg_reclaim_begin, |_| {
-            context::begin::<$side>(context::MEMCG_RECLAIM)
+            context::begin::<$side>(bits::MEMCG_RECLAIM)
         });
         program!($kind, $context, mm_vmscan_memcg_reclaim_end, |_| {
-            context::end::<$side>(context::MEMCG_RECLAIM)
+            context::end::<$side>(bits::MEMCG_RECLAIM)
         });
-        program!($kind, $context, mm_compaction_begin, |_| context::begin::<$side>(context::COMPACTION));
-        program!($kind, $context, mm_compaction_end, |_| context::end::<$side>(context::COMPACTION));
+        program!($kind, $context, mm_compaction_begin, |_| context::begin::<$side>(bits::COMPACTION));
+        program!($kind, $context, mm_compaction_end, |_| context::end::<$side>(bits::COMPACTION));
         program!($kind, $context, balance_dirty_pages, |ctx| {
             let context = ctx.as_ptr() as Ptr;
             // SAFETY: the position is that of the running kernel.

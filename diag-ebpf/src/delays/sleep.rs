@@ -9,6 +9,7 @@ use diag_common::{
 
 use super::{context, group, place as places};
 use crate::{
+    context as contexts,
     fields::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     side::{Ptr, Side},
     task::{self as tasks, PF_KTHREAD},
@@ -29,7 +30,7 @@ pub fn begins<S: Side>(thread: &Thread, task: Ptr, state: u32) -> u32 {
         return is(cause);
     }
     let interruptible = state & INTERRUPTIBLE != 0;
-    if let Some(cause) = context::cause(thread.contexts) {
+    if let Some(cause) = contexts::cause(thread.contexts) {
         return is(cause);
     }
     if (place::WORKER..=place::KTHREAD).contains(&at) {

@@ -2,13 +2,13 @@
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
 use diag_common::{
+    contention::{Kind, flags},
     hung::{MAX_WAITS, MUTEX, READER_OWNED, RWSEM_READ, RWSEM_WRITE, SEMAPHORE, Sleeper},
-    lock::flags,
     loss::Loss,
 };
 
 use crate::{
-    fields::{MUTEX_OWNER, SEMAPHORE_HOLDER, TASK_BLOCKER, present},
+    fields::{SEMAPHORE_HOLDER, TASK_BLOCKER, present},
     holder::{self, Holder},
     loss,
     memory::store,
@@ -32,17 +32,15 @@ static WAITS: HashMap<u32, Wait> = HashMap::with_max_entries(MAX_WAITS, 0);
 /// nor for one that keeps no owner.
 #[inline(always)]
 pub fn begin(lock: u64, told: u32) {
-    use flags::{PERCPU, READ, RT, SPIN, WRITE};
-    let kind = if told & flags::MUTEX != 0 {
-        MUTEX
-    } else if told & (READ | WRITE) == READ {
-        RWSEM_READ
-    } else {
-        RWSEM_WRITE
-    };
-    if told & (SPIN | RT | PERCPU) != 0 || told & (READ | WRITE | flags::MUTEX) == 0 {
+    if told & flags::SPIN != 0 {
         return;
     }
+    let kind = match Kind::of(told) {
+        Kind::Mutex => MUTEX,
+        Kind::RwsemRead => RWSEM_READ,
+        Kind::RwsemWrite => RWSEM_WRITE,
+        _ => return,
+    };
     if WAITS.insert(current(), Wait { lock, kind: u64::from(kind) }, 0).is_err() {
         loss::count(Loss::LockWaits);
     }
@@ -83,10 +81,11 @@ pub fn note(task: Ptr, sleeper: &mut Sleeper) {
 #[inline(never)]
 pub fn note_owner(sleeper: &mut Sleeper) {
     let holder = match sleeper.lock_kind {
-        MUTEX => holder::by_word(sleeper.lock, &MUTEX_OWNER),
+        // Whom other tools do not ask for: it was the last to take the semaphore, which others may hold as well.
         SEMAPHORE => holder::by_word(sleeper.lock, &SEMAPHORE_HOLDER),
-        // Who sleeps for it is not in its count.
-        RWSEM_READ | RWSEM_WRITE => holder::of_rwsem(sleeper.lock, 0),
+        MUTEX => holder::of(sleeper.lock, Kind::Mutex as u32, 0),
+        RWSEM_READ => holder::of(sleeper.lock, Kind::RwsemRead as u32, 0),
+        RWSEM_WRITE => holder::of(sleeper.lock, Kind::RwsemWrite as u32, 0),
         _ => return,
     };
     let task = match holder {

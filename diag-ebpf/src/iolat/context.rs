@@ -1,20 +1,16 @@
 //! What a task is in when it runs or sleeps: reclaim, compaction, dirty throttling, a contended lock.
 
-use diag_common::cause::Cause;
+use diag_common::{cause::Cause, contention::flags as bits};
 
 use super::{
     begun,
-    state::{TaskState, Tasks, UNKNOWN_LOCK, context},
+    state::{TaskState, Tasks, UNKNOWN_LOCK},
 };
 use crate::{
-    clock,
+    clock, context,
     fields::{INODE_RWSEM, SB_WRITERS, SB_WRITERS_SIZE},
     side::Ptr,
 };
-
-/// `LCB_F_SPIN` and `LCB_F_MUTEX` (include/trace/events/lock.h, 6.18).
-const SPIN: u32 = 1 << 0;
-const MUTEX: u32 = 1 << 5;
 
 #[inline(always)]
 fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
@@ -29,7 +25,7 @@ fn in_operation<S: Tasks>() -> Option<(Ptr, &'static mut TaskState, u64)> {
 
 /// Enters a context (see [`context`]).
 #[inline(always)]
-pub fn begin<S: Tasks>(bit: u8) {
+pub fn begin<S: Tasks>(bit: u32) {
     if let Some((task, state, now)) = in_operation::<S>() {
         state.charge_running::<S>(task, now);
         state.contexts |= bit;
@@ -38,7 +34,7 @@ pub fn begin<S: Tasks>(bit: u8) {
 
 /// Leaves a context.
 #[inline(always)]
-pub fn end<S: Tasks>(bit: u8) {
+pub fn end<S: Tasks>(bit: u32) {
     if let Some((task, state, now)) = in_operation::<S>() {
         state.charge_running::<S>(task, now);
         state.contexts &= !bit;
@@ -58,7 +54,7 @@ pub fn dirty_throttle<S: Tasks>(pause: i64) {
 /// lock counts as running.
 #[inline(always)]
 pub fn contention_begin<S: Tasks>(lock: u64, flags: u32) {
-    if flags & SPIN != 0 && flags & MUTEX == 0 {
+    if bits::spins(flags) {
         return;
     }
     let Some((task, state, now)) = in_operation::<S>() else { return };

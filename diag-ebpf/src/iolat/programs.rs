@@ -6,8 +6,9 @@ macro_rules! iolat_programs {
     ($kind:ident, $context:ty, $side:ty) => {
         use aya_ebpf::EbpfContext as _;
         use diag_ebpf::{
+            context as bits,
             fields::{ARG_PAUSE, ARG_REQUEST},
-            iolat::{context, sched, state::context as bits, syscall},
+            iolat::{context, sched, syscall},
             program, request, scope,
             side::{Ptr, argument},
             task,

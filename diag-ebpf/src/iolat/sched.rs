@@ -10,11 +10,11 @@ use diag_common::{
 
 use super::{
     begun, block, finish,
-    state::{TaskState, Tasks, context, hint, phase},
+    state::{TaskState, Tasks, hint, phase},
     stop,
 };
 use crate::{
-    arch, clock,
+    arch, clock, context,
     fields::{TASK_BIO_LIST, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_IN_MEMSTALL, TASK_IN_MEMSTALL_MASK},
     loss,
     memory::store,

@@ -9,7 +9,7 @@ use diag_common::{
 };
 
 use crate::{
-    loss,
+    context, loss,
     side::{Ptr, Side},
     storage,
     task::clocks,
@@ -28,18 +28,6 @@ pub mod phase {
     pub const BLOCKED: u8 = 1;
     /// It waits for a CPU.
     pub const RUNNABLE: u8 = 2;
-}
-
-/// Why it runs or sleeps: what it is in, as bits.
-pub mod context {
-    /// Direct or node reclaim.
-    pub const RECLAIM: u8 = 1;
-    /// Reclaim for a memory cgroup's limit.
-    pub const MEMCG_RECLAIM: u8 = 2;
-    /// Direct compaction.
-    pub const COMPACTION: u8 = 4;
-    /// A pause in `balance_dirty_pages`.
-    pub const DIRTY_THROTTLE: u8 = 8;
 }
 
 /// What its `task_struct` said when it went to sleep, as bits.
@@ -122,9 +110,8 @@ pub struct TaskState {
     pub longest_ns: u64,
     /// A wait that only its stack can explain, while the stack could not be taken yet; 0 for none.
     pub unexplained: u64,
-    /// See [`phase`], [`context`], [`hint`].
+    /// See [`phase`], [`hint`].
     pub phase: u8,
-    pub contexts: u8,
     pub hints: u8,
     /// The cause of the lock that the task contends for, plus one; [`UNKNOWN_LOCK`] where its stack must tell.
     pub lock: u8,
@@ -134,10 +121,12 @@ pub struct TaskState {
     pub helper: u8,
     /// The call has returned, but the task is to be held up before user mode: the operation goes on until it is there.
     pub returning: u8,
-    pub reserved: u8,
+    pub reserved: [u8; 2],
     /// Since when it is stopped, and from an operation of which slot it comes, plus one; 0 where it is not.
     pub stopped: u64,
     pub stopped_in: u32,
+    /// What it is in; see [`crate::context`].
+    pub contexts: u32,
     /// What is known of its CPU quota since it is runnable.
     pub hold: Hold,
     /// Time by cause, valid where touched.
@@ -215,17 +204,8 @@ impl TaskState {
     /// The cause that the task's contexts give to its time, running or not.
     #[inline(always)]
     pub fn context_cause(&self) -> Option<Cause> {
-        if self.contexts != 0 {
-            if self.contexts & context::DIRTY_THROTTLE != 0 {
-                return Some(Cause::DirtyThrottle);
-            }
-            if self.contexts & context::COMPACTION != 0 {
-                return Some(Cause::Compaction);
-            }
-            if self.contexts & context::MEMCG_RECLAIM != 0 {
-                return Some(Cause::MemcgReclaim);
-            }
-            return Some(Cause::Reclaim);
+        if let Some(cause) = context::cause(self.contexts) {
+            return Some(cause);
         }
         match self.lock {
             0 | UNKNOWN_LOCK => None,

@@ -7,7 +7,7 @@
 use core::ptr;
 
 use diag_common::{
-    lock::{Kind, owner},
+    contention::{Kind, owner},
     loss::Loss,
 };
 
@@ -123,7 +123,7 @@ macro_rules! lock_functions {
             macros::{fentry, fexit},
             programs::{FEntryContext, FExitContext},
         };
-        use diag_common::lock::flags::{MUTEX, PERCPU, READ, RT, SPIN, WRITE};
+        use diag_common::contention::flags::{MUTEX, PERCPU, READ, RT, SPIN, WRITE};
         use diag_ebpf::lock::functions;
 
         $(

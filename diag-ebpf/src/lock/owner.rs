@@ -1,15 +1,16 @@
 //! Who holds a lock that a task waits for, and what it is doing.
 
 use diag_common::{
-    lock::{Kind, Wait, doing, owner},
+    contention::{Kind, owner},
+    lock::{Wait, doing},
     state::WAKING,
 };
 
 use super::state::{Tasks, cpu};
 use crate::{
     fields::{
-        MUTEX_OWNER, RTMUTEX_OWNER, RWSEM_FIRST, RWSEM_WAITER_LIST, RWSEM_WAITER_TASK, TASK_BLOCKER,
-        TASK_FLAGS, TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
+        RWSEM_FIRST, RWSEM_WAITER_LIST, RWSEM_WAITER_TASK, TASK_BLOCKER, TASK_FLAGS, TASK_IN_IOWAIT,
+        TASK_IN_IOWAIT_MASK, TASK_STATE, TYPE_TASK, present,
     },
     holder::{self, Holder},
     memory::store,
@@ -30,13 +31,7 @@ const LANE: u32 = 0;
 /// Notes in `wait` who owns the lock. `own` is what the waiter has added to the count of an rwsem.
 #[inline(always)]
 pub fn find<S: Tasks>(wait: &mut Wait, kind: Kind, own: u64, now: u64) {
-    let holder = match kind {
-        Kind::Mutex => holder::by_word(wait.lock, &MUTEX_OWNER),
-        Kind::RwsemRead | Kind::RwsemWrite => holder::of_rwsem(wait.lock, own),
-        Kind::Rtmutex => holder::by_word(wait.lock, &RTMUTEX_OWNER),
-        _ => return,
-    };
-    let (task, handed) = match holder {
+    let (task, handed) = match holder::of(wait.lock, kind as u32, own) {
         Holder::Task(task) => (task, false),
         Holder::Handed(task) => (task, true),
         Holder::Readers(task) => {

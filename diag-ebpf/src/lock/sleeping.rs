@@ -1,19 +1,14 @@
 //! Locks whose waiters may sleep: the task carries its contentions from CPU to CPU.
 
 use diag_common::{
-    lock::{Kind, TaskState, Wait, class, doing, flags as bits},
+    contention::{Kind, flags as bits},
+    lock::{TaskState, Wait, class, doing},
     loss::Loss,
     state::UNINTERRUPTIBLE,
 };
 
 use super::{count, owner, state::Tasks};
-use crate::{
-    clock,
-    fields::{MM_MMAP_LOCK, TASK_MM},
-    loss,
-    memory::store,
-    side::{Ptr, Side},
-};
+use crate::{clock, contention, loss, memory::store, side::Ptr};
 
 /// A task begins to wait. A mutex says so several times: when it spins, when it goes to sleep, and when it spins again
 /// because it is next in turn (`__mutex_lock_common`, kernel/locking/mutex.c, 6.18). All of that is one wait. `own` is as in
@@ -53,7 +48,10 @@ pub fn begin<S: Tasks>(task: Ptr, lock: u64, flags: u32, kind: Kind, own: u64) {
     store(&mut wait.owner, 0);
     store(&mut wait.owner_stack, 0);
     store(&mut wait.kind, kind as u8);
-    store(&mut wait.class, if is_mmap_lock::<S>(task, lock) { class::MMAP_LOCK } else { class::NONE });
+    store(
+        &mut wait.class,
+        if contention::is_mmap_lock::<S>(task, lock) { class::MMAP_LOCK } else { class::NONE },
+    );
     store(&mut wait.doing, 0);
     store(&mut wait.spinning, spinning as u8);
     owner::find::<S>(wait, kind, own, now);
@@ -151,12 +149,4 @@ pub fn abandon<S: Tasks>(lock: u64) {
     let Some(wait) = under_way(state, lock) else { return };
     store(&mut wait.lock, 0);
     loss::count(Loss::LockWaits);
-}
-
-/// Whether it is the lock of the task's own memory (`mm_struct.mmap_lock`, include/linux/mm_types.h, 6.18).
-#[inline(always)]
-fn is_mmap_lock<S: Side>(task: Ptr, lock: u64) -> bool {
-    // SAFETY: a load from a task.
-    let memory: u64 = unsafe { S::read(task, TASK_MM.load()) };
-    memory != 0 && lock - MM_MMAP_LOCK.load() as u64 == memory
 }

@@ -8,7 +8,8 @@
 //! else such a place would meet the end of a later wait whose beginning was left out, and the two would be one long wait.
 
 use diag_common::{
-    lock::{Cpu, Kind, SPINS, Spin},
+    contention::Kind,
+    lock::{Cpu, SPINS, Spin},
     loss::Loss,
 };
 

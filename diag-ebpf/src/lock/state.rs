@@ -1,7 +1,10 @@
 //! Contentions under way: where they begin and end.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use diag_common::lock::{Cpu, Kind, TaskState};
+use diag_common::{
+    contention::Kind,
+    lock::{Cpu, TaskState},
+};
 
 use super::{sleeping, spinning};
 use crate::{scope, side::Ptr, storage};

@@ -7,7 +7,10 @@ use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
 };
-use diag_common::lock::{Cell, CellKey, Cpu, Family, Kind, LINES, Line, class};
+use diag_common::{
+    contention::Kind,
+    lock::{Cell, CellKey, Cpu, Family, LINES, Line, class},
+};
 
 use crate::{
     ebpf::{epoch::Epoch, hash::Hash, maps::take},

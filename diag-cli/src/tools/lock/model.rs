@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use diag_common::{
+    contention::Kind,
     hist,
-    lock::{Cell, Kind, doing},
+    lock::{Cell, doing},
 };
 
 use super::{

@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use diag_common::{
-    lock::{Kind, class},
-    who::Who,
-};
+use diag_common::{contention::Kind, lock::class, who::Who};
 
 use super::{
     collect::{Harvest, LockKey, Waits},

@@ -4,7 +4,7 @@
 //! a waiter's stack the innermost function that a rule knows decides, among the first few. A `*` stands for any beginning
 //! or end of a name.
 
-use diag_common::lock::Kind::{self, *};
+use diag_common::contention::Kind::{self, *};
 
 use crate::kernel::symbols::is_meant;
 

@@ -1,6 +1,9 @@
 //! Waits that have not ended: nothing was counted of them, and they may be the whole trouble.
 
-use diag_common::lock::{Kind, TaskState, Wait};
+use diag_common::{
+    contention::Kind,
+    lock::{TaskState, Wait},
+};
 
 use super::{
     collect::{LockKey, Waits},

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use diag_common::lock::Kind;
+use diag_common::contention::Kind;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diag_common::{hist, lock::Kind};
+use diag_common::{contention::Kind, hist};
 
 use super::{
     Bin, Report,
