@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// This share of a CPU: one in so many parts. It is 4 %, so that all stays below the 5 % that are promised, with what was saved up
-/// and a last look that takes more than there is left.
+/// This share of a CPU for looks: one in so many parts. It is 4 %, so that all stays below the 5 % that are promised, with what was saved
+/// up, a last look that takes more than there is left, and the session's loop.
 pub(super) const SHARE: u32 = 25;
 /// What can be saved up for a costly look: what little more than a second without any earns. It is there from the beginning.
 const MOST: Duration = Duration::from_millis(50);

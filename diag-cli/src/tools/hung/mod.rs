@@ -277,10 +277,11 @@ impl Tool for Hung {
         object: &mut Object,
         cgroups: Option<&mut CgroupNames>,
     ) -> Result<Vec<(Body, Vec<StuckTask>)>> {
-        // What the last news took to write is part of it.
+        // What the last news took to write is part of it. What the session's loop takes where there is no look is none of it: fewer looks
+        // would not make it less.
         self.charge();
-        self.charged_ns = Some(self.spent_ns());
         let is_due = self.watch.is_due(Instant::now());
+        self.charged_ns = is_due.then(|| self.spent_ns());
         let room = self.watch.budget.tasks();
         let news = if is_due { self.look(object, cgroups, room)? } else { News::default() };
         Ok(self.tell_news(news))
