@@ -42,8 +42,8 @@ pub fn is_full(half: u64) -> bool {
 
 /// Whether there is room for a cell; where there is none, that is counted.
 #[inline(always)]
-pub fn admits(key: CellKey) -> bool {
-    if !is_full(key.half) || SHARED_CELLS.get_ptr(&key).is_some() {
+pub fn admits(key: &CellKey) -> bool {
+    if !is_full(key.half) || SHARED_CELLS.get_ptr(key).is_some() {
         return true;
     }
     loss::count(Loss::Cells);

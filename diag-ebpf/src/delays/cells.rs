@@ -150,7 +150,7 @@ fn turn_out(slot: &mut Slot, of: u64, half: u64) {
 /// Gives the slot to another key, if there is room for it: cells of the rest always have room.
 #[inline(never)]
 fn take(slot: &mut Slot, of: u64, half: u64) -> bool {
-    if of >> 32 != u64::from(REST) && !cells::admits(CellKey { of, half }) {
+    if of >> 32 != u64::from(REST) && !cells::admits(&CellKey { of, half }) {
         return false;
     }
     cells::turn_out(slot, of, half);
@@ -164,7 +164,7 @@ fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
 
 #[inline(never)]
 fn offer_shared(of: u64, half: u64, count: u64, ns: u64) -> bool {
-    if of >> 32 != u64::from(REST) && !cells::admits(CellKey { of, half }) {
+    if of >> 32 != u64::from(REST) && !cells::admits(&CellKey { of, half }) {
         return false;
     }
     cells::add(CellKey { of, half }, count, ns);
