@@ -3,8 +3,13 @@
 //! Everything is kept twice, by the parity of an epoch: the user side flips the epoch, waits for a
 //! grace period and then reads and clears the half that nobody writes any more. So intervals are exact.
 
-pub use crate::cells::Cell;
-use crate::hist;
+mod counted;
+
+pub use self::counted::{
+    BIN_BITS, CAUSE_STACK, CONTENDED, GroupKey, HEADS, Half, Head, MAX_GROUPS, MatrixKey, STALLED, Totals,
+    VIA_NONE, bin, extremes, of_bin, place, table,
+};
+pub use crate::cells::{Cell, CellKey, Slot};
 
 macro_rules! operations {
     ($($variant:ident = $x86_64:literal, $aarch64:literal, $name:literal;)*) => {
@@ -155,82 +160,6 @@ pub const PSEUDO_FILESYSTEMS: [u32; 17] = [
     0x0000_1cd1, // devpts
 ];
 
-/// What operations are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct SlotKey {
-    /// The device in the kernel's own encoding, `major << 20 | minor`.
-    pub dev: u32,
-    /// [`Op`].
-    pub op: u32,
-    /// The file system's magic; 0 for a block device opened as a file.
-    pub magic: u64,
-}
-
-/// One latency bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Bin {
-    /// Operations.
-    pub count: u64,
-    /// Their wall time, ns.
-    pub sum_ns: u64,
-}
-
-/// What one CPU knows of a group of operations. Dense, so that an operation that only ran costs one array look-up.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Slot {
-    /// Bytes that the calls returned.
-    pub bytes: u64,
-    /// Shortest latency, ns; stored inverted (`!ns`), so that zero means none.
-    pub min_inverted: u64,
-    /// Longest latency, ns.
-    pub max_ns: u64,
-    /// Waiting time whose cause found no room in the matrix, ns.
-    pub unsplit_ns: u64,
-    /// Time in which tasks were stopped on their way back, which is in no latency, ns.
-    pub stopped_ns: u64,
-    /// Calls that failed, by [`Failure`]. Those that did not sleep are in no latency.
-    pub failed: [u64; Failure::ALL.len()],
-    /// Latency histogram; see [`hist`].
-    pub bins: [Bin; hist::BUCKETS as usize],
-}
-
-/// Cause number for a wait that only its stack explains; user space classifies it.
-pub const CAUSE_STACK: u8 = 31;
-/// `via` where nothing is known of what the holder or waker was waiting for.
-pub const VIA_NONE: u8 = 0xff;
-
-/// A cell of the matrix latency bucket × cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct CellKey {
-    /// Index of the slot, parity included.
-    pub slot: u16,
-    /// The operation's latency bucket; with [`CellKey::PART`] set, the bucket of the cause's own part.
-    pub bucket: u16,
-    /// [`crate::cause::Cause`] or [`CAUSE_STACK`].
-    pub cause: u8,
-    /// What the holder or waker was itself waiting for: a cause, or [`VIA_NONE`].
-    pub via: u8,
-    /// [`STALLED`] and [`CONTENDED`].
-    pub flags: u16,
-    /// The kernel stack of the wait; 0 where none was taken.
-    pub stack: u32,
-}
-
-/// The kernel counted the wait as a memory stall (`in_memstall`).
-pub const STALLED: u32 = 1;
-
-/// The task contended for a sleeping lock that the operation's own file does not tell.
-pub const CONTENDED: u32 = 2;
-
-impl CellKey {
-    /// Set in `bucket`: the cell counts the latency of the cause's part alone.
-    pub const PART: u16 = 0x8000;
-}
-
 /// Slow operations to keep at most in an interval (`--slowest`).
 pub const MAX_SLOWEST: u32 = 100;
 
@@ -266,8 +195,8 @@ pub struct Event {
     pub comm: [u8; 16],
     /// Which causes `ns` and `via` hold, by bit.
     pub touched: u32,
-    /// Index of the slot, parity included.
-    pub slot: u16,
+    /// The parity of the epoch in which it ended.
+    pub parity: u16,
     /// [`Op`].
     pub op: u8,
     /// How many entries of `waits` are used.
@@ -308,27 +237,9 @@ pub struct StackWait {
     pub flags: u32,
 }
 
-#[cfg(feature = "user")]
-mod pod {
-    use super::{CellKey, Slot, SlotKey};
-
-    // SAFETY: each is `#[repr(C)]`, of integers alone, without padding, and valid for every bit pattern.
-    unsafe impl aya::Pod for SlotKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Slot {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for CellKey {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slot_fits_a_per_cpu_value() {
-        // PCPU_MIN_UNIT_SIZE, include/linux/percpu.h (6.18), bounds the value of a per-CPU array.
-        assert!(size_of::<Slot>() <= 32 << 10);
-    }
 
     #[test]
     fn failures_are_classes() {
@@ -350,9 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_no_padding() {
-        assert_eq!(size_of::<SlotKey>(), 16);
-        assert_eq!(size_of::<CellKey>(), 12);
+    fn events_have_no_padding() {
         assert_eq!(size_of::<Event>() % 8, 0);
     }
 }

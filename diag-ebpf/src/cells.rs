@@ -78,31 +78,51 @@ fn empty(room: &mut MaybeUninit<Cell>) -> &Cell {
 /// here are long.
 #[inline(always)]
 pub fn add(key: CellKey, count: u64, ns: u64) {
-    let made = || {
-        if let Some(made) = SHARED_CELLS_MADE.get_ptr_mut(key.half as u32) {
-            // SAFETY: an aligned map value.
-            unsafe { add_u64(made, 1) };
-        }
-    };
-    if !add_to(&SHARED_CELLS, &key, count, ns, made) {
+    if !has_room_for(&key, count, ns) {
         loss::count(Loss::Cells);
+    }
+}
+
+/// The same; false where there is no room, which is not counted.
+#[inline(always)]
+pub fn has_room_for(key: &CellKey, count: u64, ns: u64) -> bool {
+    add_to(&SHARED_CELLS, key, count, ns, || count_made(key))
+}
+
+/// A cell of the shared hash for a caller that is the only one to write it.
+#[inline(always)]
+pub fn own(key: &CellKey) -> Option<&'static mut Cell> {
+    // SAFETY: a map value, aligned; the rest is the caller's.
+    unsafe { cell(&SHARED_CELLS, key, || count_made(key))?.as_mut() }
+}
+
+#[inline(always)]
+fn count_made(key: &CellKey) {
+    if let Some(made) = SHARED_CELLS_MADE.get_ptr_mut(key.half as u32) {
+        // SAFETY: an aligned map value.
+        unsafe { add_u64(made, 1) };
     }
 }
 
 /// Adds to a cell of a hash, modulo 2^64, and makes it where it is not there: then `made` is called. False where there is no room.
 #[inline(always)]
 pub fn add_to<K>(cells: &HashMap<K, Cell>, key: &K, count: u64, ns: u64, made: impl FnOnce()) -> bool {
-    // A lost race means that another CPU made the cell.
-    if cells.get_ptr_mut(key).is_none()
-        && cells.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64).is_ok()
-    {
-        made();
-    }
-    let Some(cell) = cells.get_ptr_mut(key) else { return false };
+    let Some(cell) = cell(cells, key, made) else { return false };
     // SAFETY: a map value, aligned, written by atomic additions alone.
     unsafe {
         add_u64(&raw mut (*cell).count, count);
         add_u64(&raw mut (*cell).ns, ns);
     }
     true
+}
+
+#[inline(always)]
+fn cell<K>(cells: &HashMap<K, Cell>, key: &K, made: impl FnOnce()) -> Option<*mut Cell> {
+    // A lost race means that another CPU made the cell.
+    if cells.get_ptr_mut(key).is_none()
+        && cells.insert(key, empty(&mut MaybeUninit::uninit()), BPF_NOEXIST as u64).is_ok()
+    {
+        made();
+    }
+    cells.get_ptr_mut(key)
 }

@@ -38,10 +38,15 @@ impl<K: Pod, V: Pod> Hash<K, V> {
         self.room
     }
 
+    /// All entries.
+    pub(crate) fn entries(&self) -> Result<Vec<(K, V)>> {
+        syscall::entries(self.map.fd().as_fd()).context("cannot read a map's entries")
+    }
+
     /// Takes out the entries whose keys are of a kind that nothing else writes or removes any more.
     pub(crate) fn take_out(&mut self, is: impl Fn(&K) -> bool) -> Result<Vec<(K, V)>> {
         let map = self.map.fd().as_fd();
-        let mut entries = syscall::entries(map).context("cannot read a map's entries")?;
+        let mut entries = self.entries()?;
         entries.retain(|(key, _)| is(key));
         let keys: Vec<K> = entries.iter().map(|(key, _)| *key).collect();
         syscall::remove(map, &keys).context("cannot remove a map's entries")?;

@@ -24,6 +24,7 @@ mod hung_cost;
 mod hung_proof;
 mod killed;
 mod lab;
+mod large;
 mod limits;
 mod lock;
 mod numbers;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         limits::TESTS,
         swap::TESTS,
         killed::TESTS,
+        large::TESTS,
         hdr::TESTS,
         targets::TESTS,
         homes::TESTS,

@@ -7,7 +7,7 @@ use aya_ebpf::{macros::map, maps::PerCpuArray};
 
 use diag_common::loss::Loss;
 
-use super::state::{CachedSlot, TaskState, Tasks, phase};
+use super::state::{CachedGroup, TaskState, Tasks, phase};
 use crate::{loss, memory::store, side::Ptr};
 
 /// The operation that runs on a CPU, if one does.
@@ -29,10 +29,10 @@ pub struct Begun {
     pub regs: u64,
     pub number: u64,
     pub dev: u32,
-    pub slot: u32,
+    pub group: u32,
     pub op: u64,
     /// The last group of this CPU, by operation.
-    pub cache: [CachedSlot; 16],
+    pub cache: [CachedGroup; 16],
 }
 
 #[map]
@@ -76,7 +76,7 @@ pub fn into_state<S: Tasks>(begun: &mut Begun, task: Ptr) -> Option<&'static mut
     store(&mut state.regs, begun.regs);
     store(&mut state.number, begun.number);
     store(&mut state.dev, begun.dev);
-    store(&mut state.slot, begun.slot);
+    store(&mut state.group, begun.group);
     store(&mut state.op, begun.op as u8);
     store(&mut state.touched, 0);
     store(&mut state.stack_waits, 0);

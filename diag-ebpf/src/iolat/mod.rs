@@ -7,6 +7,7 @@
 
 pub mod begun;
 pub mod block;
+pub mod cells;
 pub mod context;
 pub mod file;
 pub mod finish;

@@ -68,7 +68,7 @@ pub fn send<S: Tasks>(state: &TaskState, task: Ptr) {
         comm.write_unaligned(S::read(task, TASK_COMM.load()));
         comm.add(1).write_unaligned(S::read(task, TASK_COMM.load() + 8));
         event.touched = state.touched;
-        event.slot = state.index as u16;
+        event.parity = state.parity as u16;
         event.op = state.op;
         event.waits_used = state.stack_waits as u8;
         for i in 0..32 {

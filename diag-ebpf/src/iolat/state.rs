@@ -44,11 +44,11 @@ pub mod hint {
 /// The group that an operation last belonged to.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct CachedSlot {
+pub struct CachedGroup {
     /// Device and file system; 0 for none.
     pub tag: u64,
-    /// The slot's index.
-    pub slot: u64,
+    /// The group's number.
+    pub group: u64,
 }
 
 /// [`TaskState::lock`] for a sleeping lock that is not the operation's own file's.
@@ -93,10 +93,10 @@ pub struct TaskState {
     pub magic: u64,
     /// Device, in the kernel's own encoding.
     pub dev: u32,
-    /// The operation's slot, without parity.
-    pub slot: u32,
-    /// The slot with its parity, and what no cause has taken yet, while the operation is counted.
-    pub index: u32,
+    /// The number of the operation's group.
+    pub group: u32,
+    /// The parity of the epoch in which it is counted, and what no cause has taken yet, meanwhile.
+    pub parity: u32,
     /// What the kernel said of the wait in `unexplained`; see [`StackWait::flags`].
     pub unexplained_flags: u32,
     pub rest: u64,
@@ -122,7 +122,7 @@ pub struct TaskState {
     /// The call has returned, but the task is to be held up before user mode: the operation goes on until it is there.
     pub returning: u8,
     pub reserved: [u8; 2],
-    /// Since when it is stopped, and from an operation of which slot it comes, plus one; 0 where it is not.
+    /// Since when it is stopped, and from an operation of which group it comes, plus one; 0 where it is not.
     pub stopped: u64,
     pub stopped_in: u32,
     /// What it is in; see [`crate::context`].

@@ -1,10 +1,10 @@
 //! Time in which a task was stopped on its way back from an operation: by a signal, the freezer or a tracer. It is in no latency,
 //! since the call has returned by then; the operation's group has it apart.
 
-use diag_common::{iolat::SlotKey, loss::Loss};
+use diag_common::{iolat::GroupKey, loss::Loss};
 
 use super::{
-    file, finish,
+    cells, file, finish,
     state::{TaskState, Tasks},
     syscall::is_compat,
 };
@@ -17,17 +17,17 @@ pub fn began<S: Tasks>(task: Ptr) {
     if !scope::contains::<S>(task) || is_compat::<S>(task) {
         return;
     }
-    let Some(slot) = slot::<S>(task) else { return };
+    let Some(group) = group::<S>(task) else { return };
     let Some(state) = S::state_or_create(task) else {
         loss::count(Loss::TaskState);
         return;
     };
-    store(&mut state.stopped_in, slot + 1);
+    store(&mut state.stopped_in, group + 1);
     store(&mut state.stopped, clock::now());
 }
 
 #[inline(always)]
-fn slot<S: Tasks>(task: Ptr) -> Option<u32> {
+fn group<S: Tasks>(task: Ptr) -> Option<u32> {
     let regs = S::registers(task);
     if regs.is_null() {
         return None;
@@ -36,14 +36,14 @@ fn slot<S: Tasks>(task: Ptr) -> Option<u32> {
     let (number, fd) = unsafe { (arch::call_number::<S>(regs), arch::descriptor::<S>(regs)) };
     let op = arch::operation(number as u64)?;
     let file = file::of_descriptor::<S>(task, fd)?;
-    finish::known_slot(&SlotKey { dev: file.dev, op: op as u32, magic: file.magic })
+    finish::known_group(&GroupKey { dev: file.dev, op: op as u32, magic: file.magic })
 }
 
 /// The task goes on.
 #[inline(always)]
 pub fn ended(state: &mut TaskState, now: u64) {
     if state.stopped_in != 0 {
-        finish::add_stopped(state.stopped_in - 1, now.saturating_sub(state.stopped));
+        cells::stopped(state.stopped_in - 1, now.saturating_sub(state.stopped));
         store(&mut state.stopped_in, 0);
     }
 }

@@ -80,8 +80,8 @@ fn begin<S: Tasks>(context: Ptr, task: Ptr, begun: &mut Begun) {
     };
     let Some(op) = arch::operation(number) else { return };
     let Some(file) = file::of_descriptor::<S>(task, fd) else { return };
-    let Some(slot) = finish::slot(&mut begun.cache, op, &file) else { return };
-    store(&mut begun.slot, slot);
+    let Some(group) = finish::group(&mut begun.cache, op, &file) else { return };
+    store(&mut begun.group, group);
     store(&mut begun.op, op as u64);
     store(&mut begun.number, number);
     store(&mut begun.regs, regs as u64);

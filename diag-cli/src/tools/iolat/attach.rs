@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Queue};
-use diag_common::iolat::Slot;
+use diag_common::iolat::MAX_GROUPS;
 
 use crate::{
     ebpf::{
@@ -10,6 +10,7 @@ use crate::{
         object::{Objects, Settings, Value},
         probes::{ProbeSpec, essential, helpful},
     },
+    kernel::cpus,
     session::{FieldMissed, KernelSide},
 };
 
@@ -82,17 +83,6 @@ const FIELDS_MISSED: &[FieldMissed] = &[
     },
 ];
 
-/// Memory that the histograms may take on all CPUs together, bytes.
-const SLOT_MEMORY: usize = 64 << 20;
-const MIN_SLOTS: usize = 4;
-const MAX_SLOTS: usize = 64;
-
-/// How many groups of operations can be told apart on a machine with so many possible CPUs.
-fn slots(cpus: usize) -> u32 {
-    let each = 2 * size_of::<Slot>() * cpus.max(1);
-    (SLOT_MEMORY / each).clamp(MIN_SLOTS, MAX_SLOTS) as u32
-}
-
 /// Requests under way of which it is kept when they were issued. Each CPU takes 128 free elements of an LRU for itself, and
 /// where none are left it evicts live ones (kernel/bpf/bpf_lru_list.c, 5.10 to 6.16).
 fn requests(cpus: usize) -> u32 {
@@ -105,35 +95,17 @@ const LONGEST_TICK_NS: u32 = 10_000_000;
 /// Map sizes and constants for this machine.
 pub(super) fn settings() -> Result<Settings> {
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
-    let slots = slots(cpus);
-    let entries = vec![
-        ("SLOT_NUMBERS", slots),
-        ("FREE_SLOTS", slots),
-        ("SLOTS", 2 * slots),
-        ("ISSUED", requests(cpus)),
-    ];
+    let entries = vec![("OPERATION_HALVES", 2 * cpus::numbers()?), ("ISSUED", requests(cpus))];
     let tick_ns = clock::tick_ns().unwrap_or(LONGEST_TICK_NS);
     Ok(Settings { globals: vec![("TICK_NS", Value::U32(tick_ns))], entries })
 }
 
-/// Fills the queue of free slots.
-pub(super) fn free_slots(ebpf: &mut Ebpf) -> Result<()> {
-    let slots = slots(aya::util::nr_cpus().map_err(|(_, error)| error)?);
-    let map = ebpf.map_mut("FREE_SLOTS").context("the object has no map FREE_SLOTS")?;
+/// Fills the queue of numbers that no group has.
+pub(super) fn free_numbers(ebpf: &mut Ebpf) -> Result<()> {
+    let map = ebpf.map_mut("FREE_NUMBERS").context("the object has no map FREE_NUMBERS")?;
     let mut free = Queue::<_, u32>::try_from(map)?;
-    for slot in 0..slots {
-        free.push(slot, 0)?;
+    for number in 0..MAX_GROUPS {
+        free.push(number, 0)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_machine_gets_fewer_groups() {
-        assert_eq!(slots(2), MAX_SLOTS as u32);
-        assert_eq!(slots(1024), MIN_SLOTS as u32);
-    }
 }

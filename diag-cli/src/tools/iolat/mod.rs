@@ -48,6 +48,7 @@ use crate::{
             parties::Omitted,
             settings::{Threshold, ThresholdName},
         },
+        streams,
     },
     session::{self, KernelSide, Tool},
     target::{CgroupNames, Members, Target},
@@ -103,7 +104,7 @@ impl Tool for Iolat {
     }
 
     fn open(args: &Args, _target: &Target, object: &mut Object) -> Result<Iolat> {
-        attach::free_slots(&mut object.ebpf)?;
+        attach::free_numbers(&mut object.ebpf)?;
         Ok(Iolat {
             quantile: args.quantile(),
             wanted: args.slowest_in_record() as usize,
@@ -122,6 +123,9 @@ impl Tool for Iolat {
     fn poll(&mut self) {
         self.collector.drain();
         self.collector.look_at_swaps();
+        if let Err(error) = self.collector.read_when_crowded() {
+            streams::note(format_args!("osdiag: {error:#}"));
+        }
     }
 
     fn turn(&mut self) -> Result<u64> {

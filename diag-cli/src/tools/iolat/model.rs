@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diag_common::{
     cause::{Cause, Layer},
     hist,
-    iolat::{Failure, Op, SlotKey},
+    iolat::{Failure, GroupKey, Op},
 };
 
 use super::{
@@ -89,8 +89,7 @@ impl Matrix {
             cells.entry(bucket).or_default().push((wait, cell.ns, cell.count));
         }
         let mut rows = Vec::new();
-        for (bucket, bin) in group.bins.iter().enumerate().filter(|(_, bin)| bin.count != 0) {
-            let bucket = bucket as u32;
+        for (&bucket, bin) in &group.bins {
             let mut causes: HashMap<Explained, Part> = HashMap::new();
             let (mut explained, mut split_ops) = (0, 0);
             for (wait, ns, ops) in cells.remove(&bucket).unwrap_or_default() {
@@ -103,14 +102,14 @@ impl Matrix {
             }
             // Operations without any cell did nothing but run.
             causes.entry(RUN).or_default().add(
-                bin.sum_ns.saturating_sub(explained),
+                bin.ns.saturating_sub(explained),
                 bin.count.saturating_sub(split_ops),
                 0,
             );
             for part in causes.values_mut() {
                 part.ops = part.ops.min(bin.count);
             }
-            rows.push(Row { bucket, ops: bin.count, ns: bin.sum_ns, causes });
+            rows.push(Row { bucket, ops: bin.count, ns: bin.ns, causes });
         }
         let mut matrix = Matrix { rows };
         matrix.move_unsplit(group.unsplit_ns);
@@ -144,7 +143,7 @@ impl Matrix {
 /// What a record says of a group of calls `op`, and the picture's numbers.
 pub(crate) fn operation(
     op: Op,
-    key: &SlotKey,
+    key: &GroupKey,
     group: &Group,
     quantile: f64,
     namer: &mut Namer<'_>,
@@ -278,12 +277,11 @@ fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin
             *ops += cell.count;
         }
     }
-    for (bucket, bin) in group.bins.iter().enumerate().filter(|(_, bin)| bin.count != 0) {
-        let bucket = bucket as u32;
+    for (&bucket, bin) in &group.bins {
         let (ops, ns) = split.get(&bucket).copied().unwrap_or_default();
         let count = bin.count.saturating_sub(ops);
         if count != 0 {
-            let sum_ns = bin.sum_ns.saturating_sub(ns);
+            let sum_ns = bin.ns.saturating_sub(ns);
             histograms.entry(RUN).or_default().push(PartBin { count, sum_ns });
         }
     }
@@ -291,7 +289,7 @@ fn parts(group: &Group, namer: &mut Namer<'_>) -> HashMap<Explained, Vec<PartBin
 }
 
 /// The name of a file system: as mounted, else by its magic.
-pub(super) fn filesystem(key: &SlotKey, mounts: &mut Mounts) -> String {
+pub(super) fn filesystem(key: &GroupKey, mounts: &mut Mounts) -> String {
     if key.magic == 0 {
         return "bdev".to_owned();
     }
