@@ -50,7 +50,9 @@ fn nothing_wrong() -> Outcome {
         && verdict["subject"]["device"]["id"] == device.as_str()
     {
         assert!(waited > 0.01, "nothing was wrong: {}", summary.outline());
-        assert_eq!((verdict["layer"].as_str(), verdict["cause"].as_str()), (Some("cpu"), Some("runqueue")));
+        // Where others share the CPU, what runs is slower as well.
+        assert_eq!(verdict["layer"], "cpu", "{}", summary.outline());
+        assert!(matches!(verdict["cause"].as_str(), Some("runqueue" | "run")), "{}", summary.outline());
     }
     assert_share(summary.operation("pread64", &device), "cpu.run", 1.0 - waited);
     Ok(())

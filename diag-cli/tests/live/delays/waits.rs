@@ -143,7 +143,9 @@ fn one_cause_each() -> Outcome {
     ] {
         let (waits, given) = (summary.time(name).waits(cause), given.load(Ordering::Relaxed));
         println!("{name}: {waits} waits, woken {given} times");
-        assert!((given..=given + 3).contains(&(waits + 1)), "{waits} waits of {name}, woken {given} times");
+        // On a busy machine the next one can be there before it sleeps again.
+        let of_given = given - given / 10..=given + 3;
+        assert!(of_given.contains(&(waits + 1)), "{waits} waits of {name}, woken {given} times");
     }
     Ok(())
 }
