@@ -15,7 +15,6 @@ const HIERARCHIES: [&str; 2] = ["v1", "v2"];
 /// Faults that are known to be misnamed: the fault, the place, the kernel's series, and the issue that mends it, or what tells of it.
 const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("iolat block.throttle", "none", "5.10", DRIFT),
-    ("iolat block.throttle", "none", "6.1", DRIFT),
     ("delays block.throttle", "none", "5.10", DRIFT),
     ("delays block.throttle", "none", "6.1", DRIFT),
     ("delays block.throttle", "none", "6.12", DRIFT),
