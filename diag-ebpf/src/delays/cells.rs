@@ -72,8 +72,8 @@ impl Counter {
         let of = u64::from(waiter) << 32 | u64::from(runner);
         // SAFETY: as below.
         let slot = unsafe { self.half.pairs.get_unchecked_mut(number(of, PAIR_BITS)) };
-        if slot.of != of && !take(slot, of, CellKey::half(self.parity, table::CPU)) {
-            return;
+        if slot.of != of {
+            turn_out(slot, of, CellKey::half(self.parity, table::CPU));
         }
         slot.cell.count += 1;
         slot.cell.ns += ns;

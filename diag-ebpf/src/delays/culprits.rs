@@ -3,14 +3,16 @@
 use aya_ebpf::{macros::map, maps::Array};
 use diag_common::{
     delays::{Cpu, Thread, phase},
+    loss::Loss,
     runs::who,
 };
 
 use super::{
-    cells::{self, Counter},
+    cells::{self, Count as _, Counter},
     pieces::Tasks,
 };
 use crate::{
+    loss,
     memory::store,
     runnable,
     runs::{self, Count as _},
@@ -46,7 +48,7 @@ pub fn switched(counter: &mut Counter, next: u32, stolen: u64) {
         store(&mut cpu.running.start, now);
     }
     store(&mut cpu.waiter, 0);
-    if waiter == 0 || start == 0 {
+    if waiter == 0 || start == 0 || !has_room(counter) {
         return;
     }
     if stolen == 0 && (goes_on || since >= start) {
@@ -55,6 +57,17 @@ pub fn switched(counter: &mut Counter, next: u32, stolen: u64) {
     if since < start || stolen != 0 {
         runs::settle(counter, &cpu.ended, waiter, since);
     }
+}
+
+/// Whether there is room for whom a wait was for; where there is none, that is counted. Once for a wait, and not for each run in it: to
+/// the verifier each run is another turn of a loop.
+#[inline(always)]
+fn has_room(counter: &Counter) -> bool {
+    let has_room = !counter.is_full();
+    if !has_room {
+        loss::count(Loss::Cells);
+    }
+    has_room
 }
 
 /// A thread of the group `waiter` has waited for this CPU since then, and is about to have it.
@@ -92,5 +105,8 @@ fn leave<S: Tasks>(thread: &mut Thread, task: Ptr) {
     let now = counter.now;
     let Some(cpu) = cpu(tasks::cpu::<S>(task)) else { return };
     let from = runnable::moved::<S>(&mut thread.wait, thread.since, task, now);
+    if !has_room(&counter) {
+        return;
+    }
     runs::settle_until(&mut counter, &cpu.running, &cpu.ended, thread.who, from, now);
 }
