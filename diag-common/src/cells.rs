@@ -38,6 +38,14 @@ pub struct Cell {
     pub ns: u64,
 }
 
+impl core::ops::AddAssign for Cell {
+    /// Modulo 2^64, as the kernel side adds.
+    fn add_assign(&mut self, more: Cell) {
+        self.count = self.count.wrapping_add(more.count);
+        self.ns = self.ns.wrapping_add(more.ns);
+    }
+}
+
 /// A place of a CPU's table: a cell that has not been handed to the shared hash yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]

@@ -1,4 +1,4 @@
-//! Locks that tasks contend for, as the kernel tells of them. Shared by every tool that names a lock or its owner.
+//! Locks that tasks contend for, as the kernel reports them. Shared by every tool that names a lock or its owner.
 
 /// Bits of the flags of `contention_begin` (include/trace/events/lock.h, 6.18).
 pub mod flags {

@@ -50,14 +50,21 @@ pub fn admits(key: &CellKey) -> bool {
     false
 }
 
+/// Gives a slot to another key; the key that it had, 0 for none, and what was counted under that.
+#[inline(always)]
+pub fn replace(slot: &mut Slot, of: u64) -> (u64, u64, u64) {
+    let before = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
+    store(&mut slot.of, of);
+    store(&mut slot.cell.count, 0);
+    store(&mut slot.cell.ns, 0);
+    before
+}
+
 /// Hands what is in a slot to the shared hash, and gives the slot to another key. `half` is [`CellKey::half`].
 #[inline(always)]
 pub fn turn_out(slot: &mut Slot, of: u64, half: u64) {
     // First of all, so that less is kept on the stack meanwhile.
-    let (before, count, ns) = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
-    store(&mut slot.of, of);
-    store(&mut slot.cell.count, 0);
-    store(&mut slot.cell.ns, 0);
+    let (before, count, ns) = replace(slot, of);
     if before != 0 {
         add(CellKey { of: before, half }, count, ns);
     }

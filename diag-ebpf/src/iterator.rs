@@ -77,7 +77,7 @@ pub fn asleep(task: Ptr) -> u64 {
 /// brought up to date when the user side was switched in to run the iterator.
 #[inline(always)]
 fn now() -> u64 {
-    // Before 5.11 there is no typed pointer to be had.
+    // Before 5.11 the kernel gives no typed pointer.
     // SAFETY: faults read as zero.
     unsafe {
         let current = bpf_get_current_task() as Ptr;

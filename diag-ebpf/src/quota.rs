@@ -34,7 +34,7 @@ pub fn begin<S: Side>(hold: &mut Hold, task: Ptr) {
     store(&mut hold.flags, flags);
 }
 
-/// The same in a function of its own, for the stack's sake.
+/// The same, not inlined, for the stack's sake.
 #[inline(never)]
 pub fn begin_apart<S: Side>(hold: &mut Hold, task: Ptr) {
     begin::<S>(hold, task);

@@ -147,10 +147,16 @@ fn turn_out(slot: &mut Slot, of: u64, half: u64) {
     cells::turn_out(slot, of, half);
 }
 
-/// Gives the slot to another key, if there is room for it: cells of the rest always have room.
+/// Whether there is room for a cell, which those of the rest always have; where there is none, that is counted.
+#[inline(always)]
+fn admits(of: u64, half: u64) -> bool {
+    of >> 32 == u64::from(REST) || cells::admits(&CellKey { of, half })
+}
+
+/// Gives the slot to another key, if there is room for it.
 #[inline(never)]
 fn take(slot: &mut Slot, of: u64, half: u64) -> bool {
-    if of >> 32 != u64::from(REST) && !cells::admits(&CellKey { of, half }) {
+    if !admits(of, half) {
         return false;
     }
     cells::turn_out(slot, of, half);
@@ -164,7 +170,7 @@ fn add_shared(of: u64, half: u64, count: u64, ns: u64) {
 
 #[inline(never)]
 fn offer_shared(of: u64, half: u64, count: u64, ns: u64) -> bool {
-    if of >> 32 != u64::from(REST) && !cells::admits(&CellKey { of, half }) {
+    if !admits(of, half) {
         return false;
     }
     cells::add(CellKey { of, half }, count, ns);

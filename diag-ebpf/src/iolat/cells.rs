@@ -85,13 +85,10 @@ impl Counter {
     }
 }
 
-/// Gives a slot to another key. A function of its own, since it is seldom.
+/// Gives a slot to another key. Not inlined, since it is seldom.
 #[inline(never)]
 fn turn_out(slot: &mut Slot, of: u64, parity: u32) {
-    let (before, count, ns) = (load(&slot.of), load(&slot.cell.count), load(&slot.cell.ns));
-    store(&mut slot.of, of);
-    store(&mut slot.cell.count, 0);
-    store(&mut slot.cell.ns, 0);
+    let (before, count, ns) = cells::replace(slot, of);
     if before != 0
         && !cells::has_room_for(&CellKey { of: before, half: CellKey::half(parity, table::BINS) }, count, ns)
     {

@@ -63,9 +63,7 @@ impl Counted {
 
 /// Adds to a cell.
 pub(super) fn add<K: Eq + Hash>(cells: &mut HashMap<K, Cell>, key: K, more: Cell) {
-    let cell = cells.entry(key).or_default();
-    cell.count = cell.count.wrapping_add(more.count);
-    cell.ns = cell.ns.wrapping_add(more.ns);
+    *cells.entry(key).or_default() += more;
 }
 
 /// Of a key of [`what::LATE`], the keys of time where it stands, and where it belongs.

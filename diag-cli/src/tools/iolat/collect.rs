@@ -76,9 +76,7 @@ impl Default for Group {
 
 impl Group {
     fn add_bin(&mut self, bucket: u32, more: Cell) {
-        let bin = self.bins.entry(bucket).or_default();
-        bin.count += more.count;
-        bin.ns += more.ns;
+        *self.bins.entry(bucket).or_default() += more;
     }
 
     fn add_extremes(&mut self, min_inverted: u64, max_ns: u64) {
@@ -139,9 +137,7 @@ impl Group {
         other.bins.iter().for_each(|(&bucket, &more)| self.add_bin(bucket, more));
         for (mine, theirs) in [(&mut self.cells, &other.cells), (&mut self.parts, &other.parts)] {
             for (key, more) in theirs {
-                let cell = mine.entry(*key).or_default();
-                cell.ns += more.ns;
-                cell.count += more.count;
+                *mine.entry(*key).or_default() += *more;
             }
         }
     }

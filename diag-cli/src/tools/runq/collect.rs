@@ -96,11 +96,7 @@ impl Collector {
         let parity = self.epoch.ended();
         let ticks = self.ticks.advance();
         let mut cells: StdHashMap<(u32, u64), Cell> = StdHashMap::new();
-        let mut add = |kind: u32, of: u64, more: Cell| {
-            let cell = cells.entry((kind, of)).or_default();
-            cell.count += more.count;
-            cell.ns += more.ns;
-        };
+        let mut add = |kind: u32, of: u64, more: Cell| *cells.entry((kind, of)).or_default() += more;
         let mut cpus = BTreeMap::new();
         for number in 0..self.cpu_numbers {
             let index = number << 1 | parity;

@@ -94,9 +94,7 @@ pub(crate) struct More {
 impl Group {
     /// Adds waits of one bucket.
     pub(crate) fn add_waits(&mut self, bucket: u32, more: Cell) {
-        let cell = self.waits.entry(bucket).or_default();
-        cell.count += more.count;
-        cell.ns += more.ns;
+        *self.waits.entry(bucket).or_default() += more;
     }
 
     /// Adds what another has.
